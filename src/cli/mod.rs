@@ -1,0 +1,1 @@
+//! Words → request → room → exit code; the only user of clap.

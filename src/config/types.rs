@@ -1,0 +1,262 @@
+//! The validated configuration: what the other rooms see.
+
+use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::model::manifest::VerifyMode;
+use crate::model::version::Versioning;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole configuration; [`Config::default`] is the one of a run without a file.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: Option<PathBuf>,
+    /// `sha256:` of the file's bytes; `None` without a file.
+    pub digest: Option<String>,
+    /// The application, if the file names it.
+    pub application: Option<String>,
+    /// How versions are read.
+    pub versioning: Versioning,
+    /// The location of the store, if the file names it.
+    pub store: Option<Text>,
+    /// `[gate]`.
+    pub gate: GateConfig,
+    /// `[[source]]`, in the order of the file; names are unique.
+    pub sources: Vec<SourceConfig>,
+    /// `[environment.NAME]`.
+    pub environments: BTreeMap<String, EnvironmentConfig>,
+}
+
+/// A string of the configuration: written there, or named there and kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    /// The text itself.
+    Plain(String),
+    /// `{ env = "NAME" }`: the value of an environment variable; a secret.
+    Env(String),
+    /// `{ file = "PATH" }`: the content of a file without its final newline; a secret.
+    File(PathBuf),
+}
+
+impl Text {
+    /// Returns the text, read from where it is kept.
+    ///
+    /// # Errors
+    /// `config`: the variable is not set, or the file cannot be read.
+    pub fn resolve(&self) -> Result<String> {
+        match self {
+            Self::Plain(text) => Ok(text.clone()),
+            Self::Env(name) => std::env::var(name).map_err(|_| {
+                Error::new(ErrorCode::Config, format!("the environment variable {name} is not set"))
+                    .hint(format!("the configuration takes a value from {name}: set it, or pass it to this step"))
+            }),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path).io_context(|| format!("cannot read {}", path.display()))?;
+                Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+            }
+        }
+    }
+
+    /// Says whether the text must not be shown.
+    pub fn is_secret(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+}
+
+/// `[gate]`.
+#[derive(Debug, Clone)]
+pub struct GateConfig {
+    /// The deadline of a whole run.
+    pub timeout: Duration,
+    /// What is read back.
+    pub verify: VerifyMode,
+    /// How often a transient failure is tried again.
+    pub retry: Retry,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(15 * 60), verify: VerifyMode::New, retry: Retry::default() }
+    }
+}
+
+/// `retry = { attempts = 3, backoff = "5s" }`.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    /// Tries in all, at least 1.
+    pub attempts: u32,
+    /// The pause before the second try; doubled before each later one.
+    pub backoff: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, backoff: Duration::from_secs(5) }
+    }
+}
+
+/// One `[[source]]`.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Its name, unique in the configuration.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+    /// Whether its failure refuses; true unless the file says otherwise.
+    pub required: bool,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Its place in the order of a restore.
+    pub restore_order: Option<u32>,
+    /// What its snapshot must look like.
+    pub expect: Expect,
+}
+
+/// `expect = { min_bytes = "1MiB", max_shrink = "30%" }`.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect {
+    /// The least size in bytes.
+    pub min_bytes: u64,
+    /// How much smaller than the last comparable snapshot it may be, from 0 to 1; 0.5 unless the file says otherwise.
+    pub max_shrink: f64,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self { min_bytes: 0, max_shrink: 0.5 }
+    }
+}
+
+/// The kinds of sources and their settings.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// Files and directories.
+    Files(FilesConfig),
+    /// The standard output of a program.
+    Command(CommandConfig),
+    /// An SQLite database.
+    Sqlite(SqliteConfig),
+}
+
+impl SourceKind {
+    /// Returns the name of the kind, as in `kind = "files"`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "files",
+            Self::Command(_) => "command",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+}
+
+/// `kind = "files"`.
+#[derive(Debug, Clone, Default)]
+pub struct FilesConfig {
+    /// What to capture; relative paths count from the configuration's directory.
+    pub paths: Vec<PathBuf>,
+    /// Globs of what to leave out, with the meaning of a `.gitignore` line.
+    pub exclude: Vec<String>,
+    /// Leave out the content of directories with a valid `CACHEDIR.TAG`.
+    pub exclude_caches: bool,
+    /// Leave out files larger than this many bytes.
+    pub exclude_larger_than: Option<u64>,
+    /// Leave out what `.gitignore` files leave out.
+    pub git_ignore: bool,
+}
+
+/// `kind = "command"`.
+#[derive(Debug, Clone)]
+pub struct CommandConfig {
+    /// The program and its arguments; its standard output is the snapshot.
+    pub command: Vec<String>,
+    /// The program that takes the snapshot on standard input to restore it.
+    pub restore: Option<Vec<String>>,
+    /// Variables that the programs get beside the scrubbed environment.
+    pub env: BTreeMap<String, Text>,
+    /// The working directory; the configuration's unless the file says otherwise.
+    pub directory: Option<PathBuf>,
+}
+
+/// `kind = "sqlite"`.
+#[derive(Debug, Clone)]
+pub struct SqliteConfig {
+    /// The database file.
+    pub path: PathBuf,
+}
+
+/// One `[environment.NAME]`.
+#[derive(Debug, Clone, Default)]
+pub struct EnvironmentConfig {
+    /// Its tier, such as `critical`.
+    pub tier: Option<String>,
+    /// How old the data may be after a restore.
+    pub rpo: Option<Duration>,
+    /// How long a restore may take.
+    pub rto: Option<Duration>,
+    /// How the deployed version is observed.
+    pub deployed: Option<ProbeConfig>,
+    /// What a rollback runs.
+    pub rollback: RollbackConfig,
+}
+
+/// `[environment.NAME.rollback]`: argument lists, run without a shell.
+#[derive(Debug, Clone, Default)]
+pub struct RollbackConfig {
+    /// What stops the application.
+    pub before: Vec<Vec<String>>,
+    /// What deploys the older version.
+    pub redeploy: Option<Vec<String>>,
+    /// What starts the application.
+    pub after: Vec<Vec<String>>,
+}
+
+/// `[environment.NAME.deployed]`.
+#[derive(Debug, Clone)]
+pub struct ProbeConfig {
+    /// What is asked.
+    pub target: ProbeTarget,
+    /// Where in the answer the version is.
+    pub version: Selector,
+    /// Where in the answer the commit is, if it is there.
+    pub commit: Option<Selector>,
+    /// How long one instance may take to answer.
+    pub timeout: Duration,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone)]
+pub enum ProbeTarget {
+    /// `kind = "http"`: every URL is one instance.
+    Http {
+        /// The URLs.
+        urls: Vec<Text>,
+        /// Headers to send, such as a token.
+        headers: BTreeMap<String, Text>,
+    },
+    /// `kind = "command"`: a program that prints the answer.
+    Command {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Variables that it gets beside the scrubbed environment.
+        env: BTreeMap<String, Text>,
+    },
+    /// `kind = "file"`: a file that holds the answer.
+    File {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Where in an answer a value is.
+#[derive(Debug, Clone)]
+pub enum Selector {
+    /// The whole answer, without white space around it.
+    Whole,
+    /// A JSON pointer (RFC 6901) into the body.
+    Pointer(String),
+    /// An HTTP response header.
+    Header(String),
+    /// The first capture group of a regular expression, or its whole match.
+    Regex(regex::Regex),
+}

@@ -1,0 +1,1 @@
+//! The verbs: plan, capture, verify, judge, reconcile.

@@ -1,0 +1,1 @@
+//! Manifests, events and the lease of one environment, on a storage.

@@ -1,0 +1,226 @@
+//! Facts that speak for or against going on.
+
+use crate::error::{Error, ErrorCode, ExitCode};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Shown to everyone, does not block.
+    Warning,
+    /// Blocks the deploy.
+    Refusal,
+}
+
+/// Declares the finding codes once: variant, stable text, exit code when it refuses, and description.
+macro_rules! finding_codes {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal => $exit:ident;)*) => {
+        /// A stable name for one kind of finding; see `docs/findings.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+        pub enum FindingCode { $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)* }
+
+        impl FindingCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the stable text, such as `size-shrank`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// Returns one sentence on what was found.
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc,)*).trim_ascii(),)* }
+            }
+
+            /// Returns the exit code of a refusal for this reason.
+            pub fn exit(self) -> ExitCode {
+                match self { $(Self::$variant => ExitCode::$exit,)* }
+            }
+        }
+    };
+}
+
+finding_codes! {
+    /// A program, credential or privilege that a source needs is not there.
+    PreflightFailed = "preflight-failed" => SnapshotFailed;
+    /// A path of a source does not exist.
+    PathMissing = "path-missing" => SnapshotFailed;
+    /// A file or directory of a source could not be read.
+    SourceUnreadable = "source-unreadable" => SnapshotFailed;
+    /// A source could not be captured, and its retries are used up.
+    SourceFailed = "source-failed" => SnapshotFailed;
+    /// A file changed while it was read, twice; its snapshot may hold a mixture.
+    FileChanged = "file-changed" => SnapshotFailed;
+    /// A file vanished between listing and reading.
+    FileVanished = "file-vanished" => SnapshotFailed;
+    /// The store cannot be reached, written, or has no room left.
+    StoreFailed = "store-failed" => SnapshotFailed;
+    /// The manifest or another record could not be written to the ledger.
+    RecordFailed = "record-failed" => SnapshotFailed;
+    /// A clock is wrong: this machine's, or the one that wrote the newest record.
+    ClockSkew = "clock-skew" => SnapshotFailed;
+    /// The deadline passed before the gate had its verdict.
+    TimedOut = "timed-out" => DeadlinePassed;
+    /// The run was cancelled by SIGINT.
+    Interrupted = "interrupted" => Interrupted;
+    /// The run was cancelled by SIGTERM.
+    Terminated = "terminated" => Terminated;
+    /// What was stored could not be read back, or is not what was written.
+    ReadBackFailed = "read-back-failed" => Unverified;
+    /// The repository is damaged: something that is needed is missing or altered.
+    RepositoryDamaged = "repository-damaged" => Unverified;
+    /// The source's own integrity check refuses the copy.
+    IntegrityFailed = "integrity-failed" => Unverified;
+    /// A stream ended without a single byte.
+    StreamEmpty = "stream-empty" => Unverified;
+    /// No file matched: the snapshot would hold nothing.
+    NoFilesMatched = "no-files-matched" => Unverified;
+    /// The snapshot is smaller than `expect.min_bytes`.
+    BelowMinBytes = "below-min-bytes" => Unverified;
+    /// The snapshot shrank by more than `expect.max_shrink` against the last comparable one.
+    SizeShrank = "size-shrank" => Unverified;
+    /// Reading back was switched off by the configuration.
+    VerificationOff = "verification-off" => Unverified;
+    /// Another run holds the lease of this environment.
+    LeaseHeld = "lease-held" => Busy;
+    /// The lease was lost to another run, or could not be renewed in time.
+    LeaseLost = "lease-lost" => Busy;
+    /// The lease of a dead run was taken over.
+    LeaseTakenOver = "lease-taken-over" => Busy;
+    /// Another client holds an exclusive lock on the repository.
+    RepositoryLocked = "repository-locked" => Busy;
+    /// The configured probe gave no version.
+    ProbeFailed = "probe-failed" => DeployedMismatch;
+    /// No probe is configured and no version was given, so what is deployed is unknown.
+    ProbeMissing = "probe-missing" => DeployedMismatch;
+    /// The instances of the application do not agree on a version.
+    InstancesDisagree = "instances-disagree" => DeployedMismatch;
+    /// The version given by `--from` is not the one that the probe observed.
+    FromMismatch = "from-mismatch" => DeployedMismatch;
+    /// What is deployed is not what the ledger says was deployed last.
+    DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
+    /// The deployed version is not the expected one.
+    DeployedMismatch = "deployed-mismatch" => DeployedMismatch;
+    /// The commit that the CI system names is not the HEAD of the working tree.
+    CommitNotHead = "commit-not-head" => PolicyRefused;
+    /// The version to deploy is the one that is deployed already.
+    SameVersion = "same-version" => PolicyRefused;
+    /// No signing key is configured, so the manifest is not signed.
+    Unsigned = "unsigned" => PolicyRefused;
+    /// The record that the ledger's newest release should be cannot be read.
+    LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// Holdpoint failed in a way that nobody foresaw.
+    InternalError = "internal-error" => Internal;
+}
+
+impl fmt::Display for FindingCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One fact that speaks for or against going on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Finding {
+    /// The stable code.
+    pub code: FindingCode,
+    /// How much it weighs.
+    pub level: Level,
+    /// The source it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What was found, in one sentence.
+    pub message: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// Creates a finding that blocks the deploy.
+    pub fn refusal(code: FindingCode, message: impl Into<String>) -> Self {
+        Self { code, level: Level::Refusal, source: None, message: message.into(), hint: None }
+    }
+
+    /// Creates a finding that is shown and does not block.
+    pub fn warning(code: FindingCode, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, ..Self::refusal(code, message) }
+    }
+
+    /// Creates a finding that is only worth knowing.
+    pub fn info(code: FindingCode, message: impl Into<String>) -> Self {
+        Self { level: Level::Info, ..Self::refusal(code, message) }
+    }
+
+    /// Names the source that the finding is about.
+    #[must_use]
+    pub fn of_source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Turns a refusal into a warning, for a source that is not required.
+    #[must_use]
+    pub fn softened(mut self) -> Self {
+        self.level = self.level.min(Level::Warning);
+        self
+    }
+
+    /// Turns an error that stopped one part of the gate into the refusal that it means for the verdict.
+    ///
+    /// `fallback` is the code for errors that name nothing more precise.
+    pub fn from_error(error: &Error, fallback: FindingCode) -> Self {
+        let code = match error.code() {
+            ErrorCode::DeadlinePassed => FindingCode::TimedOut,
+            ErrorCode::Interrupted => FindingCode::Interrupted,
+            ErrorCode::Terminated => FindingCode::Terminated,
+            ErrorCode::LeaseLost => FindingCode::LeaseLost,
+            ErrorCode::Damaged | ErrorCode::ForeignRepository => FindingCode::RepositoryDamaged,
+            ErrorCode::StoreFull | ErrorCode::StoreUnavailable | ErrorCode::NoRepository | ErrorCode::WrongPassword => {
+                FindingCode::StoreFailed
+            }
+            ErrorCode::ProbeFailed => FindingCode::ProbeFailed,
+            ErrorCode::Internal => FindingCode::InternalError,
+            _ => fallback,
+        };
+        let finding = Self::refusal(code, error.chain());
+        match error.hints().first() {
+            Some(hint) => finding.hint(hint.clone()),
+            None => finding,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_described() {
+        let texts: std::collections::HashSet<_> = FindingCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), FindingCode::ALL.len());
+        for code in FindingCode::ALL {
+            assert!(code.description().ends_with('.'), "{code}");
+            assert_ne!(code.exit(), ExitCode::Pass, "{code}");
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+
+    #[test]
+    fn a_softened_refusal_does_not_block() {
+        assert_eq!(Finding::refusal(FindingCode::SourceFailed, "x").softened().level, Level::Warning);
+        assert_eq!(Finding::info(FindingCode::Unsigned, "x").softened().level, Level::Info);
+    }
+}

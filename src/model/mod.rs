@@ -1,0 +1,10 @@
+//! The nouns of holdpoint, without I/O: what the other rooms hand to each other.
+
+pub mod exclude;
+pub mod finding;
+pub mod manifest;
+pub mod progress;
+pub mod reconciliation;
+pub mod release_id;
+pub mod verdict;
+pub mod version;

@@ -1,0 +1,1 @@
+//! Child processes: own process groups, scrubbed environment, no shell, cancelled as one.

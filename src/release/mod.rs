@@ -1,0 +1,1 @@
+//! Facts about a release: git, the CI system, the deployed version.

@@ -1,0 +1,1 @@
+//! Verdict → readers: text, JSON, HTML, progress.

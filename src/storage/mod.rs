@@ -1,0 +1,105 @@
+//! Bytes at rest: one trait, its drivers, and wrappers around it.
+//!
+//! A storage maps keys such as `shop/production/repository/config` to immutable or overwritable objects. Calls block;
+//! every method may be called from many threads at once.
+
+pub mod local;
+mod sub;
+
+pub use local::LocalStorage;
+pub use sub::SubStorage;
+
+use crate::error::Result;
+use jiff::Timestamp;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// What may happen to an object that exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutMode {
+    /// The object must not exist; of several writers at once exactly one succeeds.
+    CreateOnly,
+    /// The object is replaced in one step; readers see the old or the new one, whole.
+    Overwrite,
+}
+
+/// Whether a [`PutMode::CreateOnly`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum PutOutcome {
+    /// The object was written and is durable.
+    Written,
+    /// The object existed; nothing was changed.
+    Exists,
+}
+
+/// Where the bytes of a read may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Any cache on the way may answer.
+    Anywhere,
+    /// The medium itself must answer: caches of this machine are dropped first. For read-back.
+    Medium,
+}
+
+/// One object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key, relative to the storage that listed it.
+    pub key: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// When it was last written, by the storage's clock.
+    pub modified: Timestamp,
+}
+
+/// A place for objects. Keys are `/`-separated, non-empty, and have no empty, `.` or `..` component.
+pub trait Storage: Send + Sync + Debug {
+    /// Returns the location for people, without user information or secrets.
+    fn location(&self) -> String;
+
+    /// Writes an object and returns once it is durable; on failure nothing is visible under `key`.
+    ///
+    /// # Errors
+    /// `store-full` or `store-unavailable`, naming the key.
+    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome>;
+
+    /// Reads a whole object; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the key.
+    fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>>;
+
+    /// Reads `length` bytes from `offset`; `None` if the object does not exist.
+    ///
+    /// # Errors
+    /// `damaged` if the object is shorter than that, `store-unavailable` for all else.
+    fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Option<Vec<u8>>>;
+
+    /// Returns the size of an object in bytes; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the key.
+    fn size(&self, key: &str) -> Result<Option<u64>>;
+
+    /// Lists every object whose key starts with `prefix` followed by `/`, or all of them for `""`; sorted by key.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the prefix.
+    fn list(&self, prefix: &str) -> Result<Vec<Entry>>;
+
+    /// Returns the names directly below `prefix`, sorted: folders end with `/`, objects do not.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the prefix.
+    fn list_names(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Deletes an object; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the key.
+    fn delete(&self, key: &str) -> Result<()>;
+}
+
+/// A storage as the rooms share it.
+pub type SharedStorage = Arc<dyn Storage>;

@@ -1,0 +1,61 @@
+//! A part of a storage, as a storage.
+
+use super::{Entry, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
+use crate::error::Result;
+
+/// The objects below one prefix of another storage.
+#[derive(Debug, Clone)]
+pub struct SubStorage {
+    whole: SharedStorage,
+    prefix: String,
+}
+
+impl SubStorage {
+    /// Opens the part of `whole` below `prefix`; nothing is written.
+    pub fn new(whole: SharedStorage, prefix: impl Into<String>) -> Self {
+        Self { whole, prefix: prefix.into() }
+    }
+
+    fn key(&self, key: &str) -> String {
+        if key.is_empty() { self.prefix.clone() } else { format!("{}/{key}", self.prefix) }
+    }
+}
+
+impl Storage for SubStorage {
+    fn location(&self) -> String {
+        format!("{}/{}", self.whole.location(), self.prefix)
+    }
+
+    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome> {
+        self.whole.put(&self.key(key), data, mode)
+    }
+
+    fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>> {
+        self.whole.get(&self.key(key), from)
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Option<Vec<u8>>> {
+        self.whole.get_range(&self.key(key), offset, length)
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>> {
+        self.whole.size(&self.key(key))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Entry>> {
+        let skip = self.prefix.len() + 1;
+        let mut entries = self.whole.list(&self.key(prefix))?;
+        for entry in &mut entries {
+            entry.key = entry.key.split_off(skip.min(entry.key.len()));
+        }
+        Ok(entries)
+    }
+
+    fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.whole.list_names(&self.key(prefix))
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        self.whole.delete(&self.key(key))
+    }
+}
