@@ -1,1 +1,1 @@
-
+//! Tests against the real binary and real servers; the modules mirror `src/`.

@@ -1,3 +1,180 @@
 //! The restic repository format, version 2: our engine.
+//!
+//! What we write, stock restic lists, checks, mounts and restores; what restic writes, we read. The format is
+//! described in `doc/design.rst` of restic/restic.
+//!
+//! From the bottom up: [`id`], [`crypto`], [`keyfile`], [`compression`], [`chunker`]; [`pack`], [`index`], [`tree`]
+//! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
+//! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
+pub mod blobs;
 pub mod chunker;
+pub mod compression;
+pub mod config;
+pub mod crypto;
+pub mod files;
+pub mod id;
+pub mod index;
+pub mod keyfile;
+pub mod mode;
+pub mod name;
+pub mod pack;
+pub mod snapshot;
+pub mod tree;
+
+pub use blobs::Indexed;
+pub use files::FileType;
+pub use id::Id;
+pub use keyfile::Cost;
+pub use snapshot::Snapshot;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use config::RepositoryConfig;
+use crypto::Key;
+use keyfile::KeyFile;
+use std::fmt;
+
+/// The key of the configuration in the storage.
+const CONFIG: &str = "config";
+
+/// An open repository: its master key is known.
+#[derive(Clone)]
+pub struct Repository {
+    storage: SharedStorage,
+    key: Key,
+    config: RepositoryConfig,
+}
+
+/// Who creates a repository, for its key file.
+#[derive(Debug, Clone, Default)]
+pub struct Creator {
+    /// The name of the machine.
+    pub hostname: String,
+    /// The name of the user.
+    pub username: String,
+}
+
+impl Repository {
+    /// Creates a repository on a storage that holds none.
+    ///
+    /// # Errors
+    /// `store-unavailable`, `store-full`; `busy` if another process created one at the same moment.
+    pub fn create(storage: SharedStorage, password: &str, cost: Cost, creator: Creator) -> Result<Self> {
+        let failed = |error: &dyn fmt::Display| {
+            Error::new(ErrorCode::Internal, format!("cannot create the repository: {error}"))
+        };
+        let key = Key::random().map_err(|error| failed(&error))?;
+        let config = RepositoryConfig::create()?;
+        let file = KeyFile::create(&key, password, cost, creator.hostname, creator.username)?;
+        let json = serde_json::to_vec(&file).map_err(|error| failed(&error))?;
+        let key_name = FileType::Key.key(&Id::of(&json));
+        // The key first: a config without its key could never be opened, a key without a config is harmless.
+        let _ = storage.put(&key_name, &json, PutMode::CreateOnly)?;
+        let plain = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
+        let sealed = key.seal(&plain).map_err(|error| failed(&error))?;
+        match storage.put(CONFIG, &sealed, PutMode::CreateOnly)? {
+            PutOutcome::Written => Ok(Self { storage, key, config }),
+            PutOutcome::Exists => {
+                storage.delete(&key_name)?;
+                let message = format!("a repository appeared at {} while this one was created", storage.location());
+                Err(Error::new(ErrorCode::Busy, message).hint("run the command again"))
+            }
+        }
+    }
+
+    /// Says whether the storage holds a repository.
+    ///
+    /// # Errors
+    /// `store-unavailable`.
+    pub fn exists(storage: &SharedStorage) -> Result<bool> {
+        Ok(storage.size(CONFIG)?.is_some())
+    }
+
+    /// Opens a repository with its password.
+    ///
+    /// # Errors
+    /// `no-repository`, `wrong-password`, `damaged`, `foreign-repository`, `store-unavailable`.
+    pub fn open(storage: SharedStorage, password: &str) -> Result<Self> {
+        let location = storage.location();
+        let Some(mut sealed) = storage.get(CONFIG, ReadFrom::Anywhere)? else {
+            let error = Error::new(ErrorCode::NoRepository, format!("there is no repository at {location}"));
+            return Err(error.hint("check --store and --environment, or run `holdpoint gate` once to create it"));
+        };
+        let key = find_key(&storage, password)?;
+        let plain = key.open(&mut sealed).map_err(|error| {
+            let message = format!("the config of the repository at {location} was altered or cut");
+            Error::new(ErrorCode::Damaged, message).caused_by(error)
+        })?;
+        let config = RepositoryConfig::parse(plain)?;
+        Ok(Self { storage, key, config })
+    }
+
+    /// Returns the id of the repository.
+    pub fn id(&self) -> Id {
+        self.config.id
+    }
+
+    /// Returns the location for people, as `restic -r` takes it.
+    pub fn location(&self) -> String {
+        self.storage.location()
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &RepositoryConfig {
+        &self.config
+    }
+
+    /// Returns the storage below.
+    pub fn storage(&self) -> &SharedStorage {
+        &self.storage
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Reads every snapshot, oldest first.
+    ///
+    /// # Errors
+    /// `damaged`, naming the snapshot; `store-unavailable`.
+    pub fn snapshots(&self) -> Result<Vec<(Id, Snapshot)>> {
+        let mut snapshots = Vec::new();
+        for (id, _) in self.list(FileType::Snapshot)? {
+            // One that was removed since it was listed is not there.
+            if let Some(snapshot) = self.load_json::<Snapshot>(FileType::Snapshot, &id, ReadFrom::Anywhere)? {
+                snapshots.push((id, snapshot));
+            }
+        }
+        snapshots.sort_by_key(|(_, snapshot)| snapshot.time);
+        Ok(snapshots)
+    }
+}
+
+/// Tries the password on every key file, as restic does.
+fn find_key(storage: &SharedStorage, password: &str) -> Result<Key> {
+    let mut broken = None;
+    for entry in storage.list(FileType::Key.folder())? {
+        let Some(json) = storage.get(&entry.key, ReadFrom::Anywhere)? else { continue };
+        let opened = serde_json::from_slice::<KeyFile>(&json)
+            .map_err(|error| Error::new(ErrorCode::Damaged, "a key file is not what it should be").caused_by(error))
+            .and_then(|file| file.open(password));
+        match opened {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(error) => broken = Some(error),
+        }
+    }
+    // A damaged file may be the one that this password opens: damage speaks before a wrong password.
+    Err(broken.unwrap_or_else(|| {
+        let message = format!("the password does not open the repository at {}", storage.location());
+        Error::new(ErrorCode::WrongPassword, message)
+            .hint("check HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND")
+    }))
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository").field("location", &self.location()).field("id", &self.config.id).finish()
+    }
+}

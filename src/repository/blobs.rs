@@ -1,0 +1,147 @@
+//! Looking up and reading blobs.
+
+use super::Repository;
+use super::compression::Decompressor;
+use super::files::FileType;
+use super::id::Id;
+use super::index::{Index, IndexFile, PackNumber};
+use super::pack::{BlobLocation, BlobType};
+use super::tree::Tree;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::ReadFrom;
+use std::sync::{PoisonError, RwLock};
+
+/// An open repository whose index was read: blobs can be looked up.
+#[derive(Debug)]
+pub struct Indexed {
+    repository: Repository,
+    /// Grows while a run adds packs.
+    index: RwLock<Index>,
+}
+
+impl Repository {
+    /// Reads the index.
+    ///
+    /// # Errors
+    /// `damaged`, naming the index file; `store-unavailable`; a cancellation.
+    pub fn index(&self, cancel: &Cancel) -> Result<Indexed> {
+        let mut index = Index::default();
+        for (id, _) in self.list(FileType::Index)? {
+            cancel.check()?;
+            // One that was removed since it was listed was replaced: its packs are in another.
+            let Some(file) = self.load_json::<IndexFile>(FileType::Index, &id, ReadFrom::Anywhere)? else { continue };
+            for pack in &file.packs {
+                index.add(pack.id, &pack.locations())?;
+            }
+        }
+        Ok(Indexed { repository: self.clone(), index: RwLock::new(index) })
+    }
+}
+
+impl Indexed {
+    /// Returns the repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Calls `look` with the index.
+    pub fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a pack that is in the store, so that its blobs are found from now on.
+    ///
+    /// # Errors
+    /// As [`Index::add`].
+    pub fn add_pack(&self, pack: Id, blobs: &[BlobLocation]) -> Result<PackNumber> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).add(pack, blobs)
+    }
+
+    /// Says whether a blob is known.
+    pub fn contains(&self, kind: BlobType, id: &Id) -> bool {
+        self.with_index(|index| index.contains(kind, id))
+    }
+
+    /// Returns where a blob is: the id of its pack, and the place inside it.
+    ///
+    /// # Errors
+    /// `damaged`: no pack holds it.
+    pub fn locate(&self, kind: BlobType, id: &Id) -> Result<(Id, BlobLocation)> {
+        let found = self.with_index(|index| {
+            let (pack, location) = index.find(kind, id)?;
+            Some((index.pack(pack)?.id, location))
+        });
+        found.ok_or_else(|| Error::new(ErrorCode::Damaged, format!("no pack holds the {kind} blob {id}")))
+    }
+
+    /// Reads a blob and compares it with its id.
+    ///
+    /// # Errors
+    /// `damaged`, naming the blob and its pack; `store-unavailable`.
+    pub fn read_blob(&self, kind: BlobType, id: &Id) -> Result<Vec<u8>> {
+        let (pack, location) = self.locate(kind, id)?;
+        let sealed = self.repository.storage.get_range(
+            &FileType::Pack.key(&pack),
+            location.offset.into(),
+            location.length as usize,
+        )?;
+        let mut sealed = sealed.ok_or_else(|| Error::new(ErrorCode::Damaged, format!("the pack {pack} is missing")))?;
+        let mut plain = Vec::new();
+        BlobOpener::new(&self.repository)?.open(&pack, &location, &mut sealed, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Reads a tree.
+    ///
+    /// # Errors
+    /// As [`Indexed::read_blob`].
+    pub fn read_tree(&self, id: &Id) -> Result<Tree> {
+        Tree::parse(&self.read_blob(BlobType::Tree, id)?)
+    }
+}
+
+/// Opens sealed blobs; keeps what is costly to make.
+pub struct BlobOpener<'a> {
+    repository: &'a Repository,
+    decompressor: Decompressor,
+}
+
+impl<'a> BlobOpener<'a> {
+    /// Creates an opener; one a thread.
+    ///
+    /// # Errors
+    /// `internal`: no memory for it.
+    pub fn new(repository: &'a Repository) -> Result<Self> {
+        Ok(Self { repository, decompressor: Decompressor::new()? })
+    }
+
+    /// Opens `sealed` (in place), decompresses it into `plain` (overwritten) and compares it with its id.
+    ///
+    /// # Errors
+    /// `damaged`, naming the blob and its pack.
+    pub fn open(&mut self, pack: &Id, location: &BlobLocation, sealed: &mut [u8], plain: &mut Vec<u8>) -> Result<()> {
+        let damaged = || {
+            let BlobLocation { kind, id, .. } = location;
+            Error::new(ErrorCode::Damaged, format!("the {kind} blob {id} in pack {pack} was altered or cut"))
+        };
+        let opened = self.repository.key.open(sealed).map_err(|error| damaged().caused_by(error))?;
+        if location.uncompressed_length == 0 {
+            plain.clear();
+            plain.extend_from_slice(opened);
+        } else {
+            let length = location.uncompressed_length;
+            self.decompressor.decompress_into(opened, length, plain).map_err(|error| damaged().caused_by(error))?;
+        }
+        if Id::of(plain) == location.id { Ok(()) } else { Err(damaged()) }
+    }
+}
+
+impl std::fmt::Display for BlobType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::Tree => "tree",
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! Compression: zstd, with every length checked before memory is taken for it.
+
+use crate::error::{Error, ErrorCode, Result};
+use std::io::Read;
+
+/// The level for everything we write: zstd's own default, and what restic's `auto` comes to.
+const LEVEL: i32 = 3;
+/// The most that a sealed file (index, snapshot, lock) may hold; restic's largest index files are a tenth of it.
+const MAX_FILE: u64 = 1 << 30;
+/// The most that one blob may hold: chunks end at 8 MiB, a tree of a million nodes takes 400 MiB.
+pub const MAX_BLOB: u32 = 1 << 30;
+
+/// A compressor to keep: making one costs more than a small blob.
+pub struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    /// Creates a compressor.
+    ///
+    /// # Errors
+    /// `internal`: no memory for it.
+    pub fn new() -> Result<Self> {
+        zstd::bulk::Compressor::new(LEVEL).map(Self).map_err(|error| failed(&error))
+    }
+
+    /// Returns `plain` compressed.
+    ///
+    /// # Errors
+    /// `internal`: no memory for it.
+    pub fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>> {
+        self.0.compress(plain).map_err(|error| failed(&error))
+    }
+}
+
+/// Returns `plain` compressed, for single files.
+///
+/// # Errors
+/// `internal`: no memory for it.
+pub fn compress(plain: &[u8]) -> Result<Vec<u8>> {
+    Compressor::new()?.compress(plain)
+}
+
+/// A decompressor to keep.
+pub struct Decompressor(zstd::bulk::Decompressor<'static>);
+
+impl Decompressor {
+    /// Creates a decompressor.
+    ///
+    /// # Errors
+    /// `internal`: no memory for it.
+    pub fn new() -> Result<Self> {
+        zstd::bulk::Decompressor::new().map(Self).map_err(|error| failed(&error))
+    }
+
+    /// Decompresses a blob of exactly `length` bytes into `out`, which is overwritten.
+    ///
+    /// # Errors
+    /// `damaged`: it is not compressed data, or not of that length.
+    pub fn decompress_into(&mut self, compressed: &[u8], length: u32, out: &mut Vec<u8>) -> Result<()> {
+        let damaged = || Error::new(ErrorCode::Damaged, "a compressed blob is not what it should be");
+        if length > MAX_BLOB {
+            return Err(damaged());
+        }
+        out.clear();
+        out.reserve(length as usize);
+        let written = self.0.decompress_to_buffer(compressed, out).map_err(|error| damaged().caused_by(error))?;
+        if written == length as usize { Ok(()) } else { Err(damaged()) }
+    }
+}
+
+/// Decompresses a sealed file, whose length nobody told.
+///
+/// # Errors
+/// `damaged`: it is not compressed data, or more than any real file holds.
+pub fn decompress_file(compressed: &[u8]) -> Result<Vec<u8>> {
+    let damaged = || Error::new(ErrorCode::Damaged, "a compressed file is not what it should be");
+    let decoder = zstd::stream::read::Decoder::with_buffer(compressed).map_err(|error| damaged().caused_by(error))?;
+    let mut plain = Vec::new();
+    decoder.take(MAX_FILE + 1).read_to_end(&mut plain).map_err(|error| damaged().caused_by(error))?;
+    if plain.len() as u64 > MAX_FILE { Err(damaged()) } else { Ok(plain) }
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Internal, format!("zstd failed: {error}"))
+}

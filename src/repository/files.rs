@@ -1,0 +1,134 @@
+//! The repository's files beside packs: sealed JSON, named by the SHA-256 of what is stored.
+
+use super::Repository;
+use super::compression;
+use super::id::Id;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{PutMode, ReadFrom};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The first byte of a file whose JSON is compressed.
+const COMPRESSED: u8 = 2;
+
+/// The folders of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileType {
+    /// Packs, in a sub-folder of the first byte of their name.
+    Pack,
+    /// Index files.
+    Index,
+    /// Key files.
+    Key,
+    /// Locks.
+    Lock,
+    /// Snapshots.
+    Snapshot,
+}
+
+impl FileType {
+    /// Returns the folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Pack => "data",
+            Self::Index => "index",
+            Self::Key => "keys",
+            Self::Lock => "locks",
+            Self::Snapshot => "snapshots",
+        }
+    }
+
+    /// Returns what people call such a file.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Pack => "pack",
+            Self::Index => "index",
+            Self::Key => "key",
+            Self::Lock => "lock",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    /// Returns the key of a file in the storage.
+    pub fn key(self, id: &Id) -> String {
+        match self {
+            Self::Pack => {
+                let id = id.to_string();
+                format!("data/{}/{id}", id.get(..2).unwrap_or_default())
+            }
+            _ => format!("{}/{id}", self.folder()),
+        }
+    }
+}
+
+impl Repository {
+    /// Lists the files of a type with their sizes in bytes; names that are no ids are passed over, as restic does.
+    ///
+    /// # Errors
+    /// `store-unavailable`.
+    pub fn list(&self, kind: FileType) -> Result<Vec<(Id, u64)>> {
+        let entries = self.storage().list(kind.folder())?;
+        let id = |key: &str| Id::parse(key.rsplit('/').next()?).ok();
+        Ok(entries.into_iter().filter_map(|entry| Some((id(&entry.key)?, entry.size))).collect())
+    }
+
+    /// Reads a file as it is stored and compares it with its name; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `damaged` if it is not what its name says, `store-unavailable`.
+    pub fn read_file(&self, kind: FileType, id: &Id, from: ReadFrom) -> Result<Option<Vec<u8>>> {
+        let Some(stored) = self.storage().get(&kind.key(id), from)? else { return Ok(None) };
+        if Id::of(&stored) == *id { Ok(Some(stored)) } else { Err(altered(kind, id)) }
+    }
+
+    /// Reads and opens a sealed JSON file; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// `damaged` if it was altered or is not what it should be, `store-unavailable`.
+    pub fn load_json<T: DeserializeOwned>(&self, kind: FileType, id: &Id, from: ReadFrom) -> Result<Option<T>> {
+        let Some(mut stored) = self.read_file(kind, id, from)? else { return Ok(None) };
+        let plain = self.key().open(&mut stored).map_err(|error| altered(kind, id).caused_by(error))?;
+        let decompressed;
+        let json: &[u8] = match plain.split_first() {
+            Some((&COMPRESSED, rest)) => {
+                decompressed = compression::decompress_file(rest)?;
+                &decompressed
+            }
+            _ => plain,
+        };
+        let value = serde_json::from_slice(json).map_err(|error| {
+            Error::new(ErrorCode::Damaged, format!("the {} {id} is not what it should be", kind.noun()))
+                .caused_by(error)
+        })?;
+        Ok(Some(value))
+    }
+
+    /// Seals and stores a value as a file, and returns its id.
+    ///
+    /// # Errors
+    /// `store-full` or `store-unavailable`.
+    pub fn save_json<T: Serialize>(&self, kind: FileType, value: &T) -> Result<Id> {
+        let json = serde_json::to_vec(value).map_err(|error| {
+            Error::new(ErrorCode::Internal, format!("cannot write a {}", kind.noun())).caused_by(error)
+        })?;
+        let mut plain = vec![COMPRESSED];
+        plain.extend(compression::compress(&json)?);
+        self.save_sealed(kind, &plain)
+    }
+
+    fn save_sealed(&self, kind: FileType, plain: &[u8]) -> Result<Id> {
+        let sealed = self.key().seal(plain).map_err(|error| {
+            Error::new(ErrorCode::Internal, format!("cannot seal a {}", kind.noun())).caused_by(error)
+        })?;
+        let id = Id::of(&sealed);
+        // The random initialisation vector makes every sealed file another one: it cannot exist before.
+        let _ = self.storage().put(&kind.key(&id), &sealed, PutMode::CreateOnly)?;
+        Ok(id)
+    }
+}
+
+/// Returns the error for a stored file that is not what its name says.
+pub fn altered(kind: FileType, id: &Id) -> Error {
+    Error::new(ErrorCode::Damaged, format!("the {} {id} was altered or cut", kind.noun()))
+        .hint("run `holdpoint check --read-data` to find out what else is damaged")
+}
