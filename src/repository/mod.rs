@@ -12,6 +12,7 @@ pub mod chunker;
 pub mod compression;
 pub mod config;
 pub mod crypto;
+pub mod exclude;
 pub mod files;
 pub mod id;
 pub mod index;
