@@ -211,6 +211,12 @@ impl Error {
         text
     }
 
+    /// Returns the same error for another caller: code and hints, with all causes in the message.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        Self { code: self.code, message: self.chain(), hints: self.hints.clone(), source: None }
+    }
+
     /// Says whether the run was cancelled: by the deadline or by a signal.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.code, ErrorCode::DeadlinePassed | ErrorCode::Interrupted | ErrorCode::Terminated)

@@ -7,6 +7,7 @@
 //! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
 //! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
+pub mod archive;
 pub mod blobs;
 pub mod chunker;
 pub mod compression;
