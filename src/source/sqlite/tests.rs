@@ -226,8 +226,8 @@ fn a_cancelled_capture_leaves_nothing() {
         });
         let captured = fixture.source.capture(&fixture.context).map(drop);
         fixture.assert_scratch_is_empty();
-        if captured.is_err() {
-            assert_eq!(captured.unwrap_err().code(), ErrorCode::Interrupted);
+        if let Err(error) = captured {
+            assert_eq!(error.code(), ErrorCode::Interrupted);
             return canceller.join().unwrap();
         }
         // The canceller that came too late needs something to see.
