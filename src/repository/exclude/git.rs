@@ -33,8 +33,8 @@ impl GitRules {
         let Some(top) = parents.iter().position(|parent| git_directory(parent).is_some()) else {
             return Some(Arc::default());
         };
-        let from_top = parents.iter().take(top + 1).rev();
-        from_top.fold(Some(Arc::default()), |rules, directory| Self::enter(&rules?, directory))
+        let mut from_top = parents.iter().take(top + 1).rev();
+        from_top.try_fold(Arc::default(), |rules, directory| Self::enter(&rules, directory))
     }
 
     /// Returns the rules in `directory`, or `None` if it is a `.git`, whose content is not git's to ignore.
