@@ -1,7 +1,7 @@
 //! What git knows of the working tree, read by libgit2.
 
 use super::address::without_user_information;
-use super::version;
+use super::{shell, version};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::version::{Version, Versioning};
 use git2::{ErrorClass, Object, ObjectType, Repository};
@@ -188,13 +188,7 @@ fn foreign(directory: &Path) -> Error {
     let name = top.display();
     let message = format!("git does not trust {name}: it belongs to another user than the one who runs holdpoint");
     Error::new(ErrorCode::CommitUnknown, message)
-        .hint(format!("if you trust it: git config --global --add safe.directory {}", shell_word(&name.to_string())))
-}
-
-/// Quotes a word for a POSIX shell where it needs to be.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+        .hint(format!("if you trust it: git config --global --add safe.directory {}", shell::quoted(&name.to_string())))
 }
 
 #[cfg(test)]

@@ -5,4 +5,5 @@ pub mod ci;
 pub mod git;
 pub mod probe;
 pub mod resolve;
+mod shell;
 mod version;

@@ -1,11 +1,14 @@
 //! What a CI system tells about its run, by its environment variables.
 //!
-//! The systems are data: one row each. `CI=true` alone says nothing about where the facts are, and detects none.
+//! The systems are data ([`systems`]). `CI=true` alone says nothing about where the facts are, and detects none.
+
+mod systems;
 
 use super::address::without_user_information;
 use super::version::is_commit;
 use crate::model::manifest::Pipeline;
 use std::path::PathBuf;
+use systems::SYSTEMS;
 
 /// Looks up an environment variable.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -26,161 +29,6 @@ pub struct CiRun {
     /// The directory that dies with the runner.
     pub workspace: Option<PathBuf>,
 }
-
-/// One CI system. A fact is the first of its templates whose `{VARIABLES}` are all set.
-struct System {
-    name: &'static str,
-    /// Variables that are set, or have this value, where it runs.
-    detect: &'static [(&'static str, Option<&'static str>)],
-    commit: &'static [&'static str],
-    reference: &'static [&'static str],
-    tag: &'static [&'static str],
-    run_url: &'static [&'static str],
-    actor: &'static [&'static str],
-    attempt: &'static [&'static str],
-    repository: &'static [&'static str],
-    environment: &'static [&'static str],
-    workspace: &'static [&'static str],
-}
-
-/// What GitHub and its likes share.
-const ACTIONS: System = System {
-    name: "github",
-    detect: &[("GITHUB_ACTIONS", None)],
-    commit: &["{GITHUB_SHA}"],
-    reference: &["{GITHUB_REF}"],
-    tag: &[],
-    run_url: &["{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"],
-    actor: &["{GITHUB_ACTOR}"],
-    attempt: &["{GITHUB_RUN_ATTEMPT}"],
-    repository: &["{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}", "{GITHUB_REPOSITORY}"],
-    environment: &[],
-    workspace: &["{GITHUB_WORKSPACE}"],
-};
-
-/// Every system that is known; the first that is detected speaks, so imitations stand before what they imitate.
-const SYSTEMS: &[System] = &[
-    System {
-        name: "woodpecker",
-        detect: &[("CI", Some("woodpecker"))],
-        commit: &["{CI_COMMIT_SHA}"],
-        reference: &["{CI_COMMIT_BRANCH}"],
-        tag: &["{CI_COMMIT_TAG}"],
-        run_url: &["{CI_PIPELINE_URL}"],
-        actor: &["{CI_PIPELINE_AUTHOR}", "{CI_COMMIT_AUTHOR}"],
-        attempt: &[],
-        repository: &["{CI_REPO_URL}", "{CI_REPO}"],
-        environment: &["{CI_PIPELINE_DEPLOY_TARGET}"],
-        workspace: &["{CI_WORKSPACE}"],
-    },
-    System { name: "gitea", detect: &[("GITEA_ACTIONS", None)], ..ACTIONS },
-    System { name: "forgejo", detect: &[("FORGEJO_ACTIONS", None)], ..ACTIONS },
-    ACTIONS,
-    System {
-        name: "gitlab",
-        detect: &[("GITLAB_CI", None)],
-        commit: &["{CI_COMMIT_SHA}"],
-        reference: &["{CI_COMMIT_REF_NAME}"],
-        tag: &["{CI_COMMIT_TAG}"],
-        run_url: &["{CI_JOB_URL}", "{CI_PIPELINE_URL}"],
-        actor: &["{GITLAB_USER_LOGIN}"],
-        attempt: &[],
-        repository: &["{CI_PROJECT_URL}", "{CI_PROJECT_PATH}"],
-        environment: &["{CI_ENVIRONMENT_NAME}"],
-        workspace: &["{CI_PROJECT_DIR}"],
-    },
-    System {
-        name: "circleci",
-        detect: &[("CIRCLECI", None)],
-        commit: &["{CIRCLE_SHA1}"],
-        reference: &["{CIRCLE_BRANCH}"],
-        tag: &["{CIRCLE_TAG}"],
-        run_url: &["{CIRCLE_BUILD_URL}"],
-        actor: &["{CIRCLE_USERNAME}"],
-        attempt: &[],
-        repository: &["{CIRCLE_REPOSITORY_URL}"],
-        environment: &[],
-        workspace: &["{CIRCLE_WORKING_DIRECTORY}"],
-    },
-    System {
-        name: "azure",
-        detect: &[("TF_BUILD", None)],
-        commit: &["{BUILD_SOURCEVERSION}"],
-        reference: &["{BUILD_SOURCEBRANCH}"],
-        tag: &[],
-        run_url: &["{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}"],
-        actor: &["{BUILD_REQUESTEDFOR}"],
-        attempt: &["{SYSTEM_STAGEATTEMPT}", "{SYSTEM_JOBATTEMPT}"],
-        repository: &["{BUILD_REPOSITORY_URI}"],
-        environment: &["{ENVIRONMENT_NAME}"],
-        workspace: &["{PIPELINE_WORKSPACE}", "{BUILD_SOURCESDIRECTORY}"],
-    },
-    System {
-        name: "buildkite",
-        detect: &[("BUILDKITE", None)],
-        commit: &["{BUILDKITE_COMMIT}"],
-        reference: &["{BUILDKITE_BRANCH}"],
-        tag: &["{BUILDKITE_TAG}"],
-        run_url: &["{BUILDKITE_BUILD_URL}"],
-        actor: &["{BUILDKITE_BUILD_CREATOR}"],
-        attempt: &["{BUILDKITE_RETRY_COUNT}"],
-        repository: &["{BUILDKITE_REPO}"],
-        environment: &[],
-        workspace: &["{BUILDKITE_BUILD_CHECKOUT_PATH}"],
-    },
-    System {
-        name: "bitbucket",
-        detect: &[("BITBUCKET_COMMIT", None)],
-        commit: &["{BITBUCKET_COMMIT}"],
-        reference: &["{BITBUCKET_BRANCH}"],
-        tag: &["{BITBUCKET_TAG}"],
-        run_url: &["https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}"],
-        actor: &["{BITBUCKET_STEP_TRIGGERER_UUID}"],
-        attempt: &["{BITBUCKET_STEP_RUN_NUMBER}"],
-        repository: &["{BITBUCKET_GIT_HTTP_ORIGIN}", "https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}"],
-        environment: &["{BITBUCKET_DEPLOYMENT_ENVIRONMENT}"],
-        workspace: &["{BITBUCKET_CLONE_DIR}"],
-    },
-    System {
-        name: "drone",
-        detect: &[("DRONE", None)],
-        commit: &["{DRONE_COMMIT_SHA}"],
-        reference: &["{DRONE_COMMIT_REF}"],
-        tag: &["{DRONE_TAG}"],
-        run_url: &["{DRONE_BUILD_LINK}"],
-        actor: &["{DRONE_BUILD_TRIGGER}"],
-        attempt: &[],
-        repository: &["{DRONE_REPO_LINK}", "{DRONE_REPO}"],
-        environment: &["{DRONE_DEPLOY_TO}"],
-        workspace: &["{DRONE_WORKSPACE}"],
-    },
-    System {
-        name: "teamcity",
-        detect: &[("TEAMCITY_VERSION", None)],
-        commit: &["{BUILD_VCS_NUMBER}"],
-        reference: &[],
-        tag: &[],
-        run_url: &["{BUILD_URL}"],
-        actor: &[],
-        attempt: &[],
-        repository: &[],
-        environment: &[],
-        workspace: &[],
-    },
-    System {
-        name: "jenkins",
-        detect: &[("JENKINS_URL", None), ("BUILD_ID", None)],
-        commit: &["{GIT_COMMIT}"],
-        reference: &["{BRANCH_NAME}", "{GIT_BRANCH}"],
-        tag: &["{TAG_NAME}"],
-        run_url: &["{BUILD_URL}"],
-        actor: &["{BUILD_USER_ID}"],
-        attempt: &[],
-        repository: &["{GIT_URL}"],
-        environment: &[],
-        workspace: &["{WORKSPACE}"],
-    },
-];
 
 /// Returns what the CI system around this process tells; `None` if none is known by its variables.
 ///
@@ -346,7 +194,8 @@ mod tests {
 
     #[test]
     fn the_other_systems_tell_their_facts() {
-        let cases: &[(&[(&str, &str)], [&str; 10])] = &[
+        type Case = (&'static [(&'static str, &'static str)], [&'static str; 10]);
+        let cases: &[Case] = &[
             (
                 &[
                     ("JENKINS_URL", "https://j/"),
