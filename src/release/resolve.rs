@@ -57,17 +57,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Target> {
 /// # Errors
 /// `release-unknown`: nothing tells it, or what was given is no version.
 pub fn release(sources: &Sources<'_>) -> Result<Version> {
-    let read = |text: &str, origin: &str| {
-        version::read(text, sources.versioning).map_err(|why| {
-            let error = Error::new(ErrorCode::ReleaseUnknown, format!("{origin}: {why}"));
-            match sources.versioning {
-                Versioning::Semver if !text.trim().is_empty() => error.hint(
-                    "give a version such as 1.4.0; for other kinds of versions set `versioning = \"opaque\"` in holdpoint.toml",
-                ),
-                _ => error.hint("give the version by --release VERSION"),
-            }
-        })
-    };
+    let read = |text: &str, origin: &str| given_version(text, origin, sources.versioning);
     if let Some(text) = sources.release {
         return read(text, "--release");
     }
@@ -104,6 +94,22 @@ pub fn release(sources: &Sources<'_>) -> Result<Version> {
                 .hint("give it by --release VERSION or HOLDPOINT_RELEASE, or tag the commit (git tag v1.4.0)"))
         }
     }
+}
+
+/// Reads a version that someone gave; `origin` says by what, such as `--from`.
+///
+/// # Errors
+/// `release-unknown`: the text is no version.
+pub fn given_version(text: &str, origin: &str, versioning: Versioning) -> Result<Version> {
+    version::read(text, versioning).map_err(|why| {
+        let error = Error::new(ErrorCode::ReleaseUnknown, format!("{origin}: {why}"));
+        match versioning {
+            Versioning::Semver if !text.trim().is_empty() => error.hint(
+                "give a version such as 1.4.0; for other kinds of versions set `versioning = \"opaque\"` in holdpoint.toml",
+            ),
+            _ => error.hint("give the version as text, such as 1.4.0"),
+        }
+    })
 }
 
 /// Finds the commit to deploy, and what speaks against it.
