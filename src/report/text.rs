@@ -2,10 +2,11 @@
 
 use super::table::{Align, Table};
 use super::units::{bytes, change, count, duration, plain, short, time};
+use super::way_back;
 use crate::ledger::Listed;
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, Level};
-use crate::model::manifest::{Instance, Manifest, SourceOutcome, SourceRecord, State};
+use crate::model::manifest::{Instance, Manifest, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::verdict::Verdict;
 use anstyle::AnsiColor;
@@ -61,7 +62,7 @@ pub fn show(manifest: &Manifest, events: &[EventRecord], style: Style) -> String
     }
     text += &sources(&manifest.sources, style);
     text += &findings(&manifest.decision.findings, style);
-    text += &way_back(manifest, style);
+    text += &roll_back(manifest, events, style);
     for EventRecord { event, .. } in events {
         let Event::Reconciled { at, expected, outcome, explanation, .. } = event;
         let painted = paint_outcome(*outcome, style);
@@ -208,13 +209,17 @@ fn heading_and_rows(table: &Table, style: Style) -> String {
     text
 }
 
-fn way_back(manifest: &Manifest, style: Style) -> String {
-    let mut text = format!("\n{}\n", style.paint("way back", AnsiColor::BrightWhite));
-    if manifest.state != State::Passed {
-        text += "nothing to go back to was captured in this run\n";
+fn roll_back(manifest: &Manifest, events: &[EventRecord], style: Style) -> String {
+    let mut text = format!("\n{}\n", style.paint("can we roll back now?", AnsiColor::BrightWhite));
+    let back = way_back::way_back(manifest, events);
+    let _ = writeln!(text, "{}", plain(&back.headline));
+    for why in &back.why {
+        let _ = writeln!(text, "{}", plain(why));
+    }
+    if back.answer == way_back::Answer::No {
         return text;
     }
-    let _ = writeln!(text, "{}", plain(&manifest.rollback.summary));
+    let _ = writeln!(text, "\n{}", plain(&manifest.rollback.summary));
     if let Some(at) = manifest.rollback.data_loss_from {
         let _ = writeln!(text, "data written after {} is lost", time(at));
     }
@@ -241,7 +246,9 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
             let took = duration(measured.capture_seconds + measured.verify_seconds);
             let by = if manifest.decision.overridden.is_some() { " by override" } else { "" };
             let pass = style.paint("pass", AnsiColor::Green);
-            format!("{pass}{by}: {to} may go to {environment}; captured and read back in {took}\n")
+            let proofs = || manifest.sources.iter().filter_map(|source| source.verification.as_ref());
+            let read = if proofs().any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
+            format!("{pass}{by}: {to} may go to {environment}; captured{read} in {took}\n")
         }
         Verdict::Refuse => {
             let refused = style.paint(state(manifest.state), AnsiColor::Red);
