@@ -1,0 +1,5 @@
+//! What several tests need.
+
+pub mod restic;
+pub mod sample;
+pub mod tree;
