@@ -7,5 +7,6 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod dependencies;
 mod rooms;
 mod support;
