@@ -211,6 +211,12 @@ impl Error {
         text
     }
 
+    /// Returns the same error for another caller: code and hints, with all causes in the message.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        Self { code: self.code, message: self.chain(), hints: self.hints.clone(), source: None }
+    }
+
     /// Says whether the run was cancelled: by the deadline or by a signal.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.code, ErrorCode::DeadlinePassed | ErrorCode::Interrupted | ErrorCode::Terminated)
@@ -242,6 +248,11 @@ impl<T, E: Into<std::io::Error>> IoContext<T> for std::result::Result<T, E> {
     fn io_context(self, message: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| {
             let error = error.into();
+            // A reader of ours passes its own error through the system's type: its code and hints stay.
+            if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                let hints = own.hints().to_vec();
+                return Error { hints, ..Error::new(own.code(), message()).caused_by(error) };
+            }
             let code = match error.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorCode::StoreFull,
                 _ => ErrorCode::Io,

@@ -1,5 +1,23 @@
 //! Text → raw → validated configuration (`holdpoint.toml`, design §5).
+//!
+//! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
+//! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod environments;
+mod keys;
+mod load;
+mod mistakes;
+mod schema;
+mod sources;
+mod template;
+#[cfg(test)]
+mod tests;
 pub mod types;
+mod values;
+mod walk;
 
+pub use load::{FILE_NAME, load, parse};
+pub use mistakes::{Mistake, Mistakes};
+pub use schema::schema;
+pub use template::{Found, template};
 pub use types::*;

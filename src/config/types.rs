@@ -1,10 +1,10 @@
 //! The validated configuration: what the other rooms see.
 
-use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
 use crate::model::version::Versioning;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A whole configuration; [`Config::default`] is the one of a run without a file.
@@ -26,6 +26,16 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[environment.NAME]`.
     pub environments: BTreeMap<String, EnvironmentConfig>,
+}
+
+impl Config {
+    /// Returns the directory that relative paths count from: the file's, or the current one; not made absolute.
+    pub fn directory(&self) -> PathBuf {
+        match self.path.as_deref().and_then(Path::parent) {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        }
+    }
 }
 
 /// A string of the configuration: written there, or named there and kept elsewhere.
@@ -52,7 +62,9 @@ impl Text {
                     .hint(format!("the configuration takes a value from {name}: set it, or pass it to this step"))
             }),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path).io_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Error::new(ErrorCode::Config, format!("cannot read {}", path.display())).caused_by(error)
+                })?;
                 Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
             }
         }

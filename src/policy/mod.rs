@@ -1,1 +1,4 @@
-//! Pure rules.
+//! Pure rules: severity, sanity of sizes, comparison of versions.
+
+pub mod reconcile;
+pub mod severity;

@@ -3,7 +3,7 @@
 use super::Repository;
 use super::compression::Decompressor;
 use super::files::FileType;
-use super::id::Id;
+use super::id::{Id, IdSet};
 use super::index::{Index, IndexFile, PackNumber};
 use super::pack::{BlobLocation, BlobType};
 use super::tree::Tree;
@@ -18,6 +18,8 @@ pub struct Indexed {
     repository: Repository,
     /// Grows while a run adds packs.
     index: RwLock<Index>,
+    /// The index files that were read when it was opened.
+    loaded: IdSet,
 }
 
 impl Repository {
@@ -27,6 +29,7 @@ impl Repository {
     /// `damaged`, naming the index file; `store-unavailable`; a cancellation.
     pub fn index(&self, cancel: &Cancel) -> Result<Indexed> {
         let mut index = Index::default();
+        let mut loaded = IdSet::default();
         for (id, _) in self.list(FileType::Index)? {
             cancel.check()?;
             // One that was removed since it was listed was replaced: its packs are in another.
@@ -34,12 +37,23 @@ impl Repository {
             for pack in &file.packs {
                 index.add(pack.id, &pack.locations())?;
             }
+            loaded.insert(id);
         }
-        Ok(Indexed { repository: self.clone(), index: RwLock::new(index) })
+        Ok(Indexed::new(self.clone(), index, loaded))
     }
 }
 
 impl Indexed {
+    /// Joins a repository and an index that was made from the index files `loaded`.
+    pub(super) fn new(repository: Repository, index: Index, loaded: IdSet) -> Self {
+        Self { repository, index: RwLock::new(index), loaded }
+    }
+
+    /// Says whether an index file was read when the index was opened.
+    pub fn was_loaded(&self, index_file: &Id) -> bool {
+        self.loaded.contains(index_file)
+    }
+
     /// Returns the repository.
     pub fn repository(&self) -> &Repository {
         &self.repository

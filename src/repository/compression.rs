@@ -22,12 +22,15 @@ impl Compressor {
         zstd::bulk::Compressor::new(LEVEL).map(Self).map_err(|error| failed(&error))
     }
 
-    /// Returns `plain` compressed.
+    /// Compresses `plain` into `out`, which is overwritten.
     ///
     /// # Errors
     /// `internal`: no memory for it.
-    pub fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>> {
-        self.0.compress(plain).map_err(|error| failed(&error))
+    pub fn compress_into(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        out.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        self.0.compress_to_buffer(plain, out).map_err(|error| failed(&error))?;
+        Ok(())
     }
 }
 
@@ -36,7 +39,9 @@ impl Compressor {
 /// # Errors
 /// `internal`: no memory for it.
 pub fn compress(plain: &[u8]) -> Result<Vec<u8>> {
-    Compressor::new()?.compress(plain)
+    let mut out = Vec::new();
+    Compressor::new()?.compress_into(plain, &mut out)?;
+    Ok(out)
 }
 
 /// A decompressor to keep.

@@ -75,6 +75,13 @@ impl PackEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackNumber(u32);
 
+impl PackNumber {
+    /// Returns the place of the pack in the order of [`Index::packs`].
+    pub fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Where a blob is inside its pack, without what the map's key says already.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -82,6 +89,13 @@ struct Slot {
     offset: u32,
     length: u32,
     uncompressed_length: u32,
+}
+
+impl Slot {
+    fn locate(&self, kind: BlobType, id: &Id) -> (PackNumber, BlobLocation) {
+        let Self { pack, offset, length, uncompressed_length } = *self;
+        (pack, BlobLocation { kind, id: *id, offset, length, uncompressed_length })
+    }
 }
 
 /// One pack as the index knows it.
@@ -131,9 +145,7 @@ impl Index {
 
     /// Returns where a blob is: the pack, and the place inside it.
     pub fn find(&self, kind: BlobType, id: &Id) -> Option<(PackNumber, BlobLocation)> {
-        let slot = self.map(kind).get(id)?;
-        let Slot { pack, offset, length, uncompressed_length } = *slot;
-        Some((pack, BlobLocation { kind, id: *id, offset, length, uncompressed_length }))
+        Some(self.map(kind).get(id)?.locate(kind, id))
     }
 
     /// Says whether a blob is known.
@@ -149,6 +161,12 @@ impl Index {
     /// Returns every pack in the order in which they were added.
     pub fn packs(&self) -> impl Iterator<Item = (PackNumber, PackInfo)> {
         (0..).map(PackNumber).zip(self.packs.iter().copied())
+    }
+
+    /// Returns every blob with the pack that it is looked up in, in any order.
+    pub fn blobs(&self) -> impl Iterator<Item = (PackNumber, BlobLocation)> {
+        let data = self.data.iter().map(|(id, slot)| slot.locate(BlobType::Data, id));
+        data.chain(self.trees.iter().map(|(id, slot)| slot.locate(BlobType::Tree, id)))
     }
 
     /// Returns how many blobs of a kind there are.

@@ -5,27 +5,39 @@
 //!
 //! From the bottom up: [`id`], [`crypto`], [`keyfile`], [`compression`], [`chunker`]; [`pack`], [`index`], [`tree`]
 //! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
+//! [`lock`], [`verify`] and [`publish`], [`restore`], [`stream`] and [`ls`], [`check`].
 //! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
+pub mod archive;
 pub mod blobs;
 pub mod chunker;
 pub mod compression;
 pub mod config;
 pub mod crypto;
+pub mod exclude;
 pub mod files;
 pub mod id;
 pub mod index;
 pub mod keyfile;
+pub mod lock;
+pub mod ls;
 pub mod mode;
 pub mod name;
 pub mod pack;
+pub mod parallel;
+pub mod publish;
+pub mod restore;
 pub mod snapshot;
+pub mod stream;
 pub mod tree;
+mod trees;
+pub mod verify;
 
 pub use blobs::Indexed;
 pub use files::FileType;
 pub use id::Id;
 pub use keyfile::Cost;
+pub use parallel::Workers;
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, ErrorCode, Result};

@@ -3,7 +3,13 @@
 //! A source describes what there is to capture; the gate connects it to the repository. What a source says of itself
 //! ([`Facts`]) goes into the manifest.
 
+mod command;
+mod files;
+mod sqlite;
+mod write;
+
 use crate::cancel::Cancel;
+use crate::config::{SourceConfig, SourceKind};
 use crate::error::Result;
 use crate::model::finding::Finding;
 use crate::model::manifest::{Consistency, Content};
@@ -15,16 +21,29 @@ use std::path::{Path, PathBuf};
 pub struct Context {
     /// Ends the work at the deadline or on a signal.
     pub cancel: Cancel,
-    /// The directory that relative paths count from: the configuration's.
-    pub directory: PathBuf,
     /// A private directory for what must be on disk for a while; the caller deletes it.
     pub scratch: PathBuf,
+}
+
+/// Creates the source that a configuration describes; its relative paths count from `directory`, which is absolute.
+pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
+    match &config.kind {
+        SourceKind::Files(files) => Box::new(files::FilesSource::new(files, directory)),
+        SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
+        SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
+    }
 }
 
 /// One thing that must be restorable.
 pub trait Source: Send + Sync {
     /// Returns what is known of the source before it is captured.
     fn facts(&self) -> Facts;
+
+    /// Returns absolute paths that nothing else in this process may open while the source is captured, whether they
+    /// exist or not; the gate leaves them out of every tree. Empty for most kinds.
+    fn exclusive_paths(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Looks for everything that a capture will need, changing nothing. No refusal among the findings: go on.
     fn preflight(&self, context: &Context) -> Vec<Finding>;

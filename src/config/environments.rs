@@ -1,0 +1,171 @@
+//! `[environment.NAME]`, its probe and its rollback.
+
+use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES, ROLLBACK};
+use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, RollbackConfig, Selector, Text};
+use super::walk::{Table, Value};
+use reqwest::header::{HeaderName, HeaderValue};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long one instance may take to answer, unless the file says otherwise.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads every environment.
+pub(super) fn environments(value: &Value<'_>) -> BTreeMap<String, EnvironmentConfig> {
+    let mut environments = BTreeMap::new();
+    for (name, item) in value.map() {
+        if let Some(table) = item.table(&ENVIRONMENT) {
+            environments.insert(name.to_owned(), environment(&table));
+        }
+    }
+    environments
+}
+
+fn environment(table: &Table<'_>) -> EnvironmentConfig {
+    EnvironmentConfig {
+        tier: table.get("tier").and_then(|value| value.string()),
+        rpo: table.get("rpo").and_then(|value| value.some_duration()),
+        rto: table.get("rto").and_then(|value| value.some_duration()),
+        deployed: table.get("deployed").and_then(|value| probe(&value)),
+        rollback: table.get("rollback").map(|value| rollback(&value)).unwrap_or_default(),
+    }
+}
+
+fn rollback(value: &Value<'_>) -> RollbackConfig {
+    let Some(table) = value.table(&ROLLBACK) else {
+        return RollbackConfig::default();
+    };
+    let programs = |value: Option<Value<'_>>| {
+        let items = value.and_then(|value| value.list()).unwrap_or_default();
+        items.iter().filter_map(|item| item.arguments()).collect()
+    };
+    RollbackConfig {
+        before: programs(table.get("before")),
+        redeploy: table.get("redeploy").and_then(|value| value.arguments()),
+        after: programs(table.get("after")),
+    }
+}
+
+fn probe(value: &Value<'_>) -> Option<ProbeConfig> {
+    let (kind, table) = value.kind(PROBES, LATER_PROBES)?;
+    let timeout = table.get("timeout").map_or(Some(PROBE_TIMEOUT), |value| value.some_duration());
+    let commit = selector(&table, ["commit", "commit_header", "commit_regex"]);
+    let version = match selector(&table, ["version", "header", "regex"]) {
+        Some(selector) => selector,
+        // A web page is seldom a bare version; a program or file made for the purpose often is.
+        None if kind == "http" => {
+            table.walk.mistake(
+                &table.at,
+                "where is the version in the answer? give `version` (a JSON pointer), `header` or `regex`",
+            );
+            None
+        }
+        None => Some(Selector::Whole),
+    };
+    let target = match kind {
+        "http" => http(&table),
+        "command" => {
+            let env = table.get("env").map(|value| value.variables()).unwrap_or_default();
+            table
+                .get("command")
+                .and_then(|value| value.arguments())
+                .map(|command| ProbeTarget::Command { command, env })
+        }
+        _ => {
+            let path = table.get("path").and_then(|value| value.path());
+            path.map(|path| ProbeTarget::File { path: table.walk.directory.join(path) })
+        }
+    };
+    Some(ProbeConfig { target: target?, version: version?, commit: commit.flatten(), timeout: timeout? })
+}
+
+/// Reads the one of three keys that is there: `None` if none is, `Some(None)` if what is there was noted as wrong.
+fn selector(table: &Table<'_>, [pointer, header, regex]: [&'static str; 3]) -> Option<Option<Selector>> {
+    let values = [pointer, header, regex].map(|key| table.get(key));
+    let mut given = values.iter().flatten();
+    let (first, second) = (given.next()?, given.next());
+    if let Some(second) = second {
+        second.mistake(format!("`{}` and `{}` exclude each other: give one", first.name, second.name));
+    }
+    let [by_pointer, by_header, by_regex] = values;
+    let read = [
+        by_pointer.map(|value| json_pointer(&value)),
+        by_header.map(|value| header_name(&value)),
+        by_regex.map(|value| regular_expression(&value)),
+    ];
+    Some(read.into_iter().flatten().next().flatten())
+}
+
+/// Reads a JSON pointer (RFC 6901).
+fn json_pointer(value: &Value<'_>) -> Option<Selector> {
+    let text = value.string()?;
+    let escapes_are_right = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if !text.starts_with('/') || !escapes_are_right {
+        let message = format!("`{}` must be a JSON pointer such as \"/version\", not {text:?}", value.name);
+        value.mistake(message);
+        return None;
+    }
+    Some(Selector::Pointer(text))
+}
+
+fn header_name(value: &Value<'_>) -> Option<Selector> {
+    let name = value.name()?;
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        value.mistake(format!("{name:?} is not the name of an HTTP header"));
+        return None;
+    }
+    Some(Selector::Header(name.to_owned()))
+}
+
+fn regular_expression(value: &Value<'_>) -> Option<Selector> {
+    let text = value.string()?;
+    match regex::Regex::new(&text) {
+        Ok(regex) => Some(Selector::Regex(regex)),
+        Err(error) => {
+            // The library draws the place over several lines; the reason is the last one.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            value.mistake(format!("`{}` is not a regular expression: {reason}", value.name));
+            None
+        }
+    }
+}
+
+fn http(table: &Table<'_>) -> Option<ProbeTarget> {
+    let headers = table.get("headers").map(|value| headers(&value)).unwrap_or_default();
+    let urls = table.get("urls")?.full_list()?.iter().filter_map(url).collect();
+    Some(ProbeTarget::Http { urls, headers })
+}
+
+/// Reads a URL; one that is kept elsewhere is looked at when it is used.
+fn url(value: &Value<'_>) -> Option<Text> {
+    let text = value.text()?;
+    if let Text::Plain(plain) = &text {
+        let right = url::Url::parse(plain).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !right {
+            // The text is not shown: it may hold a password.
+            value.mistake(format!("`{}` must hold URLs such as \"https://shop.example/version\"", value.name));
+            return None;
+        }
+    }
+    Some(text)
+}
+
+fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
+    let mut headers = BTreeMap::new();
+    for (name, item) in value.map() {
+        let Some(text) = item.text() else {
+            continue;
+        };
+        let value_is_right = match &text {
+            Text::Plain(plain) => HeaderValue::from_str(plain).is_ok(),
+            Text::Env(_) | Text::File(_) => true,
+        };
+        if HeaderName::from_bytes(name.as_bytes()).is_err() || !value_is_right {
+            item.mistake(format!("{name:?} is not an HTTP header, or its value is none"));
+        } else {
+            headers.insert(name.to_owned(), text);
+        }
+    }
+    headers
+}

@@ -1,0 +1,274 @@
+//! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
+
+/// One table of the file.
+pub(super) struct Section {
+    /// How messages name it.
+    pub(super) name: &'static str,
+    /// The keys it may have.
+    pub(super) keys: &'static [&'static [Key]],
+    /// Keys of the design that this version does not know yet: named, so that nobody relies on them.
+    pub(super) later: &'static [&'static str],
+}
+
+impl Section {
+    /// Returns all keys of the table.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        self.keys.iter().copied().flatten()
+    }
+}
+
+/// One key of a table.
+pub(super) struct Key {
+    /// The key.
+    pub(super) name: &'static str,
+    /// Whether it must be there.
+    pub(super) required: bool,
+    /// The form of its value.
+    pub(super) form: Form,
+    /// What it means, for the schema.
+    pub(super) doc: &'static str,
+}
+
+/// The form of a value.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// A string that stands in the file itself.
+    Name,
+    /// A string that stands in the file itself and may be empty.
+    Argument,
+    /// A string, or where it is kept.
+    Text,
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of at least this much.
+    Integer(u32),
+    /// Such as `"15m"`.
+    Duration,
+    /// Such as `"1MiB"`.
+    Bytes,
+    /// Such as `"30%"`.
+    Percent,
+    /// A list of the form, with at least this many items.
+    List(&'static Form, u64),
+    /// A table from any name to the form.
+    Map(&'static Form),
+    /// A table.
+    Table(&'static Section),
+    /// A table whose `kind` decides which keys it has.
+    Kinds(&'static [Kind]),
+}
+
+/// One kind of source or probe.
+pub(super) struct Kind {
+    /// The value of `kind`.
+    pub(super) name: &'static str,
+    /// The keys that come with it.
+    pub(super) section: Section,
+}
+
+const fn key(name: &'static str, form: Form, doc: &'static str) -> Key {
+    Key { name, required: false, form, doc }
+}
+
+const fn required(name: &'static str, form: Form, doc: &'static str) -> Key {
+    Key { name, required: true, form, doc }
+}
+
+const TEXTS: Form = Form::Map(&Form::Text);
+const ARGUMENTS: Form = Form::List(&Form::Argument, 1);
+
+/// The whole file.
+pub(super) const ROOT: Section = Section {
+    name: "the file",
+    keys: &[&[
+        key("application", Form::Text, "the application; the working tree's name unless given"),
+        key("versioning", Form::Choice(&["semver", "opaque"]), "how versions are read and compared"),
+        key("store", Form::Table(&STORE), "where snapshots and release records live"),
+        key("gate", Form::Table(&GATE), "how a run of the gate behaves"),
+        key("source", Form::List(&Form::Kinds(SOURCES), 0), "one thing that must be restorable"),
+        key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
+    ]],
+    later: &["policy", "signing"],
+};
+
+pub(super) const STORE: Section = Section {
+    name: "[store]",
+    keys: &[&[key("location", Form::Text, "a directory")]],
+    later: &[
+        "region",
+        "endpoint",
+        "path_style",
+        "allow_http",
+        "storage_class",
+        "sse",
+        "kms_key",
+        "object_lock",
+        "copies",
+    ],
+};
+
+pub(super) const GATE: Section = Section {
+    name: "[gate]",
+    keys: &[&[
+        key("timeout", Form::Duration, "the deadline of a whole run"),
+        key("verify", Form::Choice(&["new", "all", "none"]), "what is read back before a snapshot counts"),
+        key("retry", Form::Table(&RETRY), "how often a transient failure is tried again"),
+    ]],
+    later: &["pass_valid_for", "claim_for"],
+};
+
+pub(super) const RETRY: Section = Section {
+    name: "retry",
+    keys: &[&[
+        key("attempts", Form::Integer(1), "tries in all"),
+        key("backoff", Form::Duration, "the pause before the second try, doubled before each later one"),
+    ]],
+    later: &[],
+};
+
+pub(super) const EXPECT: Section = Section {
+    name: "expect",
+    keys: &[&[
+        key("min_bytes", Form::Bytes, "the least size"),
+        key("max_shrink", Form::Percent, "how much smaller than the last comparable snapshot it may be"),
+    ]],
+    later: &["min_rows"],
+};
+
+/// What every source has.
+const SOURCE: &[Key] = &[
+    required("name", Form::Name, "unique in the file"),
+    required("kind", Form::Name, "what it is"),
+    key("required", Form::Boolean, "whether its failure refuses"),
+    key("owner", Form::Text, "who answers for it"),
+    key("restore_order", Form::Integer(0), "its place in the order of a restore"),
+    key("expect", Form::Table(&EXPECT), "what its snapshot must look like"),
+];
+
+const LATER_OF_SOURCES: &[&str] = &["when_changed", "url", "method"];
+
+pub(super) const SOURCES: &[Kind] = &[
+    Kind {
+        name: "files",
+        section: Section {
+            name: "a source of kind \"files\"",
+            keys: &[
+                SOURCE,
+                &[
+                    required("paths", Form::List(&Form::Text, 1), "files and directories"),
+                    key("exclude", Form::List(&Form::Text, 0), "what to leave out, as lines of a .gitignore"),
+                    key("exclude_caches", Form::Boolean, "leave out directories with a CACHEDIR.TAG"),
+                    key("exclude_larger_than", Form::Bytes, "leave out larger files"),
+                    key("git_ignore", Form::Boolean, "leave out what .gitignore files leave out"),
+                ],
+            ],
+            later: LATER_OF_SOURCES,
+        },
+    },
+    Kind {
+        name: "command",
+        section: Section {
+            name: "a source of kind \"command\"",
+            keys: &[
+                SOURCE,
+                &[
+                    required("command", ARGUMENTS, "program and arguments; its standard output is the snapshot"),
+                    key("restore", ARGUMENTS, "program and arguments that take the snapshot on standard input"),
+                    key("env", TEXTS, "variables that the programs get"),
+                    key("directory", Form::Text, "the working directory"),
+                ],
+            ],
+            later: LATER_OF_SOURCES,
+        },
+    },
+    Kind {
+        name: "sqlite",
+        section: Section {
+            name: "a source of kind \"sqlite\"",
+            keys: &[SOURCE, &[required("path", Form::Text, "the database file")]],
+            later: LATER_OF_SOURCES,
+        },
+    },
+];
+
+/// Kinds of sources that this version does not know yet.
+pub(super) const LATER_SOURCES: &[&str] =
+    &["postgres", "mysql", "mariadb", "redis", "mongodb", "etcd", "kubernetes", "velero", "s3", "volume"];
+
+pub(super) const ENVIRONMENT: Section = Section {
+    name: "an environment",
+    keys: &[&[
+        key("tier", Form::Text, "such as critical"),
+        key("rpo", Form::Duration, "how old the data may be after a restore"),
+        key("rto", Form::Duration, "how long a restore may take"),
+        key("deployed", Form::Kinds(PROBES), "how the deployed version is observed"),
+        key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
+    ]],
+    later: &["windows"],
+};
+
+pub(super) const ROLLBACK: Section = Section {
+    name: "rollback",
+    keys: &[&[
+        key("before", Form::List(&ARGUMENTS, 0), "programs that stop the application"),
+        key("redeploy", ARGUMENTS, "the program that deploys the older version"),
+        key("after", Form::List(&ARGUMENTS, 0), "programs that start the application"),
+    ]],
+    later: &[],
+};
+
+/// What every probe has.
+const PROBE: &[Key] = &[
+    required("kind", Form::Name, "what is asked"),
+    key("version", Form::Text, "a JSON pointer to the version"),
+    key("regex", Form::Text, "a regular expression; its first group, or its match, is the version"),
+    key("commit", Form::Text, "a JSON pointer to the commit"),
+    key("commit_regex", Form::Text, "a regular expression; its first group, or its match, is the commit"),
+    key("timeout", Form::Duration, "how long one instance may take to answer; 10s unless given"),
+];
+
+pub(super) const PROBES: &[Kind] = &[
+    Kind {
+        name: "http",
+        section: Section {
+            name: "a probe of kind \"http\"",
+            keys: &[
+                PROBE,
+                &[
+                    required("urls", Form::List(&Form::Text, 1), "one URL for each instance"),
+                    key("headers", TEXTS, "headers to send"),
+                    key("header", Form::Name, "the response header that holds the version"),
+                    key("commit_header", Form::Name, "the response header that holds the commit"),
+                ],
+            ],
+            later: &[],
+        },
+    },
+    Kind {
+        name: "command",
+        section: Section {
+            name: "a probe of kind \"command\"",
+            keys: &[
+                PROBE,
+                &[
+                    required("command", ARGUMENTS, "program and arguments that print the answer"),
+                    key("env", TEXTS, "variables that the program gets"),
+                ],
+            ],
+            later: &[],
+        },
+    },
+    Kind {
+        name: "file",
+        section: Section {
+            name: "a probe of kind \"file\"",
+            keys: &[PROBE, &[required("path", Form::Text, "the file that holds the answer")]],
+            later: &[],
+        },
+    },
+];
+
+/// Kinds of probes that this version does not know yet.
+pub(super) const LATER_PROBES: &[&str] = &["kubernetes"];

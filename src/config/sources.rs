@@ -1,0 +1,125 @@
+//! `[[source]]`.
+
+use super::keys::{EXPECT, LATER_SOURCES, SOURCES};
+use super::types::{CommandConfig, Expect, FilesConfig, SourceConfig, SourceKind, SqliteConfig};
+use super::walk::{Table, Value};
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+/// Reads every source; names are unique among those returned.
+pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
+    let mut names = HashSet::new();
+    let mut sources = Vec::new();
+    for item in list.list().unwrap_or_default() {
+        let Some((kind, table)) = item.kind(SOURCES, LATER_SOURCES) else {
+            continue;
+        };
+        let name = table.get("name").and_then(|value| {
+            let name = value.name()?;
+            if !names.insert(name) {
+                value.mistake(format!("two sources are named \"{name}\""));
+            }
+            Some(name.to_owned())
+        });
+        let kind = match kind {
+            "files" => files(&table).map(SourceKind::Files),
+            "command" => command(&table).map(SourceKind::Command),
+            _ => sqlite(&table).map(SourceKind::Sqlite),
+        };
+        let required = table.get("required").and_then(|value| value.boolean()).unwrap_or(true);
+        let owner = table.get("owner").and_then(|value| value.string());
+        let restore_order = table.get("restore_order").and_then(|value| value.integer(0, u32::MAX));
+        let expect = table.get("expect").map_or_else(Expect::default, |value| expect(&value));
+        if let (Some(name), Some(kind)) = (name, kind) {
+            sources.push(SourceConfig { name, kind, required, owner, restore_order, expect });
+        }
+    }
+    sources
+}
+
+fn expect(value: &Value<'_>) -> Expect {
+    let default = Expect::default();
+    let Some(table) = value.table(&EXPECT) else {
+        return default;
+    };
+    Expect {
+        min_bytes: table.get("min_bytes").and_then(|value| value.bytes()).unwrap_or(default.min_bytes),
+        max_shrink: table.get("max_shrink").and_then(|value| value.percent()).unwrap_or(default.max_shrink),
+    }
+}
+
+fn files(table: &Table<'_>) -> Option<FilesConfig> {
+    let switch = |value: Option<Value<'_>>| value.and_then(|value| value.boolean()).unwrap_or(false);
+    let exclude = table.get("exclude").and_then(|value| value.list()).unwrap_or_default();
+    let exclude = exclude.iter().filter_map(glob).collect();
+    let exclude_caches = switch(table.get("exclude_caches"));
+    let exclude_larger_than = table.get("exclude_larger_than").and_then(|value| value.bytes());
+    let git_ignore = switch(table.get("git_ignore"));
+    let paths = table.get("paths")?.full_list()?.iter().filter_map(captured_path).collect();
+    Some(FilesConfig { paths, exclude, exclude_caches, exclude_larger_than, git_ignore })
+}
+
+/// Reads a path to capture; the root of the file system is none.
+fn captured_path(value: &Value<'_>) -> Option<PathBuf> {
+    let path = value.path()?;
+    if is_root(&path) {
+        value.mistake("`paths` holds `/`, the whole machine: name the directories that the application owns");
+        return None;
+    }
+    Some(path)
+}
+
+/// Says whether an absolute path is `/` in another spelling, as its text tells.
+fn is_root(path: &Path) -> bool {
+    let depth = path.components().try_fold(0_usize, |depth, component| match component {
+        Component::RootDir => Some(0),
+        Component::ParentDir => Some(depth.saturating_sub(1)),
+        Component::Normal(_) => Some(depth + 1),
+        Component::CurDir => Some(depth),
+        Component::Prefix(_) => None,
+    });
+    path.is_absolute() && depth == Some(0)
+}
+
+/// Reads a line of what to leave out; what a `.gitignore` would not take, or would skip, is a mistake.
+fn glob(value: &Value<'_>) -> Option<String> {
+    let line = value.string()?;
+    if line.starts_with('#') {
+        value.mistake(format!("{line:?} would be a comment: write `\\\\#` for a name that begins with #"));
+        return None;
+    }
+    match ignore::gitignore::GitignoreBuilder::new("").add_line(None, &line) {
+        Ok(_) => Some(line),
+        Err(error) => {
+            value.mistake(format!("{line:?} is not a glob: {error}"));
+            None
+        }
+    }
+}
+
+fn command(table: &Table<'_>) -> Option<CommandConfig> {
+    let restore = table.get("restore").and_then(|value| value.arguments());
+    let env = table.get("env").map(|value| value.variables()).unwrap_or_default();
+    let directory = table.get("directory").and_then(|value| value.path());
+    let command = table.get("command")?.arguments()?;
+    Some(CommandConfig { command, restore, env, directory })
+}
+
+fn sqlite(table: &Table<'_>) -> Option<SqliteConfig> {
+    Some(SqliteConfig { path: table.get("path")?.path()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_known_in_every_spelling() {
+        for path in ["/", "//", "/.", "/..", "/a/..", "/a/../../b/.."] {
+            assert!(is_root(Path::new(path)), "{path}");
+        }
+        for path in [".", "..", "a", "/a", "/a/../b", "a/.."] {
+            assert!(!is_root(Path::new(path)), "{path}");
+        }
+    }
+}

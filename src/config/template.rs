@@ -1,0 +1,156 @@
+//! The commented `holdpoint.toml` that `init` writes.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What `init` found in the working tree; empty fields are shown as commented examples.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The name of the application.
+    pub application: Option<String>,
+    /// Directories whose content must be restorable, relative to the file.
+    pub directories: Vec<PathBuf>,
+    /// SQLite databases, relative to the file.
+    pub databases: Vec<PathBuf>,
+    /// Names of environments.
+    pub environments: Vec<String>,
+}
+
+/// Returns the text of a configuration for what was found; [`super::parse`] takes it as it is.
+///
+/// Paths that are not UTF-8 cannot stand in a TOML file; they are left out, and a comment says so.
+pub fn template(found: &Found) -> String {
+    let mut text = String::from(HEAD);
+    match &found.application {
+        Some(name) => line(&mut text, &format!("application = {}", quoted(name))),
+        None => line(&mut text, "# application = \"shop\""),
+    }
+    text.push_str(GENERAL);
+    sources(&mut text, found);
+    text.push_str(ENVIRONMENTS);
+    let default = ["production".to_owned()];
+    let environments = if found.environments.is_empty() { default.as_slice() } else { &found.environments };
+    for name in environments {
+        environment(&mut text, &quoted(name));
+    }
+    text
+}
+
+const HEAD: &str = "\
+# holdpoint: no restorable snapshot, no deploy.
+# Any string may be { env = \"NAME\" } or { file = \"PATH\" }; relative paths count from this file.
+
+";
+
+const GENERAL: &str = "\
+# versioning = \"semver\"          # \"opaque\" takes any text as a version
+
+# Without a store, snapshots go to .holdpoint/store beside this file: good for a first try, lost with the machine.
+# [store]
+# location = \"/srv/backups/holdpoint\"
+
+[gate]
+timeout = \"15m\"                 # the deadline of a whole run
+verify = \"new\"                  # read back what a run added | \"all\" | \"none\"
+retry = { attempts = 3, backoff = \"5s\" }
+
+# What must be restorable before a deploy may go on.
+";
+
+const ENVIRONMENTS: &str = "
+# Where the application is deployed. The probe tells which version runs there; without one, say it by --from.
+";
+
+fn sources(text: &mut String, found: &Found) {
+    let mut names = Vec::new();
+    for path in &found.directories {
+        source(text, &mut names, path, |path| {
+            format!("kind = \"files\"\npaths = [{path}]\n# exclude = [\"cache/**\", \"*.log\"]")
+        });
+    }
+    for path in &found.databases {
+        source(text, &mut names, path, |path| format!("kind = \"sqlite\"\npath = {path}"));
+    }
+    if names.is_empty() {
+        text.push_str("# [[source]]\n# name = \"uploads\"\n# kind = \"files\"\n# paths = [\"uploads\"]\n");
+    }
+    text.push_str(
+        "
+# [[source]]
+# name = \"orders\"
+# kind = \"command\"                # its standard output is the snapshot; there is no shell
+# command = [\"pg_dump\", \"--format=custom\", \"shop\"]
+# restore = [\"pg_restore\", \"--clean\", \"--dbname=shop\"]
+# env = { PGPASSWORD = { env = \"PGPASSWORD\" } }
+# expect = { min_bytes = \"1MiB\", max_shrink = \"30%\" }
+",
+    );
+}
+
+fn source(text: &mut String, names: &mut Vec<String>, path: &Path, body: impl Fn(&str) -> String) {
+    let Some(plain) = path.to_str().filter(|plain| !plain.contains(char::is_control)) else {
+        line(
+            text,
+            &format!(
+                "# left out, because its name cannot be written here: {}",
+                path.display().to_string().escape_debug()
+            ),
+        );
+        return;
+    };
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("files");
+    let mut name = stem.to_owned();
+    let mut number = 2;
+    while names.contains(&name) {
+        name = format!("{stem}-{number}");
+        number += 1;
+    }
+    let order = names.len() + 1;
+    line(text, &format!("[[source]]\nname = {}\n{}\nrestore_order = {order}\n", quoted(&name), body(&quoted(plain))));
+    names.push(name);
+}
+
+fn environment(text: &mut String, name: &str) {
+    line(
+        text,
+        &format!(
+            "[environment.{name}]
+# tier = \"critical\"
+# rpo = \"1h\"                      # how old the data may be after a restore
+# rto = \"30m\"                     # how long a restore may take
+
+# [environment.{name}.deployed]
+# kind = \"http\"                   # http | command | file
+# urls = [\"https://shop.example/version\"]
+# version = \"/version\"            # a JSON pointer, or header = \"…\", or regex = \"…\"
+# commit = \"/commit\"
+
+# [environment.{name}.rollback]
+# before = [[\"systemctl\", \"stop\", \"shop\"]]
+# redeploy = [\"./deploy.sh\"]
+# after = [[\"systemctl\", \"start\", \"shop\"]]
+"
+        ),
+    );
+}
+
+fn line(text: &mut String, content: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{content}");
+}
+
+/// Writes a string as TOML does, with quotes and escapes.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

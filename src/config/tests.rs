@@ -1,0 +1,404 @@
+//! The configuration as its writers meet it: what is taken, and what each mistake gets.
+
+use super::keys::{ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section};
+use super::load::parse_with;
+use super::*;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::VerifyMode;
+use crate::model::version::Versioning;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const WHOLE: &str = include_str!("tests/whole.toml");
+
+fn read(text: &str) -> Result<Config> {
+    parse_with(text, Path::new("conf/holdpoint.toml"), &|name| (name == "TIER").then(|| "critical".to_owned()))
+}
+
+/// The mistakes of a text, as `line:column: message`.
+fn mistakes(text: &str) -> Vec<String> {
+    let error = read(text).expect_err(text);
+    assert_eq!(error.code(), ErrorCode::Config);
+    list(&error)
+}
+
+fn list(error: &Error) -> Vec<String> {
+    let mistakes = std::error::Error::source(error).unwrap().downcast_ref::<Mistakes>().unwrap();
+    mistakes.list.iter().map(|mistake| format!("{}:{}: {}", mistake.line, mistake.column, mistake.message)).collect()
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let config = read(WHOLE).unwrap();
+    assert_eq!(config.application.as_deref(), Some("shop"));
+    assert_eq!(config.versioning, Versioning::Opaque);
+    assert_eq!(config.store, Some(Text::Env("STORE".to_owned())));
+    assert_eq!(config.gate.timeout, Duration::from_secs(5400));
+    assert_eq!(config.gate.verify, VerifyMode::All);
+    assert_eq!((config.gate.retry.attempts, config.gate.retry.backoff), (5, Duration::from_secs(1)));
+    assert!(config.digest.unwrap().starts_with("sha256:"));
+
+    let [uploads, orders, stock] = config.sources.as_slice() else { panic!("three sources") };
+    let SourceKind::Files(files) = &uploads.kind else { panic!("files") };
+    assert_eq!(files.paths, [PathBuf::from("uploads"), PathBuf::from("../shared")]);
+    assert_eq!(files.exclude, ["cache/**", "*.log"]);
+    assert!(files.exclude_caches && files.git_ignore && !uploads.required);
+    assert_eq!(files.exclude_larger_than, Some(1 << 30));
+    assert_eq!((uploads.expect.min_bytes, uploads.expect.max_shrink), (1 << 20, 0.3));
+    let SourceKind::Command(command) = &orders.kind else { panic!("command") };
+    assert_eq!(command.command, ["pg_dump", ""]);
+    assert_eq!(command.env["PGPASSWORD"], Text::File(PathBuf::from("conf/secret")));
+    assert_eq!((orders.required, orders.expect.max_shrink), (true, 0.5));
+    let SourceKind::Sqlite(sqlite) = &stock.kind else { panic!("sqlite") };
+    assert_eq!(sqlite.path, PathBuf::from("stock.db"));
+
+    let production = &config.environments["production"];
+    assert_eq!(production.tier.as_deref(), Some("critical"));
+    assert_eq!((production.rpo, production.rto), (Some(Duration::from_secs(3600)), Some(Duration::from_secs(1800))));
+    let probe = production.deployed.as_ref().unwrap();
+    assert_eq!(probe.timeout, Duration::from_secs(3));
+    assert!(matches!(&probe.version, Selector::Pointer(pointer) if pointer == "/a~1b/0"));
+    assert!(matches!(&probe.commit, Some(Selector::Header(name)) if name == "X-Commit"));
+    assert_eq!(production.rollback.redeploy.as_deref(), Some(["./deploy.sh".to_owned()].as_slice()));
+    assert_eq!(production.rollback.before.len(), 1);
+    let review = config.environments["review/x"].deployed.as_ref().unwrap();
+    assert!(matches!(review.version, Selector::Whole));
+    assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
+    assert_eq!(review.timeout, Duration::from_secs(10));
+    assert!(matches!(config.environments["staging"].deployed.as_ref().unwrap().version, Selector::Regex(_)));
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    let config = read("# nothing\r\n").unwrap();
+    assert_eq!(config.gate.timeout, Duration::from_secs(900));
+    assert!(config.sources.is_empty() && config.environments.is_empty());
+}
+
+#[test]
+fn five_mistakes_are_shown_at_once() {
+    let text = "aplication = \"shop\"\n\n[gate]\ntimeout = \"soon\"\n\n[[source]]\nname = \"a\"\nkind = \"files\"\n\
+                paths = []\n\n[[source]]\nname = \"a\"\nkind = \"postgres\"\n\n[environment.production]\nrpo = 5\n";
+    let error = read(text).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "conf/holdpoint.toml has 5 mistakes\n\
+         conf/holdpoint.toml:1:1: unknown key `aplication` in the file; did you mean `application`?\n\
+         conf/holdpoint.toml:4:11: `timeout` must be a duration such as \"15m\" or \"1h 30m\", not \"soon\"\n\
+         conf/holdpoint.toml:9:9: `paths` is empty\n\
+         conf/holdpoint.toml:13:8: kind \"postgres\" is not supported by this version\n\
+         conf/holdpoint.toml:16:7: `rpo` must be a duration such as \"15m\", not an integer"
+    );
+}
+
+#[test]
+fn each_mistake_has_its_words() {
+    let files = "[[source]]\nname = \"a\"\nkind = \"files\"\npaths = [\"p\"]\n";
+    let http = "[environment.e.deployed]\nkind = \"http\"\nurls = [\"https://h/\"]\n";
+    let of_files = |line: &str| format!("{files}{line}");
+    let of_http = |line: &str| format!("{http}version = \"/v\"\n{line}");
+    let cases = [
+        (
+            "application = 3".to_owned(),
+            "1:15: `application` must be a string, { env = \"NAME\" } or { file = \"PATH\" }, not an integer",
+        ),
+        ("application = \" \"".to_owned(), "1:15: `application` is empty"),
+        ("application = \"a\\u0000\"".to_owned(), "1:15: `application` has control characters"),
+        (
+            "application = { env = \"NOT_THERE\" }".to_owned(),
+            "1:15: `application` cannot be read: the environment variable NOT_THERE is not set",
+        ),
+        (
+            "application = { evn = \"X\" }".to_owned(),
+            "1:15: `application` must be a string, { env = \"NAME\" } or { file = \"PATH\" }",
+        ),
+        ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
+        ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
+        ("[store]\nregion = \"x\"".to_owned(), "2:1: `region` is not supported by this version"),
+        ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),
+        ("[gate]\ntimeout = \"0s\"".to_owned(), "2:11: `timeout` must be longer than zero"),
+        ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
+        ("[gate]\ntimeout = \"11 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
+        ("[gate]\nretry = { attempts = 0 }".to_owned(), "2:22: `attempts` must be from 1 to 100, not 0"),
+        ("[gate]\npass_valid_for = \"1h\"".to_owned(), "2:1: `pass_valid_for` is not supported by this version"),
+        ("source = 1".to_owned(), "1:10: `source` must be a list, not an integer"),
+        ("[source]\nname = \"a\"".to_owned(), "1:1: `source` must be a list, not a table"),
+        (
+            "[[source]]\nkind = \"sqlite\"\npath = \"p\"".to_owned(),
+            "1:1: `name` is missing from a source of kind \"sqlite\"",
+        ),
+        ("[[source]]\nname = \"a\"".to_owned(), "1:1: `kind` is missing: one of \"files\", \"command\", \"sqlite\""),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"file\"".to_owned(),
+            "3:8: unknown kind \"file\": this version has \"files\", \"command\", \"sqlite\"; did you mean `files`?",
+        ),
+        ("[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = []".to_owned(), "4:11: `command` is empty"),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"\"]".to_owned(),
+            "4:12: `command` has an empty program",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = \"ls -l\"".to_owned(),
+            "4:11: `command` must be a list of program and arguments, as in [\"pg_dump\", \"shop\"] (there is no shell), not a string",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"a\", { env = \"X\" }]".to_owned(),
+            "4:17: `command` must be a list of strings (secrets go to `env`: arguments can be seen by other users), not a table",
+        ),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = [\"a\"]\nenv = { \"A=B\" = \"c\" }".to_owned(),
+            "5:17: \"A=B\" is not the name of an environment variable",
+        ),
+        (
+            of_files("exclude = [\"[z-a]\"]"),
+            "5:12: \"[z-a]\" is not a glob: error parsing glob '[z-a]': invalid range; 'z' > 'a'",
+        ),
+        (
+            of_files("exclude = [\"#a\"]"),
+            "5:12: \"#a\" would be a comment: write `\\\\#` for a name that begins with #",
+        ),
+        (of_files("required = \"yes\""), "5:12: `required` must be true or false, not a string"),
+        (of_files("restore_order = -1"), "5:17: `restore_order` must be from 0 to 4294967295, not -1"),
+        (
+            of_files("exclude_larger_than = \"big\""),
+            "5:23: `exclude_larger_than` must be a size such as \"500kB\" or \"1MiB\", not \"big\"",
+        ),
+        (
+            of_files("expect = { min_bytes = -1 }"),
+            "5:24: `min_bytes` must be a size such as \"500kB\" or \"1MiB\", not \"-1\"",
+        ),
+        (
+            of_files("expect = { max_shrink = \"130%\" }"),
+            "5:25: `max_shrink` must be a percentage from \"0%\" to \"100%\", not \"130%\"",
+        ),
+        (
+            of_files("expect = { max_shrink = 0.3 }"),
+            "5:25: `max_shrink` must be a percentage such as \"30%\", not a float",
+        ),
+        (of_files("when_changed = [\"x\"]"), "5:1: `when_changed` is not supported by this version"),
+        (of_files("path = \"x\""), "5:1: unknown key `path` in a source of kind \"files\"; did you mean `paths`?"),
+        (files.replace("\"p\"", "\"\""), "4:10: `paths` is empty"),
+        (
+            files.replace("\"p\"", "\"/x/..\""),
+            "4:10: `paths` holds `/`, the whole machine: name the directories that the application owns",
+        ),
+        (of_files(files), "6:8: two sources are named \"a\""),
+        (
+            "[environment]\n\"\" = {}".to_owned(),
+            "2:1: \"\" in `environment` is not a name: it is empty or has control characters",
+        ),
+        (
+            http.to_owned(),
+            "1:1: where is the version in the answer? give `version` (a JSON pointer), `header` or `regex`",
+        ),
+        (of_http("regex = \"x\""), "5:9: `version` and `regex` exclude each other: give one"),
+        (of_http("commit_regex = \"(\""), "5:16: `commit_regex` is not a regular expression: unclosed group"),
+        (of_http("commit = \"commit\""), "5:10: `commit` must be a JSON pointer such as \"/version\", not \"commit\""),
+        (of_http("commit_header = \"a b\""), "5:17: \"a b\" is not the name of an HTTP header"),
+        (of_http("headers = { \"a b\" = \"c\" }"), "5:21: \"a b\" is not an HTTP header, or its value is none"),
+        (
+            http.replace("https://h/", "ftp://u:p@h/") + "header = \"V\"",
+            "3:9: `urls` must hold URLs such as \"https://shop.example/version\"",
+        ),
+        (
+            "[environment.e.deployed]\nkind = \"file\"\npath = \"v\"\nheader = \"X\"".to_owned(),
+            "4:1: unknown key `header` in a probe of kind \"file\"",
+        ),
+        (
+            "[environment.e.deployed]\nkind = \"kubernetes\"".to_owned(),
+            "2:8: kind \"kubernetes\" is not supported by this version",
+        ),
+        (
+            "[environment.e.rollback]\nbefore = [\"stop\"]".to_owned(),
+            "2:11: `before` must be a list of program and arguments, as in [\"pg_dump\", \"shop\"] (there is no shell), not a string",
+        ),
+        ("a = ".to_owned(), "1:5: string values must be quoted, expected literal string"),
+        ("application = \"a\"\napplication = \"b\"".to_owned(), "2:1: duplicate key"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(mistakes(&text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn broken_syntax_is_shown_alone_and_a_double_key_is_not() {
+    assert_eq!(mistakes("unknown = 1\nbroken").len(), 1);
+    assert_eq!(mistakes("unknown = 1\nunknown = 2").len(), 2);
+}
+
+#[test]
+fn the_example_of_the_template_is_read() {
+    let empty = read(&template(&Found::default())).unwrap();
+    assert!(empty.sources.is_empty() && empty.application.is_none());
+    assert!(empty.environments.contains_key("production"));
+    let found = Found {
+        application: Some("sh\"op\\".to_owned()),
+        directories: vec!["uploads".into(), "a/uploads".into(), "\u{7}".into()],
+        databases: vec!["data/shop.db".into()],
+        environments: vec!["review/x".to_owned(), "staging".to_owned()],
+    };
+    let config = read(&template(&found)).unwrap();
+    assert_eq!(config.application.as_deref(), Some("sh\"op\\"));
+    let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["uploads", "uploads-2", "shop"]);
+    assert_eq!(config.environments.keys().collect::<Vec<_>>(), ["review/x", "staging"]);
+}
+
+#[test]
+fn the_commented_lines_of_the_template_are_right_too() {
+    let lines = template(&Found::default());
+    let uncommented: Vec<_> = lines
+        .lines()
+        .skip(3)
+        .map(|line| match line.strip_prefix("# ") {
+            // Prose begins with a capital letter; a key or table does not.
+            Some(code) if !code.starts_with(char::is_uppercase) => code,
+            _ => line,
+        })
+        .collect();
+    let config = read(&uncommented.join("\n")).unwrap();
+    assert_eq!(config.sources.len(), 2);
+    assert!(config.environments["production"].deployed.is_some());
+}
+
+/// Every table of the file: how it is written, and the keys that it has.
+fn tables() -> Vec<(String, &'static Section)> {
+    let mut tables = vec![
+        (String::new(), &ROOT),
+        ("[store]\n".to_owned(), &STORE),
+        ("[gate]\n".to_owned(), &GATE),
+        ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[environment.e]\n".to_owned(), &ENVIRONMENT),
+        ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
+    ];
+    tables.extend(SOURCES.iter().map(|kind| (format!("[[source]]\nkind = \"{}\"\n", kind.name), &kind.section)));
+    tables.extend(
+        PROBES.iter().map(|kind| (format!("[environment.e.deployed]\nkind = \"{}\"\n", kind.name), &kind.section)),
+    );
+    tables
+}
+
+#[test]
+fn every_known_key_is_read() {
+    for (head, section) in tables() {
+        for key in section.all().filter(|key| key.name != "kind") {
+            // No key takes a date: whoever reads the key minds it.
+            let text = format!("{head}{} = 1979-05-27\n", key.name);
+            let minded = mistakes(&text).iter().any(|mistake| mistake.contains("not a date"));
+            assert!(minded, "nobody reads `{}` of {}", key.name, section.name);
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_file_is_in_the_schema_and_the_other_way_round() {
+    let schema = schema();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let as_json = |text: &str| serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap();
+    let errors: Vec<_> = validator.iter_errors(&as_json(WHOLE)).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+
+    // The whole file uses every key: so the schema lacks none of them, and each of its keys is accepted.
+    let mut used = Vec::new();
+    keys_of(&as_json(WHOLE), &mut used);
+    for (_, section) in tables() {
+        for key in section.all() {
+            assert!(used.iter().any(|name| name == key.name), "tests/whole.toml does not use `{}`", key.name);
+        }
+    }
+    for (head, section) in tables() {
+        let text = format!("{head}no_such_key = 1\n");
+        assert!(mistakes(&text).iter().any(|mistake| mistake.contains("no_such_key")), "{}", section.name);
+        assert!(!validator.is_valid(&as_json(&text)), "{}", section.name);
+        for later in section.later {
+            let text = format!("{head}{later} = 1\n");
+            let known = mistakes(&text).iter().any(|mistake| mistake.contains("is not supported by this version"));
+            assert!(known, "{later}");
+            assert!(!validator.is_valid(&as_json(&text)), "{later}");
+        }
+    }
+}
+
+fn keys_of(value: &serde_json::Value, keys: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                keys.push(key.clone());
+                keys_of(value, keys);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys_of(item, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_section_names_each_key_once() {
+    for (_, section) in tables() {
+        let mut seen = BTreeMap::new();
+        for key in section.all() {
+            assert!(seen.insert(key.name, ()).is_none(), "{} of {}", key.name, section.name);
+            assert!(!section.later.contains(&key.name));
+            assert!(!matches!(key.form, Form::Kinds(kinds) if kinds.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing.toml");
+    let error = load(Some(&missing)).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Config);
+    assert!(error.message().contains("missing.toml"));
+    let path = directory.path().join("holdpoint.toml");
+    std::fs::write(&path, b"# \xe4\napplication = \"a\xff\"").unwrap();
+    assert_eq!(list(&load(Some(&path)).unwrap_err()), ["1:3: the file is not UTF-8 from here on"]);
+    std::fs::write(&path, "application = { file = \"name\" }\n").unwrap();
+    std::fs::write(directory.path().join("name"), "shop\n").unwrap();
+    assert_eq!(load(Some(&path)).unwrap().application.as_deref(), Some("shop"));
+}
+
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(WHOLE.lines().collect::<Vec<_>>()).prop_map(|line| format!("{line}\n")),
+        prop::sample::select(vec![
+            "[",
+            "]",
+            "[[",
+            "]]",
+            "{",
+            "}",
+            "=",
+            ".",
+            ",",
+            "\"",
+            "'''",
+            "\n",
+            "0x",
+            "1e999",
+            "source",
+            "environment.",
+            "nan"
+        ])
+        .prop_map(str::to_owned),
+        "\\PC{0,8}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_mixture_of_pieces_makes_the_parser_panic(pieces in prop::collection::vec(piece(), 0..24)) {
+        if let Err(error) = read(&pieces.concat()) {
+            prop_assert!(!list(&error).is_empty());
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Where a run keeps its snapshots and records: the store, and the part of it for one application and environment.
+
+use crate::config::{Config, Text};
+use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::model::release_id::path_component;
+use crate::repository::keyfile::Cost;
+use crate::repository::{Creator, Repository};
+use crate::storage::{LocalStorage, SharedStorage, SubStorage};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The folder of the embedded store and its key, in the working tree.
+pub const FOLDER: &str = ".holdpoint";
+
+/// How a repository's password becomes known.
+#[derive(Debug, Clone)]
+pub enum Password {
+    /// The random key of the embedded store, in this file.
+    KeyFile(PathBuf),
+    /// Given by the environment or the configuration.
+    Given(Secret),
+}
+
+/// A text that is not shown.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What names a place: all that the caller knows.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// `--store` or `HOLDPOINT_STORE`.
+    pub store: Option<String>,
+    /// The application.
+    pub application: String,
+    /// The environment.
+    pub environment: String,
+    /// The top of the working tree, where the embedded store is.
+    pub top: PathBuf,
+    /// The workspace of a detected CI system, which dies with its runner.
+    pub ci_workspace: Option<PathBuf>,
+    /// `HOLDPOINT_PASSWORD`, or what `HOLDPOINT_PASSWORD_FILE` or `HOLDPOINT_PASSWORD_COMMAND` gave.
+    pub password: Option<Secret>,
+}
+
+/// One application in one environment, in a store.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The whole store.
+    store: SharedStorage,
+    /// The local directory of the store, if it is one.
+    directory: Option<PathBuf>,
+    /// `APPLICATION/ENVIRONMENT`, each percent-encoded.
+    prefix: String,
+    password: Password,
+}
+
+impl Place {
+    /// Finds the place that `naming` and the configuration name; nothing is written.
+    ///
+    /// # Errors
+    /// `usage`: no password for a named store, an embedded store that would die with a CI runner, or a kind of
+    /// location that this version does not know.
+    pub fn find(naming: &Naming, config: &Config) -> Result<Self> {
+        let configured = config.store.as_ref().map(Text::resolve).transpose()?;
+        let named = naming.store.clone().or(configured);
+        let embedded = naming.top.join(FOLDER).join("store");
+        let directory = match &named {
+            None => embedded.clone(),
+            Some(location) => local_directory(location)?,
+        };
+        let is_embedded = directory == embedded;
+        if let (true, Some(workspace)) = (is_embedded, &naming.ci_workspace)
+            && directory.starts_with(workspace)
+        {
+            let message = format!("the embedded store {} would die with this CI runner", directory.display());
+            return Err(Error::new(ErrorCode::Usage, message)
+                .hint("name a store that outlives the job: --store LOCATION or HOLDPOINT_STORE, with HOLDPOINT_PASSWORD"));
+        }
+        let password = match (&naming.password, is_embedded) {
+            (Some(password), _) => Password::Given(password.clone()),
+            (None, true) => Password::KeyFile(naming.top.join(FOLDER).join("key")),
+            (None, false) => {
+                let message = format!("no password for the store {}", directory.display());
+                return Err(Error::new(ErrorCode::Usage, message).hint(
+                    "set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND",
+                ));
+            }
+        };
+        let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));
+        Ok(Self { store: Arc::new(LocalStorage::new(&directory)?), directory: Some(directory), prefix, password })
+    }
+
+    /// Returns the location of the whole store for people.
+    pub fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// Returns the location of the repository, as `restic -r` takes it.
+    pub fn repository_location(&self) -> String {
+        self.repository_storage().location()
+    }
+
+    /// Returns how the password becomes known.
+    pub fn password(&self) -> &Password {
+        &self.password
+    }
+
+    /// Returns the storage of the environment's ledger.
+    pub fn ledger_storage(&self) -> SharedStorage {
+        Arc::new(SubStorage::new(Arc::clone(&self.store), self.prefix.clone()))
+    }
+
+    /// Returns the storage of the environment's repository.
+    pub fn repository_storage(&self) -> SharedStorage {
+        Arc::new(SubStorage::new(Arc::clone(&self.store), format!("{}/repository", self.prefix)))
+    }
+
+    /// Returns the paths that no snapshot may hold: the store itself and the key that opens it.
+    pub fn never_captured(&self) -> Vec<PathBuf> {
+        let mut paths: Vec<_> = self.directory.iter().cloned().collect();
+        if let Password::KeyFile(key) = &self.password {
+            paths.extend(key.parent().map(Path::to_owned));
+        }
+        // A walk meets canonical paths where a caller wrote a link.
+        let canonical: Vec<_> = paths.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        paths.extend(canonical);
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Opens the repository.
+    ///
+    /// # Errors
+    /// As [`Repository::open`]; `wrong-password` also where the key of the embedded store is gone.
+    pub fn open(&self) -> Result<Repository> {
+        let storage = self.repository_storage();
+        if !Repository::exists(&storage)? {
+            // Says that there is none before it could say that there is no key.
+            return Repository::open(storage, "");
+        }
+        Repository::open(storage, &self.existing_password()?)
+    }
+
+    /// Opens the repository, or creates it where there is none.
+    ///
+    /// # Errors
+    /// As [`Repository::open`] and [`Repository::create`].
+    pub fn open_or_create(&self, creator: Creator) -> Result<Repository> {
+        let storage = self.repository_storage();
+        if Repository::exists(&storage)? {
+            return self.open();
+        }
+        let (password, cost) = match &self.password {
+            Password::KeyFile(path) => (create_key(path)?, Cost::RandomKey),
+            Password::Given(password) => (password.0.clone(), Cost::Password),
+        };
+        match Repository::create(Arc::clone(&storage), &password, cost, creator) {
+            // Another run created it at the same moment: it is as good as ours.
+            Err(error) if error.code() == ErrorCode::Busy => Repository::open(storage, &password),
+            result => result,
+        }
+    }
+
+    fn existing_password(&self) -> Result<String> {
+        match &self.password {
+            Password::Given(password) => Ok(password.0.clone()),
+            Password::KeyFile(path) => match fs::read_to_string(path) {
+                Ok(key) => Ok(key.trim_end().to_owned()),
+                Err(error) => {
+                    let message = format!("the key of the embedded store, {}, cannot be read", path.display());
+                    Err(Error::new(ErrorCode::WrongPassword, message)
+                        .caused_by(error)
+                        .hint("restore the key file: without it nobody can read the snapshots of this store"))
+                }
+            },
+        }
+    }
+}
+
+/// Returns the directory that a location names.
+fn local_directory(location: &str) -> Result<PathBuf> {
+    let usage = |message: String| Error::new(ErrorCode::Usage, message);
+    if location.trim().is_empty() {
+        return Err(usage("the store's location is empty".to_owned()).hint("name a directory: --store DIR"));
+    }
+    if let Some((scheme, _)) = location.split_once("://") {
+        let message = format!("stores of the kind `{scheme}://` are not supported by this version");
+        return Err(usage(message).hint("name a directory: --store DIR"));
+    }
+    std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))
+}
+
+/// Returns the key of the embedded store, made on first use: 256 random bits, readable by its owner alone.
+fn create_key(path: &Path) -> Result<String> {
+    let existing = |path: &Path| {
+        fs::read_to_string(path)
+            .map(|key| key.trim_end().to_owned())
+            .io_context(|| format!("cannot read the store's key {}", path.display()))
+    };
+    if path.exists() {
+        return existing(path);
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .io_context(|| format!("cannot create {}", folder.display()))?;
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(&ignore, "# The embedded store of holdpoint and its key.\n*\n")
+            .io_context(|| format!("cannot write {}", ignore.display()))?;
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers for a key").caused_by(error))?;
+    let key = hex::encode(random);
+    // Whole or not at all: a run that is killed here must not leave half a key.
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".key-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .tempfile_in(folder)?;
+        writeln!(file, "{key}")?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error.error),
+            Ok(_) => fs::OpenOptions::new().read(true).custom_flags(0).open(folder)?.sync_all(),
+        }
+    };
+    write().io_context(|| format!("cannot write the store's key {}", path.display()))?;
+    // Another run may have been faster: its key is the one that counts.
+    existing(path)
+}

@@ -1,1 +1,0 @@
-//! Child processes: own process groups, scrubbed environment, no shell, cancelled as one.

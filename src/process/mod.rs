@@ -1,0 +1,22 @@
+//! Child processes: own process groups, scrubbed environment, no shell, cancelled as one.
+//!
+//! Everything here blocks and may be called from any thread. A program gets an argument list, never a shell line; it
+//! leads a process group of its own, and nothing of that group outlives the call: background processes that a program
+//! leaves behind are ended when it exits, as they are when it is cancelled or dropped. Only a process that starts a
+//! session of its own (`setsid`) escapes.
+
+mod group;
+mod limit;
+mod program;
+mod run;
+mod status;
+mod stream;
+mod tail;
+
+pub use program::Program;
+pub use run::{Output, feed, run_to_end};
+pub use stream::Stream;
+pub use tail::Tail;
+
+#[cfg(test)]
+mod tests;

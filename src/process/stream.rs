@@ -1,0 +1,62 @@
+//! A program whose standard output is read while it runs.
+
+use super::group::{Running, Stdout};
+use super::limit::Limit;
+use super::program::Program;
+use crate::cancel::Cancel;
+use crate::error::{IoContext, Result};
+use rustix::event::PollFlags;
+use std::io::{PipeReader, Read};
+use std::process::Stdio;
+
+/// The size of a pipe in bytes; the kernel's default of 64 KiB means many switches between program and reader.
+pub(super) const PIPE_SIZE: usize = 1024 * 1024;
+
+/// The standard output of a running program. Reading fails once the run is cancelled, even if a process that escaped
+/// keeps the pipe open; dropping it ends the program and its group.
+#[derive(Debug)]
+pub struct Stream {
+    // Dropped in this order: the program is ended before its pipe is closed, so that it does not see a reader vanish.
+    running: Running,
+    stdout: PipeReader,
+}
+
+impl Stream {
+    /// Starts a program with nothing on standard input.
+    ///
+    /// # Errors
+    /// `process-failed` if it cannot be found or started; the reason of a cancellation.
+    pub fn start(program: &Program, cancel: &Cancel) -> Result<Self> {
+        Self::start_within(program, Limit::new(cancel, None))
+    }
+
+    pub(super) fn start_within(program: &Program, limit: Limit) -> Result<Self> {
+        let (stdout, writer) = std::io::pipe().io_context(|| "cannot make a pipe".to_owned())?;
+        // Unprivileged users have a quota; a smaller pipe is only slower.
+        let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_SIZE);
+        let running = Running::start(program, Stdio::null(), Stdout::Pipe(writer), limit)?;
+        Ok(Self { running, stdout })
+    }
+
+    /// Waits for the program, whose output was read to its end, and fails unless it exited 0.
+    ///
+    /// # Errors
+    /// `process-failed` with its status in words and its last lines on standard error; the reason of a cancellation.
+    pub fn finish(self) -> Result<()> {
+        self.wait()?.success()
+    }
+
+    pub(super) fn wait(self) -> Result<super::group::Ended> {
+        let Self { running, stdout } = self;
+        drop(stdout);
+        running.wait()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let limit = self.running.limit();
+        limit.wait_for(&self.stdout, PollFlags::IN, self.running.name()).map_err(std::io::Error::other)?;
+        self.stdout.read(buffer)
+    }
+}

@@ -1,0 +1,39 @@
+//! Packs without an index: what a run that was killed had stored already.
+
+use super::super::blobs::Indexed;
+use super::super::files::FileType;
+use super::super::id::{Id, IdMap, IdSet};
+use super::super::index::{IndexFile, PackEntry};
+use super::super::pack;
+use crate::cancel::Cancel;
+use crate::error::{ErrorCode, Result};
+use crate::storage::ReadFrom;
+
+/// Indexes every whole pack that no index file lists, so that its blobs are not stored again; returns the packs.
+///
+/// `sizes` is the listing of all packs. A pack that is not what its name says is left alone: it is of no use, and
+/// nothing refers to it. Only to be called while no other client can be writing packs that it has not indexed yet.
+///
+/// # Errors
+/// A failure of the store, a cancellation.
+pub fn adopt_orphans(indexed: &Indexed, sizes: &IdMap<u64>, cancel: &Cancel) -> Result<Vec<Id>> {
+    let known: IdSet = indexed.with_index(|index| index.packs().map(|(_, pack)| pack.id).collect());
+    let repository = indexed.repository();
+    let mut file = IndexFile::default();
+    for id in sizes.keys().filter(|id| !known.contains(*id)) {
+        cancel.check()?;
+        let bytes = match repository.read_file(FileType::Pack, id, ReadFrom::Medium) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(error) if error.code() == ErrorCode::Damaged => continue,
+            Err(error) => return Err(error),
+        };
+        let Ok(blobs) = pack::read_header(repository.key(), &bytes) else { continue };
+        indexed.add_pack(*id, &blobs)?;
+        file.packs.push(PackEntry::new(*id, &blobs));
+    }
+    if !file.packs.is_empty() {
+        repository.save_json(FileType::Index, &file)?;
+    }
+    Ok(file.packs.into_iter().map(|pack| pack.id).collect())
+}

@@ -1,0 +1,148 @@
+//! From what the system says of a file to its node.
+
+use super::super::mode;
+use super::super::tree::{Base64, ExtendedAttribute, Node, NodeType};
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// Returns the type of a node; `None` for what restic does not know either.
+pub(super) fn node_type(stat: &Stat) -> Option<NodeType> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Some(NodeType::File),
+        FileType::Directory => Some(NodeType::Dir),
+        FileType::Symlink => Some(NodeType::Symlink),
+        FileType::BlockDevice => Some(NodeType::Dev),
+        FileType::CharacterDevice => Some(NodeType::CharDev),
+        FileType::Fifo => Some(NodeType::Fifo),
+        FileType::Socket => Some(NodeType::Socket),
+        FileType::Unknown => None,
+    }
+}
+
+/// Returns the node of a file without content, link target and extended attributes.
+pub(super) fn node(name: &OsStr, kind: NodeType, stat: &Stat) -> Node {
+    let mtime = time(stat.st_mtime, stat.st_mtime_nsec);
+    let (user, group) = names(stat.st_uid, stat.st_gid);
+    let mut node = Node {
+        mode: mode::to_go(kind, stat.st_mode),
+        mtime,
+        // restic stores the time of access only when asked to: it changes with every reader.
+        atime: mtime,
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        user,
+        group,
+        inode: stat.st_ino,
+        ..Node::new(name, kind)
+    };
+    if kind != NodeType::Dir {
+        node.links = stat.st_nlink;
+        if node.links > 1 {
+            node.device_id = stat.st_dev;
+        }
+    }
+    match kind {
+        NodeType::File => node.size = u64::try_from(stat.st_size).unwrap_or(0),
+        NodeType::Dev | NodeType::CharDev => node.device = stat.st_rdev,
+        _ => {}
+    }
+    node
+}
+
+/// Says whether a file is, by size, times and inode, the one that the parent snapshot has (as restic decides it).
+pub(super) fn is_unchanged(stat: &Stat, before: &Node) -> bool {
+    node_type(stat) == Some(before.kind)
+        && before.inode == stat.st_ino
+        && before.mtime == time(stat.st_mtime, stat.st_mtime_nsec)
+        && before.ctime == time(stat.st_ctime, stat.st_ctime_nsec)
+        && (before.kind != NodeType::File || i64::try_from(before.size) == Ok(stat.st_size))
+        && before.error.is_empty()
+}
+
+fn time(seconds: i64, nanoseconds: u64) -> Timestamp {
+    let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
+    Timestamp::new(seconds, nanoseconds).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// Returns the names of a user and a group; empty where they have none.
+fn names(uid: u32, gid: u32) -> (String, String) {
+    static USERS: LazyLock<Mutex<HashMap<u32, String>>> = LazyLock::new(Mutex::default);
+    static GROUPS: LazyLock<Mutex<HashMap<u32, String>>> = LazyLock::new(Mutex::default);
+    let look_up = |cache: &Mutex<HashMap<u32, String>>, id: u32, find: &dyn Fn() -> Option<String>| {
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.entry(id).or_insert_with(|| find().unwrap_or_default()).clone()
+    };
+    // A name that cannot be looked up is left out: the number is what counts.
+    let user = || Some(nix::unistd::User::from_uid(uid.into()).ok()??.name);
+    let group = || Some(nix::unistd::Group::from_gid(gid.into()).ok()??.name);
+    (look_up(&USERS, uid, &user), look_up(&GROUPS, gid, &group))
+}
+
+/// Reads where a symbolic link points to.
+pub(super) fn read_link(directory: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OsString> {
+    let target = rustix::fs::readlinkat(directory, name, Vec::new())?;
+    Ok(OsString::from_vec(target.into_bytes()))
+}
+
+/// Reads the extended attributes of an entry of a directory, sorted by name.
+///
+/// There is no call that takes a directory and a name, so the path goes through `/proc/self/fd`; it is not followed.
+pub(super) fn extended_attributes(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+) -> rustix::io::Result<Vec<ExtendedAttribute>> {
+    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.as_bytes());
+    let path = OsString::from_vec(path);
+    let names = match read_growing(256, |buffer| rustix::fs::llistxattr(&path, buffer)) {
+        Ok(names) if names.is_empty() => return Ok(Vec::new()),
+        Ok(names) => names,
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut attributes = Vec::new();
+    for name in names.split_inclusive(|&byte| byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        let value = match read_growing(256, |buffer| rustix::fs::lgetxattr(&path, name, buffer)) {
+            Ok(value) => value,
+            // It was removed since it was listed.
+            Err(Errno::NODATA) => continue,
+            Err(error) => return Err(error),
+        };
+        let name = name.to_string_lossy().into_owned();
+        attributes.push(ExtendedAttribute { name, value: (!value.is_empty()).then_some(Base64(value)) });
+    }
+    attributes.sort_by(|one, two| one.name.cmp(&two.name));
+    Ok(attributes)
+}
+
+/// Calls `read` with a buffer that grows until the answer fits.
+fn read_growing(
+    mut size: usize,
+    mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<u8>> {
+    loop {
+        let mut buffer = vec![0; size];
+        match read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            // An attribute holds 64 KiB at most, a list of names too.
+            Err(Errno::RANGE) if size < 1 << 20 => size *= 4,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Asks the system about an entry of a directory, without following a link.
+pub(super) fn stat(directory: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Stat> {
+    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+}

@@ -1,0 +1,245 @@
+//! The workers of one archive call: a stack of jobs that all of them take from.
+
+use super::super::blobs::Indexed;
+use super::directory::Directory;
+use super::encoder::Encoder;
+use super::file::{Batch, ChunkJob};
+use super::outcome::Tally;
+use super::writer::PackWriter;
+use super::{super::id::Id, super::pack::BlobType};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::progress::Progress;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often a worker without work looks whether the run was cancelled.
+const POLL: Duration = Duration::from_millis(50);
+/// Chunks that may wait for a worker; a reader that is further ahead takes one itself.
+const WAITING_CHUNKS: usize = 4;
+
+/// One piece of work.
+pub(super) enum Job {
+    /// List a directory.
+    Scan(Arc<Directory>),
+    /// Read some files of a directory.
+    Files(Batch),
+    /// Store one chunk of a large file or stream.
+    Chunk(ChunkJob),
+}
+
+/// What the workers of one archive call share.
+pub(super) struct Schedule<'a> {
+    pub writer: &'a PackWriter,
+    pub progress: &'a Progress,
+    pub cancel: &'a Cancel,
+    pub tally: Tally,
+    state: Mutex<State>,
+    wake: Condvar,
+    waiting_chunks: AtomicUsize,
+    /// Buffers of chunks, to be filled again.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Last in, first out: depth first, so that few directories are open at once, and chunks before new files.
+    jobs: Vec<Job>,
+    /// The root of the tree, once it is stored.
+    root: Option<Id>,
+    failure: Option<Error>,
+    ended: bool,
+}
+
+/// One worker's own tools.
+pub(super) struct Worker<'s, 'a> {
+    pub schedule: &'s Schedule<'a>,
+    pub encoder: Encoder,
+    /// Content of small files.
+    pub buffer: Vec<u8>,
+}
+
+impl<'a> Schedule<'a> {
+    pub fn new(writer: &'a PackWriter, progress: &'a Progress, cancel: &'a Cancel) -> Self {
+        Self {
+            writer,
+            progress,
+            cancel,
+            tally: Tally::default(),
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            waiting_chunks: AtomicUsize::new(0),
+            spare: Mutex::default(),
+        }
+    }
+
+    pub fn indexed(&self) -> &Indexed {
+        self.writer.indexed()
+    }
+
+    /// Puts jobs on the stack; the last one is taken first.
+    pub fn push(&self, jobs: impl IntoIterator<Item = Job>) {
+        let mut state = self.lock();
+        for job in jobs {
+            if matches!(job, Job::Chunk(_)) {
+                self.waiting_chunks.fetch_add(1, Relaxed);
+            }
+            state.jobs.push(job);
+        }
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// Ends the work: the tree is whole.
+    pub fn end(&self, root: Id) {
+        let mut state = self.lock();
+        state.root = Some(root);
+        state.ended = true;
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    /// Runs `first` on one worker while the others take jobs, until the root of the tree is stored.
+    pub fn run(
+        self,
+        workers: usize,
+        first: impl FnOnce(&mut Worker<'_, 'a>) -> Result<()> + Send,
+    ) -> Result<(Option<Id>, Tally)> {
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(|| self.work(|_| Ok(())));
+            }
+            self.work(first);
+        });
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match state.failure {
+            Some(failure) => Err(failure),
+            None => Ok((state.root, self.tally)),
+        }
+    }
+
+    fn work(&self, first: impl FnOnce(&mut Worker<'_, 'a>) -> Result<()>) {
+        let guard = PanicGuard(self);
+        let result = Encoder::new().and_then(|encoder| {
+            let mut worker = Worker { schedule: self, encoder, buffer: Vec::new() };
+            first(&mut worker)?;
+            while let Some(job) = self.next()? {
+                worker.perform(job)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            self.fail(error);
+        }
+        drop(guard);
+    }
+
+    /// Waits for a job; `None` when the work has ended.
+    fn next(&self) -> Result<Option<Job>> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return Ok(None);
+            }
+            self.cancel.check()?;
+            if let Some(job) = state.jobs.pop() {
+                return Ok(Some(job));
+            }
+            state = self.wake.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes a waiting chunk if a reader is too far ahead of the other workers.
+    fn chunk_to_help_with(&self) -> Option<ChunkJob> {
+        if self.waiting_chunks.load(Relaxed) < WAITING_CHUNKS {
+            return None;
+        }
+        let mut state = self.lock();
+        match state.jobs.pop() {
+            Some(Job::Chunk(chunk)) => Some(chunk),
+            Some(other) => {
+                state.jobs.push(other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Returns a buffer for a chunk, used before if there is one.
+    pub fn spare_buffer(&self) -> Vec<u8> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub fn recycle(&self, buffer: Vec<u8>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    fn fail(&self, error: Error) {
+        let mut state = self.lock();
+        state.failure.get_or_insert(error);
+        state.ended = true;
+        state.jobs.clear();
+        drop(state);
+        self.wake.notify_all();
+    }
+
+    fn ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker<'_, '_> {
+    fn perform(&mut self, job: Job) -> Result<()> {
+        match job {
+            Job::Scan(directory) => self.scan(&directory),
+            Job::Files(batch) => self.read_batch(batch),
+            Job::Chunk(chunk) => {
+                self.schedule.waiting_chunks.fetch_sub(1, Relaxed);
+                self.store_chunk(chunk)
+            }
+        }
+    }
+
+    /// Hands a chunk to whoever is free; stores others here while too many wait.
+    pub fn pass_on(&mut self, chunk: ChunkJob) -> Result<()> {
+        if self.schedule.ended() {
+            // Another worker failed and says why.
+            return Err(Error::new(ErrorCode::CaptureFailed, "another part of the capture failed"));
+        }
+        self.schedule.push([Job::Chunk(chunk)]);
+        while let Some(chunk) = self.schedule.chunk_to_help_with() {
+            self.schedule.waiting_chunks.fetch_sub(1, Relaxed);
+            self.store_chunk(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a blob of content or a tree, and counts what it added.
+    pub fn store(&mut self, kind: BlobType, id: Id, plain: &[u8]) -> Result<()> {
+        if let Some(stored) = self.schedule.writer.add(&mut self.encoder, kind, id, plain)? {
+            let tally = &self.schedule.tally;
+            let blobs = if kind == BlobType::Data { &tally.data_blobs } else { &tally.tree_blobs };
+            blobs.fetch_add(1, Relaxed);
+            tally.bytes_added.fetch_add(plain.len() as u64, Relaxed);
+            tally.bytes_stored.fetch_add(stored, Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Ends the work of all when one worker panics: the others would wait for ever.
+struct PanicGuard<'s, 'a>(&'s Schedule<'a>);
+
+impl Drop for PanicGuard<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::new(ErrorCode::Internal, "an archive thread panicked"));
+        }
+    }
+}

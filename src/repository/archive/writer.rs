@@ -1,0 +1,269 @@
+//! The pack writer: collects sealed blobs in packs, stores the packs, and writes the index.
+
+use super::super::blobs::Indexed;
+use super::super::chunker::Chunker;
+use super::super::files::FileType;
+use super::super::id::{Id, IdSet};
+use super::super::index::{IndexFile, PackEntry};
+use super::super::pack::{self, BlobLocation, BlobType};
+use super::encoder::Encoder;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::PutMode;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// A pack is stored when it has grown to this size; restic's default too.
+const PACK_SIZE: usize = 16 << 20;
+/// Threads that hash and store packs: two, so that one can hash while the other waits for the disk.
+const UPLOADERS: usize = 2;
+/// An index file is written when so many blobs wait for one.
+const INDEX_BLOBS: usize = 50_000;
+/// Locks that the set of claimed blobs is spread over.
+const SHARDS: usize = 16;
+
+/// Writes the packs of one run; all sources of the run share it.
+pub struct PackWriter {
+    shared: Arc<Shared>,
+    chunker: Arc<Chunker>,
+    open: [Mutex<OpenPack>; 2],
+    claimed: [Mutex<IdSet>; 2 * SHARDS],
+    packs: Option<Sender<OpenPack>>,
+    uploaders: Vec<JoinHandle<()>>,
+}
+
+/// The packs that a run added, all stored and indexed.
+#[derive(Debug, Clone, Default)]
+pub struct StoredPacks {
+    /// Their ids.
+    pub packs: Vec<Id>,
+    /// Their size in bytes, in all.
+    pub bytes: u64,
+}
+
+/// A pack that grows.
+#[derive(Default)]
+struct OpenPack {
+    bytes: Vec<u8>,
+    blobs: Vec<BlobLocation>,
+}
+
+/// What workers and uploaders share.
+struct Shared {
+    indexed: Arc<Indexed>,
+    cancel: Cancel,
+    /// Stored, not yet in an index file.
+    unindexed: Mutex<Vec<PackEntry>>,
+    stored: Mutex<StoredPacks>,
+    /// The first failure: everything after it fails in its name.
+    failure: Mutex<Option<Error>>,
+    /// Buffers of stored packs, to be filled again.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl PackWriter {
+    /// Starts a writer whose packs go to the store of `indexed`.
+    ///
+    /// # Errors
+    /// `internal`: no threads to be had.
+    pub fn start(indexed: Arc<Indexed>, cancel: Cancel) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            indexed,
+            cancel,
+            unindexed: Mutex::default(),
+            stored: Mutex::default(),
+            failure: Mutex::default(),
+            spare: Mutex::default(),
+        });
+        // No queue: a full pack is handed over when an uploader is free, so that few are in memory at once.
+        let (packs, waiting) = bounded(0);
+        let mut uploaders = Vec::with_capacity(UPLOADERS);
+        for _ in 0..UPLOADERS {
+            let (shared, waiting) = (Arc::clone(&shared), waiting.clone());
+            let thread = std::thread::Builder::new().name("upload".to_owned());
+            let handle = thread
+                .spawn(move || shared.upload(&waiting))
+                .map_err(|error| Error::new(ErrorCode::Internal, "cannot start a thread").caused_by(error))?;
+            uploaders.push(handle);
+        }
+        let chunker = Arc::new(Chunker::new(shared.indexed.repository().config().chunker_polynomial));
+        Ok(Self {
+            shared,
+            chunker,
+            open: Default::default(),
+            claimed: std::array::from_fn(|_| Mutex::default()),
+            packs: Some(packs),
+            uploaders,
+        })
+    }
+
+    /// Returns the repository that is written to.
+    pub fn indexed(&self) -> &Arc<Indexed> {
+        &self.shared.indexed
+    }
+
+    /// Returns the repository's chunker.
+    pub(super) fn chunker(&self) -> &Arc<Chunker> {
+        &self.chunker
+    }
+
+    /// Stores a blob unless it is known, or claimed by another worker of this run.
+    ///
+    /// Returns how many bytes it takes as stored; `None` if it was known.
+    pub(super) fn add(&self, encoder: &mut Encoder, kind: BlobType, id: Id, plain: &[u8]) -> Result<Option<u64>> {
+        if !self.claim(kind, id) {
+            return Ok(None);
+        }
+        self.shared.check()?;
+        let (sealed, mut location) = encoder.encode(self.shared.indexed.repository().key(), kind, id, plain)?;
+        let full = {
+            let mut open = lock(self.open_pack(kind));
+            if open.bytes.capacity() == 0 {
+                open.bytes =
+                    lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
+            }
+            location.offset = u32::try_from(open.bytes.len())
+                .map_err(|error| Error::new(ErrorCode::Internal, "a pack grew too large").caused_by(error))?;
+            open.bytes.extend_from_slice(sealed);
+            open.blobs.push(location);
+            (open.bytes.len() >= PACK_SIZE).then(|| std::mem::take(&mut *open))
+        };
+        if let Some(pack) = full {
+            self.hand_over(pack)?;
+        }
+        Ok(Some(location.length.into()))
+    }
+
+    /// Stores what is left, writes the index, and returns what this run added.
+    ///
+    /// # Errors
+    /// The first failure of the run; what was stored before it is indexed all the same.
+    pub fn finish(mut self) -> Result<StoredPacks> {
+        let flushed = self.flush();
+        self.close();
+        let indexed = self.shared.write_index();
+        flushed?;
+        self.shared.check()?;
+        indexed?;
+        Ok(std::mem::take(&mut *lock(&self.shared.stored)))
+    }
+
+    fn flush(&self) -> Result<()> {
+        for open in &self.open {
+            let pack = std::mem::take(&mut *lock(open));
+            if !pack.blobs.is_empty() {
+                self.hand_over(pack)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the uploaders.
+    fn close(&mut self) {
+        self.packs = None;
+        for uploader in self.uploaders.drain(..) {
+            if uploader.join().is_err() {
+                self.shared.fail(Error::new(ErrorCode::Internal, "an upload thread panicked"));
+            }
+        }
+    }
+
+    fn hand_over(&self, pack: OpenPack) -> Result<()> {
+        self.shared.check()?;
+        let sent = self.packs.as_ref().is_some_and(|packs| packs.send(pack).is_ok());
+        if sent {
+            return Ok(());
+        }
+        self.shared.check()?;
+        Err(Error::new(ErrorCode::Internal, "the upload threads are gone"))
+    }
+
+    fn claim(&self, kind: BlobType, id: Id) -> bool {
+        if self.shared.indexed.contains(kind, &id) {
+            return false;
+        }
+        let shard = usize::from(id.as_bytes()[31]) % SHARDS + SHARDS * kind as usize;
+        self.claimed.get(shard).is_some_and(|set| lock(set).insert(id))
+    }
+
+    fn open_pack(&self, kind: BlobType) -> &Mutex<OpenPack> {
+        let [data, tree] = &self.open;
+        match kind {
+            BlobType::Data => data,
+            BlobType::Tree => tree,
+        }
+    }
+}
+
+impl Drop for PackWriter {
+    /// A run that ends early leaves its stored packs indexed, so that the next one goes on from there.
+    fn drop(&mut self) {
+        if !self.uploaders.is_empty() {
+            self.close();
+            // The run has failed already and says why; packs without an index are found again by the next run.
+            let _ = self.shared.write_index();
+        }
+    }
+}
+
+impl Shared {
+    fn upload(&self, waiting: &Receiver<OpenPack>) {
+        for pack in waiting {
+            if self.check().is_err() {
+                continue;
+            }
+            if let Err(error) = self.store(pack) {
+                self.fail(error);
+            }
+        }
+    }
+
+    fn store(&self, mut pack: OpenPack) -> Result<()> {
+        let repository = self.indexed.repository();
+        pack::finish(repository.key(), &pack.blobs, &mut pack.bytes)?;
+        let id = Id::of(&pack.bytes);
+        // A pack of that name holds the same bytes.
+        let _ = repository.storage().put(&FileType::Pack.key(&id), &pack.bytes, PutMode::CreateOnly)?;
+        self.indexed.add_pack(id, &pack.blobs)?;
+        {
+            let mut stored = lock(&self.stored);
+            stored.packs.push(id);
+            stored.bytes += pack.bytes.len() as u64;
+        }
+        pack.bytes.clear();
+        lock(&self.spare).push(pack.bytes);
+        let mut unindexed = lock(&self.unindexed);
+        unindexed.push(PackEntry::new(id, &pack.blobs));
+        if unindexed.iter().map(|pack| pack.blobs.len()).sum::<usize>() >= INDEX_BLOBS {
+            drop(unindexed);
+            self.write_index()?;
+        }
+        Ok(())
+    }
+
+    fn write_index(&self) -> Result<()> {
+        let packs = std::mem::take(&mut *lock(&self.unindexed));
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let file = IndexFile { supersedes: Vec::new(), packs };
+        self.indexed.repository().save_json(FileType::Index, &file).map(drop)
+    }
+
+    /// Fails once the run failed or was cancelled.
+    fn check(&self) -> Result<()> {
+        if let Some(failure) = &*lock(&self.failure) {
+            return Err(failure.replica());
+        }
+        self.cancel.check()
+    }
+
+    fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

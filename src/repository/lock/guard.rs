@@ -1,0 +1,261 @@
+//! A lock that is held: refreshed by a thread, removed at the end.
+
+use super::{LockFile, LockKind};
+use crate::cancel::{Cancel, Reason};
+use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::repository::Repository;
+use crate::repository::files::FileType;
+use crate::repository::id::Id;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// When a lock is refreshed and given up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    refresh: Duration,
+    /// After a refresh that failed.
+    retry: Duration,
+    /// How old the newest refresh may be before others soon take the lock for stale.
+    lost: SignedDuration,
+}
+
+impl Timing {
+    /// restic's: refreshed every 5 minutes, given up 8 minutes before it is stale.
+    pub(super) const RESTIC: Self = Self {
+        refresh: Duration::from_secs(5 * 60),
+        retry: Duration::from_secs(60),
+        lost: SignedDuration::from_mins(22),
+    };
+}
+
+/// A held lock; dropping it removes it.
+#[derive(Debug)]
+pub struct LockGuard {
+    held: Arc<Held>,
+    thread: Option<JoinHandle<()>>,
+    removed: Vec<LockFile>,
+}
+
+#[derive(Debug)]
+struct Held {
+    repository: Repository,
+    kind: LockKind,
+    cancel: Cancel,
+    timing: Timing,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Our lock files, the newest last; more than one only when an old one could not be deleted.
+    files: Vec<Id>,
+    refreshed: Timestamp,
+    ended: bool,
+}
+
+impl LockGuard {
+    /// Keeps the lock `file`, which was just written.
+    pub(super) fn new(
+        repository: Repository,
+        kind: LockKind,
+        file: Id,
+        cancel: Cancel,
+        timing: Timing,
+    ) -> Result<Self> {
+        let state = Mutex::new(State { files: vec![file], refreshed: Timestamp::now(), ended: false });
+        let held = Arc::new(Held { repository, kind, cancel, timing, state, ended: Condvar::new() });
+        let mut guard = Self { held: held.clone(), thread: None, removed: Vec::new() };
+        let builder = std::thread::Builder::new().name("lock".to_owned());
+        // Should no thread start, dropping the guard removes the file.
+        let thread = builder.spawn(move || held.keep()).io_context(|| "cannot start a thread".to_owned())?;
+        guard.thread = Some(thread);
+        Ok(guard)
+    }
+
+    pub(super) fn with_removed(mut self, removed: Vec<LockFile>) -> Self {
+        self.removed = removed;
+        self
+    }
+
+    /// Returns the stale locks that were removed before this one could be taken.
+    pub fn removed(&self) -> &[LockFile] {
+        &self.removed
+    }
+
+    /// Removes the lock.
+    ///
+    /// # Errors
+    /// `store-unavailable`: the file is still there, and will be taken for stale once this process has ended.
+    pub fn release(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.held.state().ended = true;
+        self.held.ended.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            return Err(Error::new(ErrorCode::Internal, "the thread that refreshes the lock panicked"));
+        }
+        self.held.delete_all_but(0)
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        // `release` tells; here nobody is left to hear of it, and the next run removes the lock of a dead process.
+        let _ = self.end();
+    }
+}
+
+impl Held {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refreshes the lock until it ends.
+    fn keep(&self) {
+        let mut pause = self.timing.refresh;
+        while self.wait(pause) {
+            match self.refresh() {
+                Ok(true) => pause = self.timing.refresh,
+                Ok(false) => return self.cancel.cancel(Reason::LeaseLost),
+                Err(_) if self.is_lost() => return self.cancel.cancel(Reason::LeaseLost),
+                Err(_) => pause = self.timing.retry,
+            }
+        }
+    }
+
+    /// Waits; returns `false` as soon as the lock ends.
+    fn wait(&self, pause: Duration) -> bool {
+        let state = self.state();
+        let waited = self.ended.wait_timeout_while(state, pause, |state| !state.ended);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.ended
+    }
+
+    fn is_lost(&self) -> bool {
+        Timestamp::now().duration_since(self.state().refreshed) > self.timing.lost
+    }
+
+    /// Writes a new lock and deletes the old one; `false` if somebody took the old one for stale and removed it, as
+    /// happens to a machine that slept.
+    fn refresh(&self) -> Result<bool> {
+        let newest = self.state().files.last().copied();
+        if let Some(newest) = newest
+            && self.repository.storage().size(&FileType::Lock.key(&newest))?.is_none()
+        {
+            return Ok(false);
+        }
+        let file = LockFile::own(self.kind);
+        let id = self.repository.save_json(FileType::Lock, &file)?;
+        let mut state = self.state();
+        state.files.push(id);
+        state.refreshed = file.time;
+        drop(state);
+        self.delete_all_but(1)?;
+        Ok(true)
+    }
+
+    /// Deletes our lock files but the newest `keep`.
+    fn delete_all_but(&self, keep: usize) -> Result<()> {
+        loop {
+            let state = self.state();
+            let oldest = state.files.first().copied().filter(|_| state.files.len() > keep);
+            drop(state);
+            let Some(oldest) = oldest else { return Ok(()) };
+            self.repository.storage().delete(&FileType::Lock.key(&oldest))?;
+            self.state().files.retain(|file| *file != oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::keyfile::Cost;
+    use crate::storage::LocalStorage;
+
+    fn repository(folder: &std::path::Path) -> Repository {
+        let storage = Arc::new(LocalStorage::new(folder).unwrap());
+        Repository::create(storage, "secret", Cost::RandomKey, Default::default()).unwrap()
+    }
+
+    fn locks(repository: &Repository) -> Vec<Id> {
+        repository.list(FileType::Lock).unwrap().into_iter().map(|(id, _)| id).collect()
+    }
+
+    #[test]
+    fn a_shared_lock_admits_shared_ones_and_no_exclusive_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        let cancel = Cancel::new();
+        let one = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
+        let two = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
+        let error = repository.lock(LockKind::Exclusive, Duration::ZERO, &cancel).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Busy);
+        assert!(error.message().contains(&format!("process {}", std::process::id())), "{error}");
+        one.release().unwrap();
+        drop(two);
+        assert_eq!(locks(&repository), []);
+        let _exclusive = repository.lock(LockKind::Exclusive, Duration::ZERO, &cancel).unwrap();
+        let error = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap_err();
+        assert!(error.message().contains("exclusive"), "{error}");
+        cancel.cancel(Reason::Deadline);
+        let error = repository.lock(LockKind::Shared, Duration::from_secs(60), &cancel).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlinePassed);
+    }
+
+    #[test]
+    fn a_stale_lock_is_removed_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        let mut stale = LockFile::own(LockKind::Exclusive);
+        stale.time -= SignedDuration::from_hours(1);
+        repository.save_json(FileType::Lock, &stale).unwrap();
+        let guard = repository.lock(LockKind::Exclusive, Duration::ZERO, &Cancel::new()).unwrap();
+        assert_eq!(guard.removed(), [stale]);
+        assert_eq!(locks(&repository).len(), 1);
+    }
+
+    #[test]
+    fn an_unreadable_lock_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        std::fs::create_dir_all(folder.path().join("locks")).unwrap();
+        std::fs::write(folder.path().join(FileType::Lock.key(&Id::of(b"x"))), b"y").unwrap();
+        let error = repository.lock(LockKind::Shared, Duration::ZERO, &Cancel::new()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Damaged);
+    }
+
+    #[test]
+    fn refreshing_replaces_the_file_and_a_removed_one_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        let guard = repository.lock(LockKind::Shared, Duration::ZERO, &Cancel::new()).unwrap();
+        let before = locks(&repository);
+        assert!(guard.held.refresh().unwrap());
+        let after = locks(&repository);
+        assert_eq!(after.len(), 1);
+        assert_ne!(before, after);
+        repository.storage().delete(&FileType::Lock.key(&after[0])).unwrap();
+        assert!(!guard.held.refresh().unwrap());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_refreshed_cancels_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        let cancel = Cancel::new();
+        let file = repository.save_json(FileType::Lock, &LockFile::own(LockKind::Shared)).unwrap();
+        repository.storage().delete(&FileType::Lock.key(&file)).unwrap();
+        let timing = Timing { refresh: Duration::ZERO, retry: Duration::ZERO, lost: SignedDuration::ZERO };
+        let guard = LockGuard::new(repository, LockKind::Shared, file, cancel.clone(), timing).unwrap();
+        let reason = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(cancel.cancelled());
+        assert_eq!(reason, Reason::LeaseLost);
+        drop(guard);
+    }
+}

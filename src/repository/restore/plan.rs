@@ -1,0 +1,292 @@
+//! What a restore will do: read from the trees, before anything is written.
+
+use super::Note;
+use super::metadata::Metadata;
+use crate::error::{Error, ErrorCode, Result};
+use crate::repository::blobs::Indexed;
+use crate::repository::id::{Id, IdMap};
+use crate::repository::index::PackNumber;
+use crate::repository::ls::{Found, find};
+use crate::repository::pack::{BlobLocation, BlobType};
+use crate::repository::parallel::Workers;
+use crate::repository::tree::{Node, NodeType, Tree};
+use crate::repository::trees::{Scratch, TreeReader};
+use crate::storage::ReadFrom;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Mutex, PoisonError};
+
+/// How many trees are read at once: enough for every thread, few enough for memory.
+const BATCH: usize = 256;
+
+/// What a restore will do; made by [`plan`], done by [`Plan::perform`].
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Parents before children; the target itself is not among them.
+    pub(super) dirs: Vec<Entry>,
+    pub(super) files: Vec<FileEntry>,
+    pub(super) specials: Vec<Special>,
+    pub(super) links: Vec<Link>,
+    /// In the order of packs and the places in them.
+    pub(super) uses: Vec<Use>,
+    pub(super) packs: HashMap<PackNumber, Id>,
+    pub(super) notes: Vec<Note>,
+    bytes: u64,
+}
+
+/// A name in a directory, and what it gets when it is complete.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The number of its directory in [`Plan::dirs`]; `None` for the target itself.
+    pub(super) dir: Option<u32>,
+    pub(super) name: OsString,
+    pub(super) metadata: Metadata,
+}
+
+/// A file with content.
+#[derive(Debug)]
+pub(super) struct FileEntry {
+    pub(super) entry: Entry,
+    pub(super) size: u64,
+    /// How many blobs it has.
+    pub(super) blobs: u32,
+    /// How many of them are still to be written.
+    pub(super) pending: AtomicU32,
+    pub(super) failed: AtomicBool,
+}
+
+/// What is neither file nor directory.
+#[derive(Debug)]
+pub(super) struct Special {
+    pub(super) entry: Entry,
+    pub(super) kind: SpecialKind,
+}
+
+#[derive(Debug)]
+pub(super) enum SpecialKind {
+    Symlink(OsString),
+    Fifo,
+    BlockDevice(u64),
+    CharDevice(u64),
+}
+
+/// One more name for something restored under another.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) dir: Option<u32>,
+    pub(super) name: OsString,
+    pub(super) to: LinkTarget,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LinkTarget {
+    File(u32),
+    Special(u32),
+}
+
+/// One place that one blob is written to.
+#[derive(Debug)]
+pub(super) struct Use {
+    pub(super) pack: PackNumber,
+    pub(super) blob: BlobLocation,
+    pub(super) file: u32,
+    pub(super) at: u64,
+}
+
+/// Plans the restore of what `path` leads to below the tree `root`: a directory's content, or one file.
+///
+/// # Errors
+/// `not-found`; `damaged`, naming the tree or blob; `store-unavailable`; a cancellation.
+pub fn plan(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> Result<Plan> {
+    let mut planner = Planner::default();
+    match find(indexed, root, path)? {
+        Found::Root(tree) => planner.queue.push_back((None, tree)),
+        Found::Node(node) => match (node.kind, node.subtree) {
+            (NodeType::Dir, Some(tree)) => planner.queue.push_back((None, tree)),
+            _ => planner.add(indexed, None, *node)?,
+        },
+    }
+    let reader = TreeReader::new(indexed, ReadFrom::Anywhere);
+    while !planner.queue.is_empty() {
+        let batch: Vec<_> = planner.queue.drain(..planner.queue.len().min(BATCH)).collect();
+        for ((dir, id), tree) in batch.iter().zip(read_all(&reader, &batch, indexed, workers)?) {
+            check_names(id, &tree)?;
+            for node in tree.nodes {
+                planner.add(indexed, *dir, node)?;
+            }
+        }
+    }
+    let mut plan = planner.plan;
+    plan.uses.sort_unstable_by_key(|one| (one.pack, one.blob.offset, one.file, one.at));
+    Ok(plan)
+}
+
+impl Plan {
+    /// Returns how many files will be written, each hard link counted.
+    pub fn files(&self) -> u64 {
+        (self.files.len() + self.links.len()) as u64
+    }
+
+    /// Returns how many directories will be made.
+    pub fn dirs(&self) -> u64 {
+        self.dirs.len() as u64
+    }
+
+    /// Returns the sizes of the files, added up, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the path of a name inside the target.
+    pub(super) fn path(&self, mut dir: Option<u32>, name: &OsString) -> PathBuf {
+        let mut parts = vec![name];
+        while let Some(entry) = dir.and_then(|number| self.dirs.get(number as usize)) {
+            parts.push(&entry.name);
+            dir = entry.dir;
+        }
+        parts.into_iter().rev().collect()
+    }
+}
+
+#[derive(Default)]
+struct Planner {
+    plan: Plan,
+    queue: VecDeque<(Option<u32>, Id)>,
+    /// The first name of everything that has several.
+    linked: HashMap<(NodeType, u64, u64), LinkTarget>,
+}
+
+impl Planner {
+    fn add(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node) -> Result<()> {
+        let plan = &mut self.plan;
+        if !node.error.is_empty() {
+            let message = format!("was not read completely when it was stored: {}", node.error);
+            plan.notes.push(Note { path: plan.path(dir, &node.name), message });
+        }
+        if dir.is_none() && node.name == super::MARKER {
+            let message = "is left out: it marks an interrupted restore".to_owned();
+            plan.notes.push(Note { path: node.name.into(), message });
+            return Ok(());
+        }
+        let links = (node.links > 1).then_some((node.kind, node.inode, node.device_id));
+        if let Some(to) = links.and_then(|key| self.linked.get(&key)) {
+            plan.links.push(Link { dir, name: node.name, to: *to });
+            return Ok(());
+        }
+        let lacks = |what: &str| {
+            Error::new(ErrorCode::Damaged, format!("{} has no {what}", plan.path(dir, &node.name).display()))
+        };
+        let kind = match node.kind {
+            NodeType::Dir => {
+                let subtree = node.subtree.ok_or_else(|| lacks("subtree"))?;
+                let number = number(plan.dirs.len())?;
+                plan.dirs.push(Entry::new(dir, node));
+                self.queue.push_back((Some(number), subtree));
+                return Ok(());
+            }
+            NodeType::File => {
+                let content = node.content.clone().ok_or_else(|| lacks("content"))?;
+                let file = plan.add_file(indexed, dir, node, &content)?;
+                self.linked.extend(links.map(|key| (key, LinkTarget::File(file))));
+                return Ok(());
+            }
+            NodeType::Symlink => SpecialKind::Symlink(node.link_target()),
+            NodeType::Fifo => SpecialKind::Fifo,
+            NodeType::Dev => SpecialKind::BlockDevice(node.device),
+            NodeType::CharDev => SpecialKind::CharDevice(node.device),
+            NodeType::Socket | NodeType::Irregular => {
+                let message = "is left out: a socket lives only as long as its program".to_owned();
+                plan.notes.push(Note { path: plan.path(dir, &node.name), message });
+                return Ok(());
+            }
+        };
+        let number = number(plan.specials.len())?;
+        plan.specials.push(Special { entry: Entry::new(dir, node), kind });
+        self.linked.extend(links.map(|key| (key, LinkTarget::Special(number))));
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn add_file(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node, content: &[Id]) -> Result<u32> {
+        let file = number(self.files.len())?;
+        let mut at = 0;
+        indexed.with_index(|index| -> Result<()> {
+            for id in content {
+                let found = index.find(BlobType::Data, id);
+                let Some((pack, blob)) = found else {
+                    let path = self.path(dir, &node.name);
+                    let message = format!("no pack holds the data blob {id} of {}", path.display());
+                    return Err(Error::new(ErrorCode::Damaged, message));
+                };
+                if let Some(info) = index.pack(pack) {
+                    self.packs.insert(pack, info.id);
+                }
+                self.uses.push(Use { pack, blob, file, at });
+                at += blob.plain_length() as u64;
+            }
+            Ok(())
+        })?;
+        if at != node.size {
+            let message = format!("has {at} bytes of content, although its size was stored as {}", node.size);
+            self.notes.push(Note { path: self.path(dir, &node.name), message });
+        }
+        self.bytes += at;
+        let blobs = number(content.len())?;
+        self.files.push(FileEntry {
+            entry: Entry::new(dir, node),
+            size: at,
+            blobs,
+            pending: AtomicU32::new(blobs),
+            failed: AtomicBool::new(false),
+        });
+        Ok(file)
+    }
+}
+
+impl Entry {
+    fn new(dir: Option<u32>, node: Node) -> Self {
+        Self { dir, metadata: Metadata::new(&node), name: node.name }
+    }
+}
+
+fn number(count: usize) -> Result<u32> {
+    u32::try_from(count).map_err(|error| Error::new(ErrorCode::RestoreFailed, "too many files").caused_by(error))
+}
+
+/// Makes sure that no name occurs twice: the second could be written through the first.
+fn check_names(id: &Id, tree: &Tree) -> Result<()> {
+    let sorted = tree.nodes.windows(2).all(|pair| matches!(pair, [one, two] if one.name < two.name));
+    let mut seen = HashSet::new();
+    match tree.nodes.iter().find(|node| !sorted && !seen.insert(&node.name)) {
+        None => Ok(()),
+        Some(node) => {
+            Err(Error::new(ErrorCode::Damaged, format!("the tree {id} holds the name {:?} twice", node.name)))
+        }
+    }
+}
+
+/// Reads trees on several threads; returns them in the order of `batch`.
+fn read_all(
+    reader: &TreeReader<'_>,
+    batch: &[(Option<u32>, Id)],
+    indexed: &Indexed,
+    workers: &Workers<'_>,
+) -> Result<Vec<Tree>> {
+    let read = Mutex::new(IdMap::default());
+    workers.each(
+        batch,
+        || Scratch::new(indexed.repository()),
+        |scratch, (_, id)| {
+            let tree = reader.read(scratch, id)?;
+            read.lock().unwrap_or_else(PoisonError::into_inner).insert(*id, tree);
+            Ok(())
+        },
+    )?;
+    let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The same tree may occur more than once.
+    let tree = |(_, id): &(_, Id)| read.get(id).cloned();
+    batch.iter().map(|item| tree(item).ok_or_else(|| Error::new(ErrorCode::Internal, "a tree was not read"))).collect()
+}

@@ -1,0 +1,223 @@
+//! `kind = "command"`: the standard output of a program, captured as a stream.
+
+use super::write::{Staged, absolute, failed, read_all};
+use super::{Capture, Context, Facts, Inspection, Source, StreamCapture, Target};
+use crate::config::{CommandConfig, Text};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::{Consistency, Content};
+use crate::model::release_id::path_component;
+use crate::process::{Program, Stream, feed};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The output of a program.
+#[derive(Debug)]
+pub(super) struct CommandSource {
+    name: String,
+    /// The name of the source as one path component.
+    file_name: PathBuf,
+    command: Vec<String>,
+    restore: Option<Vec<String>>,
+    env: BTreeMap<String, Text>,
+    directory: PathBuf,
+}
+
+impl CommandSource {
+    /// Creates the source named `name`; relative paths count from `directory`.
+    pub(super) fn new(name: &str, config: &CommandConfig, directory: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            file_name: path_component(name).into(),
+            command: config.command.clone(),
+            restore: config.restore.clone(),
+            env: config.env.clone(),
+            directory: absolute(directory, config.directory.as_deref().unwrap_or(Path::new(""))),
+        }
+    }
+
+    /// Returns a program with its variables, whose secret values it will not show.
+    fn program(&self, argv: &[String]) -> Result<Program> {
+        let mut program = Program { directory: Some(self.directory.clone()), ..Program::new(argv) };
+        for (name, text) in &self.env {
+            let value = text.resolve()?;
+            if text.is_secret() {
+                program.secrets.push(value.clone());
+            }
+            program.env.insert(name.clone(), value);
+        }
+        Ok(program)
+    }
+
+    /// Gives the failure of the restore program the code of a failed restore; a cancellation stays one.
+    fn restore_failed(&self, error: Error) -> Error {
+        if error.code() != ErrorCode::ProcessFailed {
+            return error;
+        }
+        let hints = error.hints().to_vec();
+        let error = failed(format!("{} could not be restored", self.name)).caused_by(error);
+        hints.into_iter().fold(error, Error::hint)
+    }
+}
+
+impl Source for CommandSource {
+    fn facts(&self) -> Facts {
+        Facts {
+            // The arguments may say more than a manifest should.
+            identity: self.command.first().cloned(),
+            tool_version: None,
+            server_version: None,
+            method: "stream",
+            consistency: Consistency::Program,
+        }
+    }
+
+    fn preflight(&self, _: &Context) -> Vec<Finding> {
+        let refusal = |error: Error| Finding::from_error(&error, FindingCode::PreflightFailed);
+        let programs = std::iter::once(&self.command).chain(&self.restore);
+        let mut findings: Vec<Finding> = programs
+            .filter_map(|argv| self.program(argv).and_then(|program| program.locate()).err())
+            .map(refusal)
+            .collect();
+        // A missing variable or directory is told once.
+        findings.dedup_by(|one, other| one.message == other.message);
+        findings
+    }
+
+    fn capture(&self, context: &Context) -> Result<Capture> {
+        let stream = Stream::start(&self.program(&self.command)?, &context.cancel)?;
+        Ok(Capture::Stream(Box::new(CommandCapture { stream, file_name: self.file_name.clone() })))
+    }
+
+    fn inspect(&self, context: &Context, stream: &mut dyn Read) -> Result<Inspection> {
+        let mut digest = Sha256::new();
+        let mut bytes = 0_u64;
+        read_all(stream, &context.cancel, |data| {
+            digest.update(data);
+            bytes += data.len() as u64;
+            Ok(())
+        })?;
+        let digest = format!("sha256:{}", hex::encode(digest.finalize()));
+        let content = Content::from([("bytes".to_owned(), bytes.into()), ("sha256".to_owned(), digest.into())]);
+        Ok(Inspection { content, findings: Vec::new() })
+    }
+
+    fn restore(&self, context: &Context, stream: &mut dyn Read, target: &Target, force: bool) -> Result<()> {
+        match target {
+            Target::Directory(directory) => {
+                Staged::write(stream, &directory.join(&self.file_name), &context.cancel)?.publish(force)
+            }
+            Target::Origin => {
+                let Some(restore) = &self.restore else {
+                    let name = &self.name;
+                    return Err(failed(format!("{name} has no program that restores it")).hint(format!(
+                        "give the source {name} a `restore` list, or restore it into a directory with --target DIR"
+                    )));
+                };
+                feed(&self.program(restore)?, stream, &context.cancel).map_err(|error| self.restore_failed(error))
+            }
+        }
+    }
+}
+
+/// A program that runs and whose output is stored.
+struct CommandCapture {
+    stream: Stream,
+    file_name: PathBuf,
+}
+
+impl Read for CommandCapture {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl StreamCapture for CommandCapture {
+    fn file_name(&self) -> &Path {
+        &self.file_name
+    }
+
+    fn finish(self: Box<Self>) -> Result<Content> {
+        self.stream.finish()?;
+        Ok(Content::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+
+    fn source(command: &[&str], restore: Option<&[&str]>, directory: &Path) -> CommandSource {
+        let owned = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
+        let config = CommandConfig {
+            command: owned(command),
+            restore: restore.map(owned),
+            env: BTreeMap::new(),
+            directory: None,
+        };
+        CommandSource::new("shop/db", &config, directory)
+    }
+
+    fn context() -> Context {
+        Context { cancel: Cancel::new(), scratch: PathBuf::new() }
+    }
+
+    fn capture(source: &CommandSource) -> Result<(Vec<u8>, PathBuf)> {
+        let Capture::Stream(mut stream) = source.capture(&context())? else { panic!("not a stream") };
+        let mut data = Vec::new();
+        stream.read_to_end(&mut data).unwrap();
+        let name = stream.file_name().to_owned();
+        stream.finish().map(|_| (data, name))
+    }
+
+    #[test]
+    fn a_program_is_captured_looked_at_and_restored() {
+        let directory = tempfile::tempdir().unwrap();
+        let restore = ["sh", "-c", "cat > restored"];
+        let source = source(&["printf", "hello"], Some(&restore), directory.path());
+        assert_eq!(source.preflight(&context()), []);
+        let (data, name) = capture(&source).unwrap();
+        assert_eq!((data.as_slice(), name.to_str().unwrap()), (&b"hello"[..], "shop%2Fdb"));
+
+        let inspection = source.inspect(&context(), &mut data.as_slice()).unwrap();
+        let sha256 = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(inspection.content["bytes"], 5);
+        assert_eq!(inspection.content["sha256"], sha256);
+
+        let restore = |target: &Target, force| source.restore(&context(), &mut data.as_slice(), target, force);
+        restore(&Target::Origin, false).unwrap();
+        assert_eq!(std::fs::read(directory.path().join("restored")).unwrap(), b"hello");
+        let target = Target::Directory(directory.path().join("into"));
+        restore(&target, false).unwrap();
+        assert_eq!(std::fs::read(directory.path().join("into/shop%2Fdb")).unwrap(), b"hello");
+        assert_eq!(restore(&target, false).unwrap_err().code(), ErrorCode::RestoreFailed);
+        restore(&target, true).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_fails_after_its_output_is_no_snapshot() {
+        let source = source(&["sh", "-c", "echo data; echo oops >&2; exit 1"], None, Path::new("/"));
+        let error = capture(&source).unwrap_err();
+        assert_eq!((error.code(), error.chain()), (ErrorCode::ProcessFailed, "sh exited 1: oops".to_owned()));
+        let error = source.restore(&context(), &mut std::io::empty(), &Target::Origin, false).unwrap_err();
+        assert!(error.message().contains("no program that restores it") && error.hints()[0].contains("`restore`"));
+    }
+
+    #[test]
+    fn what_is_missing_is_found_before_the_capture() {
+        let restore = ["no-such-restore"];
+        let messages = |source: &CommandSource| -> Vec<String> {
+            source.preflight(&context()).into_iter().map(|finding| finding.message).collect()
+        };
+        let both = messages(&source(&["no-such-program"], Some(&restore), Path::new("/")));
+        assert_eq!(both, ["cannot find the program no-such-program", "cannot find the program no-such-restore"]);
+        let nowhere = messages(&source(&["true"], None, Path::new("/no/such/place")));
+        assert_eq!(nowhere, ["the working directory /no/such/place of true does not exist"]);
+        let mut unset = source(&["true"], Some(&["true"]), Path::new("/"));
+        unset.env.insert("X".to_owned(), Text::Env("HOLDPOINT_TEST_IS_NOT_SET".to_owned()));
+        assert_eq!(messages(&unset), ["the environment variable HOLDPOINT_TEST_IS_NOT_SET is not set"]);
+    }
+}

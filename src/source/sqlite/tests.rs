@@ -1,0 +1,304 @@
+use super::*;
+use crate::cancel::{Cancel, Reason};
+use crate::model::manifest::Content;
+use rusqlite::Connection;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A directory with a database, a scratch directory, and a source.
+struct Fixture {
+    directory: TempDir,
+    source: SqliteSource,
+    context: Context,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = directory.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        let mut source = SqliteSource::new(&SqliteConfig { path: "app data.db".into() }, directory.path());
+        source.busy_for = Duration::from_millis(20);
+        let context = Context { cancel: Cancel::new(), scratch };
+        Self { directory, source, context }
+    }
+
+    /// Makes a database with two accounts and `padding` rows of some kilobytes.
+    fn with_database(journal_mode: &str, padding: u32) -> Self {
+        let fixture = Self::new();
+        let connection = fixture.connect();
+        connection
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = {journal_mode}; PRAGMA user_version = 42;
+             CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
+             CREATE TABLE padding (id INTEGER PRIMARY KEY, text TEXT);
+             INSERT INTO account VALUES (1, 1000), (2, 0);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {padding})
+             INSERT INTO padding SELECT i, hex(randomblob(1500)) FROM n WHERE {padding} > 0;"
+            ))
+            .unwrap();
+        fixture
+    }
+
+    fn connect(&self) -> Connection {
+        let connection = Connection::open(&self.source.path).unwrap();
+        connection.busy_timeout(Duration::from_secs(60)).unwrap();
+        connection
+    }
+
+    fn capture(&self) -> Result<(Vec<u8>, Content)> {
+        let Capture::Stream(mut stream) = self.source.capture(&self.context)? else { panic!("not a stream") };
+        assert_eq!(stream.file_name(), Path::new("app data.db"));
+        let mut data = Vec::new();
+        stream.read_to_end(&mut data).unwrap();
+        Ok((data, stream.finish()?))
+    }
+
+    fn restore(&self, data: &[u8], target: &Target, force: bool) -> Result<()> {
+        self.source.restore(&self.context, &mut &data[..], target, force)
+    }
+
+    /// Returns the sum of both accounts in a database given by its bytes.
+    fn total(&self, data: &[u8]) -> i64 {
+        let path = self.directory.path().join("looked at");
+        std::fs::write(&path, data).unwrap();
+        let connection = open_copy(&path).unwrap();
+        connection.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0)).unwrap()
+    }
+
+    fn messages(&self) -> Vec<String> {
+        self.source.preflight(&self.context).into_iter().map(|finding| finding.message).collect()
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .directory
+            .path()
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn assert_scratch_is_empty(&self) {
+        assert_eq!(self.context.scratch.read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn the_copy_balances_while_a_writer_is_busy() {
+    for journal_mode in ["WAL", "DELETE"] {
+        let fixture = Fixture::with_database(journal_mode, 2000);
+        let (stop, transfers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let writer = {
+            let (connection, stop, transfers) = (fixture.connect(), Arc::clone(&stop), Arc::clone(&transfers));
+            std::thread::spawn(move || {
+                connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    connection
+                        .execute_batch(
+                            "BEGIN IMMEDIATE; UPDATE account SET balance = balance - 1 WHERE id = 1;
+                         UPDATE padding SET text = hex(randomblob(1500)) WHERE id = abs(random()) % 2000;
+                         UPDATE account SET balance = balance + 1 WHERE id = 2; COMMIT",
+                        )
+                        .unwrap();
+                    transfers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let fixture = Fixture { source: SqliteSource { busy_for: BUSY_FOR, ..fixture.source }, ..fixture };
+        for _ in 0..5 {
+            let before = transfers.load(Ordering::Relaxed);
+            let (data, content) = fixture.capture().unwrap();
+            assert_eq!(fixture.total(&data), 1000, "{journal_mode}");
+            assert_eq!(content["integrity_check"], "ok");
+            // The writer goes on between two captures, so that each copies another state.
+            while transfers.load(Ordering::Relaxed) == before {
+                std::thread::yield_now();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        fixture.assert_scratch_is_empty();
+    }
+}
+
+#[test]
+fn the_facts_tell_what_is_in_the_database() {
+    let fixture = Fixture::with_database("WAL", 0);
+    assert_eq!(fixture.messages(), [""; 0]);
+    let (data, content) = fixture.capture().unwrap();
+    let expected = [("tables", 2), ("user_version", 42), ("page_size", 4096), ("foreign_key_violations", 0)];
+    for (key, value) in expected {
+        assert_eq!(content[key], value, "{key}");
+    }
+    assert_eq!((&content["journal_mode"], &content["schema_version"]), (&"wal".into(), &2.into()));
+    let inspection = fixture.source.inspect(&fixture.context, &mut data.as_slice()).unwrap();
+    assert_eq!((inspection.findings.len(), &inspection.content["tables"]), (0, &2.into()));
+    fixture.assert_scratch_is_empty();
+}
+
+#[test]
+fn an_idle_database_is_left_as_it_was() {
+    let fixture = Fixture::with_database("WAL", 10);
+    let before = (fixture.files(), std::fs::read(&fixture.source.path).unwrap());
+    assert_eq!(fixture.messages(), [""; 0]);
+    fixture.capture().unwrap();
+    assert_eq!((fixture.files(), std::fs::read(&fixture.source.path).unwrap()), before);
+}
+
+#[test]
+fn a_log_that_a_dead_writer_left_is_part_of_the_copy_and_stays() {
+    let fixture = Fixture::with_database("WAL", 0);
+    let writer = fixture.connect();
+    writer.execute_batch("UPDATE account SET balance = 5").unwrap();
+    // What a crash leaves: database and log, without the shared memory of the living.
+    let [wal, _, _] = sidecars(&fixture.source.path);
+    let crashed = Fixture::new();
+    let [crashed_wal, _, _] = sidecars(&crashed.source.path);
+    std::fs::copy(&fixture.source.path, &crashed.source.path).unwrap();
+    std::fs::copy(&wal, &crashed_wal).unwrap();
+    let before = (std::fs::read(&crashed.source.path).unwrap(), std::fs::read(&crashed_wal).unwrap());
+    let (data, _) = crashed.capture().unwrap();
+    assert_eq!(crashed.total(&data), 10);
+    assert_eq!((std::fs::read(&crashed.source.path).unwrap(), std::fs::read(&crashed_wal).unwrap()), before);
+    drop(writer);
+}
+
+#[test]
+fn a_database_that_stays_locked_is_an_error_after_a_while() {
+    let fixture = Fixture::with_database("DELETE", 0);
+    let writer = fixture.connect();
+    writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = fixture.capture().unwrap_err();
+    assert!(error.message().contains("was locked by another program"), "{}", error.chain());
+    writer.execute_batch("ROLLBACK").unwrap();
+    fixture.capture().unwrap();
+    fixture.assert_scratch_is_empty();
+}
+
+#[test]
+fn a_damaged_database_is_refused() {
+    let fixture = Fixture::with_database("DELETE", 200);
+    let file = File::options().write(true).open(&fixture.source.path).unwrap();
+    for page in 5..50 {
+        file.write_all_at(&[0xff; 64], page * 4096 + 8).unwrap();
+    }
+    let error = fixture.capture().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::CaptureFailed);
+    assert!(error.message().ends_with("app data.db is damaged"), "{}", error.chain());
+    assert!(std::error::Error::source(&error).is_some());
+    // The schema page, too.
+    file.write_all_at(&[0xff; 2000], 100).unwrap();
+    assert!(fixture.capture().unwrap_err().message().ends_with("is damaged"));
+    fixture.assert_scratch_is_empty();
+}
+
+#[test]
+fn a_read_back_that_is_not_the_database_is_a_finding() {
+    let fixture = Fixture::with_database("WAL", 200);
+    let (mut data, _) = fixture.capture().unwrap();
+    let inspect = |data: &[u8]| fixture.source.inspect(&fixture.context, &mut &data[..]).unwrap().findings;
+    assert_eq!(inspect(&data).len(), 0);
+    for stream in [&b"not a database at all, but long enough to look at"[..], &data[..data.len() / 2]] {
+        assert_eq!(inspect(stream)[0].code, FindingCode::IntegrityFailed);
+    }
+    data[5 * 4096..6 * 4096].fill(0xff);
+    assert_eq!(inspect(&data)[0].code, FindingCode::IntegrityFailed);
+    fixture.assert_scratch_is_empty();
+}
+
+#[test]
+fn a_cancelled_capture_leaves_nothing() {
+    let mut fixture = Fixture::with_database("DELETE", 10_000);
+    // Until the cancellation comes in the middle, which it does at once but on a very busy machine.
+    loop {
+        fixture.context.cancel = Cancel::new();
+        let (cancel, scratch) = (fixture.context.cancel.clone(), fixture.context.scratch.clone());
+        let canceller = std::thread::spawn(move || {
+            while scratch.read_dir().unwrap().count() == 0 {
+                std::thread::yield_now();
+            }
+            cancel.cancel(Reason::Interrupt);
+        });
+        let captured = fixture.source.capture(&fixture.context).map(drop);
+        fixture.assert_scratch_is_empty();
+        if let Err(error) = captured {
+            assert_eq!(error.code(), ErrorCode::Interrupted);
+            return canceller.join().unwrap();
+        }
+        // The canceller that came too late needs something to see.
+        std::fs::write(fixture.context.scratch.join("seen"), "").unwrap();
+        canceller.join().unwrap();
+        std::fs::remove_file(fixture.context.scratch.join("seen")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_database_is_found_before_the_capture() {
+    let fixture = Fixture::new();
+    let path = &fixture.source.path;
+    let code = || fixture.source.preflight(&fixture.context)[0].code;
+    assert_eq!(code(), FindingCode::PathMissing);
+    assert!(fixture.capture().is_err() && !path.exists());
+    for (content, text) in [
+        ("", "is empty (0 bytes)"),
+        ("short", "has only 5 bytes"),
+        ("x".repeat(99).as_str(), "is not an SQLite database"),
+    ] {
+        std::fs::write(path, content).unwrap();
+        assert_eq!(code(), FindingCode::PreflightFailed);
+        assert!(fixture.messages()[0].contains(text), "{:?}", fixture.messages());
+    }
+}
+
+#[test]
+fn a_restore_replaces_only_by_force_and_takes_stale_logs_away() {
+    let fixture = Fixture::with_database("WAL", 0);
+    let (data, _) = fixture.capture().unwrap();
+    let path = &fixture.source.path;
+    let error = fixture.restore(&data, &Target::Origin, false).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RestoreFailed);
+    assert!(error.message().ends_with("exists and is not empty"));
+
+    let application = fixture.connect();
+    application.execute_batch("UPDATE account SET balance = 7").unwrap();
+    let error = fixture.restore(&data, &Target::Origin, true).unwrap_err();
+    assert!(error.message().ends_with("is in use"), "{}", error.chain());
+    drop(application);
+
+    // A damaged database with a log of its own is no obstacle, and the log does not get into the new one.
+    std::fs::write(path, "damaged").unwrap();
+    for sidecar in sidecars(path) {
+        std::fs::write(sidecar, "stale").unwrap();
+    }
+    fixture.restore(&data, &Target::Origin, true).unwrap();
+    assert_eq!(fixture.files(), ["app data.db", "scratch"]);
+    assert_eq!(std::fs::read(path).unwrap(), data);
+    let connection = fixture.connect();
+    let total: i64 = connection.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0)).unwrap();
+    assert_eq!(total, 1000);
+
+    let target = fixture.directory.path().join("elsewhere");
+    fixture.restore(&data, &Target::Directory(target.clone()), false).unwrap();
+    assert_eq!(std::fs::read(target.join("app data.db")).unwrap(), data);
+    let error = fixture.restore(&data[..5000], &Target::Directory(target.clone()), true).unwrap_err();
+    assert!(error.message().ends_with("is not a sound database"), "{}", error.chain());
+    assert_eq!(std::fs::read(target.join("app data.db")).unwrap(), data);
+}
+
+#[test]
+fn a_link_is_followed_and_its_paths_are_kept_for_this_source() {
+    let fixture = Fixture::with_database("WAL", 0);
+    let link = fixture.directory.path().join("link.db");
+    std::os::unix::fs::symlink(&fixture.source.path, &link).unwrap();
+    let source = SqliteSource::new(&SqliteConfig { path: "link.db".into() }, fixture.directory.path());
+    let paths = source.exclusive_paths();
+    assert!(paths.contains(&link) && paths.contains(&fixture.source.real_path()));
+    assert!(paths.iter().any(|path| path.ends_with("app data.db-wal")));
+    let Capture::Stream(stream) = source.capture(&fixture.context).unwrap() else { panic!("not a stream") };
+    assert_eq!(stream.file_name(), Path::new("link.db"));
+}
