@@ -1,6 +1,6 @@
 //! Damage of any kind to any file is noticed, never a panic, and never yields wrong data.
 
-use crate::support::restic::{PASSWORD, Restic};
+use crate::support::shared::{PASSWORD, Restic};
 use crate::support::{sample, tree};
 use holdpoint::cancel::Cancel;
 use holdpoint::model::progress::Progress;

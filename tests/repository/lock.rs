@@ -1,6 +1,6 @@
 //! Locks between restic and us.
 
-use crate::support::restic::Restic;
+use crate::support::shared::Restic;
 use crate::support::sample::noise;
 use holdpoint::cancel::Cancel;
 use holdpoint::error::ErrorCode;

@@ -1,6 +1,6 @@
 //! What restic writes, we read: restored, listed, streamed and verified.
 
-use crate::support::restic::Restic;
+use crate::support::shared::Restic;
 use crate::support::{sample, tree};
 use holdpoint::cancel::{Cancel, Reason};
 use holdpoint::error::ErrorCode;
