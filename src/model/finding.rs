@@ -92,6 +92,8 @@ finding_codes! {
     LeaseLost = "lease-lost" => Busy;
     /// The lease of a dead run was taken over.
     LeaseTakenOver = "lease-taken-over" => Busy;
+    /// The lock of a dead client was removed from the repository.
+    StaleLockRemoved = "stale-lock-removed" => Busy;
     /// Another client holds an exclusive lock on the repository.
     RepositoryLocked = "repository-locked" => Busy;
     /// The configured probe gave no version.

@@ -1,7 +1,7 @@
 //! Locks between restic and us.
 
-use crate::support::shared::Restic;
 use crate::support::sample::noise;
+use crate::support::shared::Restic;
 use holdpoint::cancel::Cancel;
 use holdpoint::error::ErrorCode;
 use holdpoint::repository::FileType;
