@@ -1,1 +1,4 @@
+//! The integration tests: modules mirror `src/`.
 
+#[cfg(test)]
+mod docs;

@@ -45,7 +45,7 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {
     Released,
-    TakenOver,
+    Replaced,
     Expired,
 }
 
@@ -143,7 +143,7 @@ impl Shared {
         let began = self.clock.elapsed();
         let next = record(&state.record.owner, state.record.acquired_at, self.clock.now(), self.terms)?;
         if self.files.claim(state.number + 1, &next)? == Claim::Theirs {
-            return Err(self.lose(state, Over::TakenOver));
+            return Err(self.lose(state, Over::Replaced));
         }
         state.number += 1;
         state.record = next;
@@ -199,14 +199,14 @@ impl Shared {
                 return self.files.delete_below(number);
             }
         }
-        Err(lost(Over::TakenOver))
+        Err(lost(Over::Replaced))
     }
 }
 
 fn lost(over: Over) -> Error {
     let message = match over {
         Over::Released => "the lease of this run was given back already",
-        Over::TakenOver => "the lease of this run was lost: another run took it over",
+        Over::Replaced => "the lease of this run was lost: another run took it over",
         Over::Expired => "the lease of this run was lost: it could not be renewed in time",
     };
     Error::new(ErrorCode::LeaseLost, message).hint("start the run again; nothing was published after the loss")
