@@ -8,6 +8,7 @@
 )]
 
 mod dependencies;
+mod docs;
 mod repository;
 mod rooms;
 mod support;

@@ -52,7 +52,7 @@ pub fn judge(expect: &Expect, size: Size) -> Vec<Finding> {
 /// Returns by which part of its former size something shrank, from 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
 fn shrink(now: u64, before: u64) -> f64 {
-    1.0 - (now as f64 / before as f64).min(1.0)
+    before.saturating_sub(now) as f64 / before as f64
 }
 
 #[cfg(test)]

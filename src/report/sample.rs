@@ -119,11 +119,15 @@ pub(super) fn hostile() -> Manifest {
 
 /// An event that says that one side of the release came out as `outcome`.
 pub(super) fn reconciled(at: &str, expected: Side, outcome: Outcome) -> EventRecord {
+    let mut instances = passed().release.from.instances;
+    for instance in &mut instances {
+        instance.version = Some("1.4.0".to_owned().into());
+    }
     let event = Event::Reconciled {
         at: at.parse().unwrap(),
         expected,
         outcome,
-        instances: passed().release.from.instances,
+        instances,
         explanation: "https://shop.example/version answers 1.4.0".to_owned(),
     };
     EventRecord { name: "reconciled-x".to_owned(), event }

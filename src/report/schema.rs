@@ -6,12 +6,12 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 /// Returns the schema of a rollback manifest.
 pub fn manifest_schema() -> Schema {
-    schema::<Manifest>("https://holdpoint.dev/schema/manifest-1.json")
+    schema::<Manifest>("urn:holdpoint:schema:manifest:1")
 }
 
 /// Returns the schema of the document that `--format json` prints.
 pub fn verdict_schema() -> Schema {
-    schema::<VerdictDocument>("https://holdpoint.dev/schema/verdict-1.json")
+    schema::<VerdictDocument>("urn:holdpoint:schema:verdict:1")
 }
 
 /// Generates the schema (JSON Schema 2020-12) of what `T` writes.

@@ -15,6 +15,7 @@ use serde::Serialize;
 pub(super) struct View {
     title: String,
     application: String,
+    version: String,
     environment: String,
     tier: Option<String>,
     id: String,
@@ -120,13 +121,14 @@ impl View {
         let back = way_back(manifest, page.events);
         let (tone, possible) = match back.answer {
             Answer::Yes => ("good", true),
-            Answer::DataOnly => ("warn", true),
+            Answer::Partly => ("warn", true),
             Answer::No => ("bad", false),
         };
         let to = &manifest.release.to.version;
         Self {
-            title: format!("{} {to} to {}: way back", manifest.application, manifest.environment.name),
+            title: format!("{} {to} to {}: the way back", manifest.application, manifest.environment.name),
             application: manifest.application.clone(),
+            version: to.to_string(),
             environment: manifest.environment.name.clone(),
             tier: manifest.environment.tier.clone(),
             id: manifest.id.to_string(),
@@ -200,7 +202,8 @@ fn running(page: &Page<'_>) -> Running {
     }
     let Some((at, outcome, explanation, instances)) = last else {
         let headline = "Not checked since the gate: what runs now is not known".to_owned();
-        facts.push(fact("Check it with", format!("holdpoint reconcile --id {}", manifest.id)));
+        let side = if manifest.state == State::Passed { "" } else { " --expect from" };
+        facts.push(fact("Check it with", format!("holdpoint reconcile --id {}{side}", manifest.id)));
         return Running { tone: "warn", headline, facts, history };
     };
     for instance in instances {

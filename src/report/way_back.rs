@@ -2,7 +2,7 @@
 
 use super::units::time;
 use crate::ledger::events::{Event, EventRecord};
-use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, State};
+use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
 
 /// What a release offers to go back to.
@@ -10,8 +10,8 @@ use crate::model::reconciliation::{Outcome, Side};
 pub(super) enum Answer {
     /// Data and version.
     Yes,
-    /// Data, and the version before is not known.
-    DataOnly,
+    /// Not all of it: a source, the proof, or the version before is missing.
+    Partly,
     /// Nothing complete, or nothing to roll back.
     No,
 }
@@ -34,16 +34,28 @@ pub(super) fn way_back(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
 
 fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     let mut why = Vec::new();
-    let missing = names(manifest, |outcome| outcome != SourceOutcome::Verified);
-    let verified = manifest.sources.len() - missing.len();
-    if verified == 0 {
+    let (kept, missing): (Vec<_>, Vec<_>) =
+        manifest.sources.iter().partition(|source| source.outcome == SourceOutcome::Verified);
+    if kept.is_empty() {
         let why = vec!["No source of this release has a verified snapshot.".to_owned()];
         return WayBack { answer: Answer::No, headline: "No".to_owned(), why };
     }
-    let sources = if verified == 1 { "source was" } else { "sources were" };
-    why.push(format!("{verified} {sources} captured before the deploy, read back from the store and found whole."));
-    if !missing.is_empty() {
-        why.push(format!("Not among them, and not required: {}.", missing.join(", ")));
+    let proved = |source: &&SourceRecord| source.verification.as_ref().is_some_and(|p| p.mode != VerifyMode::None);
+    let unproved = !kept.iter().all(proved);
+    let were = if kept.len() == 1 { "source was" } else { "sources were" };
+    why.push(if unproved {
+        format!("{} {were} captured before the deploy, but not all were read back: nothing proves those.", kept.len())
+    } else {
+        format!("{} {were} captured before the deploy, read back from the store and found whole.", kept.len())
+    });
+    let list = |sources: Vec<&&SourceRecord>| sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (required, optional): (Vec<_>, Vec<_>) = missing.iter().partition(|source| source.required);
+    let incomplete = unproved || !required.is_empty();
+    if !required.is_empty() {
+        why.push(format!("Missing although required: {}.", list(required)));
+    }
+    if !optional.is_empty() {
+        why.push(format!("Missing, and not required: {}.", list(optional)));
     }
     if let Some(overridden) = &manifest.decision.overridden {
         why.push(format!("A refusal was overridden by {}.", overridden.approved_by));
@@ -53,16 +65,19 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     }
     let from = &manifest.release.from;
     match (&from.version, from.probe) {
+        (Some(version), _) if incomplete => {
+            WayBack { answer: Answer::Partly, headline: format!("Not surely, to {version}"), why }
+        }
         (Some(version), _) => WayBack { answer: Answer::Yes, headline: format!("Yes, to {version}"), why },
         (None, ProbeKind::First) => {
             why.push(
                 "This is the first release: there is no version to go back to, only the data of before.".to_owned(),
             );
-            WayBack { answer: Answer::DataOnly, headline: "The data, yes; there is no version before".to_owned(), why }
+            WayBack { answer: Answer::Partly, headline: "The data, yes; there is no version before".to_owned(), why }
         }
         (None, _) => {
             why.push("Nothing could observe which version ran before: find out before you need it.".to_owned());
-            WayBack { answer: Answer::DataOnly, headline: "The data, yes; the version is not known".to_owned(), why }
+            WayBack { answer: Answer::Partly, headline: "The data, yes; the version is not known".to_owned(), why }
         }
     }
 }
@@ -118,13 +133,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_or_unproved_is_no_plain_yes() {
+        let mut manifest = sample::passed();
+        manifest.sources[1].outcome = SourceOutcome::Failed;
+        let back = way_back(&manifest, &[]);
+        assert_eq!((back.answer, back.why[1].as_str()), (Answer::Partly, "Missing although required: uploads."));
+        manifest.sources[1].required = false;
+        assert_eq!(way_back(&manifest, &[]).answer, Answer::Yes);
+        manifest.sources[0].verification = None;
+        let back = way_back(&manifest, &[]);
+        assert_eq!(back.answer, Answer::Partly);
+        assert!(back.why[0].contains("nothing proves"), "{back:?}");
+    }
+
+    #[test]
     fn without_an_older_version_only_the_data_comes_back() {
         for (probe, words) in [(ProbeKind::First, "first release"), (ProbeKind::None, "Nothing could observe")] {
             let mut manifest = sample::passed();
             manifest.release.from.version = None;
             manifest.release.from.probe = probe;
             let back = way_back(&manifest, &[]);
-            assert_eq!(back.answer, Answer::DataOnly);
+            assert_eq!(back.answer, Answer::Partly);
             assert!(back.why.iter().any(|why| why.contains(words)), "{back:?}");
         }
     }

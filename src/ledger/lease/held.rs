@@ -39,13 +39,13 @@ struct State {
     /// When it ends, on the clock that only goes forward.
     ends: Duration,
     /// Why it is no longer ours.
-    over: Option<Ended>,
+    over: Option<Over>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum Over {
     Released,
-    ByAnother,
+    Replaced,
     Expired,
 }
 
@@ -143,7 +143,7 @@ impl Shared {
         let began = self.clock.elapsed();
         let next = record(&state.record.owner, state.record.acquired_at, self.clock.now(), self.terms)?;
         if self.files.claim(state.number + 1, &next)? == Claim::Theirs {
-            return Err(self.lose(state, Ended::ByAnother));
+            return Err(self.lose(state, Over::Replaced));
         }
         state.number += 1;
         state.record = next;
@@ -168,12 +168,12 @@ impl Shared {
             return Err(lost(over));
         }
         if self.clock.elapsed() >= state.ends {
-            return Err(self.lose(state, Ended::Expired));
+            return Err(self.lose(state, Over::Expired));
         }
         Ok(())
     }
 
-    fn lose(&self, state: &mut State, over: Ended) -> Error {
+    fn lose(&self, state: &mut State, over: Over) -> Error {
         state.over = Some(over);
         self.cancel.cancel(Reason::LeaseLost);
         self.ended.notify_all();
@@ -183,12 +183,12 @@ impl Shared {
     fn release(&self) -> Result<()> {
         let mut state = self.lock();
         match state.over {
-            Some(Ended::Released) => return Ok(()),
+            Some(Over::Released) => return Ok(()),
             Some(over) => return Err(lost(over)),
             None => {}
         }
         // Whatever happens now, nothing more is done under this lease.
-        state.over = Some(Ended::Released);
+        state.over = Some(Over::Released);
         self.ended.notify_all();
         let last = Record { released: true, expires_at: self.clock.now(), ..state.record.clone() };
         // The file above ours may be an own renewal whose answer was lost: then the next one is free.
@@ -199,15 +199,15 @@ impl Shared {
                 return self.files.delete_below(number);
             }
         }
-        Err(lost(Ended::ByAnother))
+        Err(lost(Over::Replaced))
     }
 }
 
-fn lost(over: Ended) -> Error {
+fn lost(over: Over) -> Error {
     let message = match over {
-        Ended::Released => "the lease of this run was given back already",
-        Ended::ByAnother => "the lease of this run was lost: another run took it over",
-        Ended::Expired => "the lease of this run was lost: it could not be renewed in time",
+        Over::Released => "the lease of this run was given back already",
+        Over::Replaced => "the lease of this run was lost: another run took it over",
+        Over::Expired => "the lease of this run was lost: it could not be renewed in time",
     };
     Error::new(ErrorCode::LeaseLost, message).hint("start the run again; nothing was published after the loss")
 }
