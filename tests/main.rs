@@ -8,5 +8,6 @@
 )]
 
 mod dependencies;
+mod fuzz_corpus;
 mod rooms;
 mod support;

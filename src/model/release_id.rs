@@ -18,7 +18,8 @@ pub fn path_component(name: &str) -> String {
 
 /// An identifier such as `20261120T213000Z-1.4.0-3f9c2ab1`: time, version and eight random hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct ReleaseId(String);
 
 /// Why a text is not a release identifier.
@@ -69,6 +70,21 @@ impl ReleaseId {
     }
 }
 
+/// What a document names as a release is checked as any other text.
+impl TryFrom<String> for ReleaseId {
+    type Error = InvalidReleaseId;
+
+    fn try_from(text: String) -> Result<Self, InvalidReleaseId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ReleaseId> for String {
+    fn from(id: ReleaseId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -79,6 +95,13 @@ impl fmt::Display for ReleaseId {
 mod tests {
     use super::super::version::Versioning;
     use super::*;
+
+    #[test]
+    fn a_document_cannot_name_another_folder() {
+        for text in ["../../etc", "aaa\u{e9}aaaaaaa", "", "20261120T213000Z-../x-3f9c2ab1"] {
+            assert!(serde_json::from_value::<ReleaseId>(text.into()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_id_reads_back_and_is_safe_in_a_path() {
