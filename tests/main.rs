@@ -8,6 +8,6 @@
 )]
 
 mod dependencies;
-mod fuzz_corpus;
+mod repository;
 mod rooms;
 mod support;

@@ -70,7 +70,6 @@ impl ReleaseId {
     }
 }
 
-/// What a document names as a release is checked as any other text.
 impl TryFrom<String> for ReleaseId {
     type Error = InvalidReleaseId;
 
@@ -95,13 +94,6 @@ impl fmt::Display for ReleaseId {
 mod tests {
     use super::super::version::Versioning;
     use super::*;
-
-    #[test]
-    fn a_document_cannot_name_another_folder() {
-        for text in ["../../etc", "aaa\u{e9}aaaaaaa", "", "20261120T213000Z-../x-3f9c2ab1"] {
-            assert!(serde_json::from_value::<ReleaseId>(text.into()).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn an_id_reads_back_and_is_safe_in_a_path() {

@@ -1,0 +1,5 @@
+//! The repository engine against stock restic.
+
+mod damage;
+mod lock;
+mod restic;
