@@ -8,6 +8,7 @@
 )]
 
 mod dependencies;
+mod fuzz_corpus;
 mod repository;
 mod rooms;
 mod support;
