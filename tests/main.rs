@@ -9,6 +9,7 @@
 
 mod dependencies;
 mod docs;
+mod fuzz_corpus;
 mod repository;
 mod rooms;
 mod support;
