@@ -13,9 +13,10 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::{self, Lease, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Change, Manifest, VerifyMode};
+use crate::model::manifest::{Change, Manifest, Severity, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
+use crate::policy::severity::severity;
 use crate::release::git::WorkTree;
 use crate::repository::archive::{PackWriter, adopt_orphans};
 use crate::repository::lock::{LockGuard, LockKind};
@@ -87,6 +88,10 @@ impl Run<'_> {
                 "nothing is read back: [gate] verify is \"none\"",
             )
             .hint("a snapshot that nobody read back is a hope; set verify = \"new\"")]);
+        }
+        if request.purpose == Purpose::Gate && severity(&from, &request.target.version) == Severity::Same {
+            let message = format!("{} is deployed already", request.target.version);
+            self.find([Finding::warning(FindingCode::SameVersion, message)]);
         }
         if request.purpose == Purpose::Gate {
             self.find([Finding::warning(
