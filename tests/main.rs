@@ -1,1 +1,4 @@
 //! Tests against the real binary and real servers; the modules mirror `src/`.
+
+mod repository;
+mod support;

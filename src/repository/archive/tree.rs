@@ -2,7 +2,6 @@
 
 use super::super::exclude::{DirMatcher, Matcher};
 use super::super::id::Id;
-use super::super::pack::BlobType;
 use super::super::tree::{Node, NodeType, Tree};
 use super::directory::Directory;
 use super::metadata;
@@ -55,10 +54,9 @@ pub fn archive_tree(
     raise_limit_of_open_files();
     let matcher = Matcher::new(&request.exclude, &request.roots)?;
     let way = lay_out(&request.roots);
-    // One that is not in the index is stored again, as other trees are.
-    let previous = request.parent.filter(|tree| writer.indexed().contains(BlobType::Tree, tree));
     let schedule = Schedule::new(writer, progress, cancel);
     let (root, tally) = schedule.run(super::workers(), |worker| {
+        let previous = worker.known(request.parent);
         if way.is_target {
             // The root of the file system itself.
             let matcher = matcher.root(&way.path).clone();
@@ -97,9 +95,8 @@ impl Worker<'_, '_> {
             }
             let opened = open_way(fd, name).map_err(cannot_read)?;
             let stat = rustix::fs::fstat(&opened).map_err(cannot_read)?;
+            let subtree = self.known(before.as_ref().and_then(|node| node.subtree));
             let before = before.filter(|before| metadata::is_unchanged(&stat, before));
-            let subtree = before.as_ref().and_then(|node| node.subtree);
-            let subtree = subtree.filter(|tree| self.schedule.indexed().contains(BlobType::Tree, tree));
             let node = match before {
                 Some(node) => node,
                 None => {

@@ -1,6 +1,7 @@
 //! Listing a directory, and archiving what needs no reading.
 
 use super::super::exclude::DirMatcher;
+use super::super::id::Id;
 use super::super::index::Index;
 use super::super::pack::BlobType;
 use super::super::tree::{Node, NodeType};
@@ -112,6 +113,8 @@ impl Worker<'_, '_> {
             self.schedule.tally.issue(path, IssueKind::Unreadable, "is of a type that cannot be stored".to_owned());
             return self.deliver(directory, place, Entry::Absent);
         };
+        // A directory that changed has most of its entries as before.
+        let previous = before.as_ref().and_then(|node| node.subtree);
         let before = before.filter(|before| metadata::is_unchanged(&stat, before));
         match kind {
             // As restic: a socket is nothing without the process that listens on it.
@@ -125,14 +128,12 @@ impl Worker<'_, '_> {
                 }
             },
             NodeType::Dir => {
-                let previous = before.as_ref().and_then(|node| node.subtree);
-                let previous = previous.filter(|tree| self.schedule.indexed().contains(BlobType::Tree, tree));
                 let Some(node) = self.node_of(&name, kind, &stat, fd, before, &path) else {
                     return self.deliver(directory, place, Entry::Absent);
                 };
                 let matcher = enter(&directory.matcher, &path);
                 let parent = Some((Arc::clone(directory), place));
-                plan.jobs.push(Job::Scan(Directory::new(path, matcher, parent, Some(node), previous)));
+                plan.jobs.push(Job::Scan(Directory::new(path, matcher, parent, Some(node), self.known(previous))));
                 self.schedule.tally.dirs.fetch_add(1, Relaxed);
                 self.count_item();
                 Ok(())
@@ -147,6 +148,11 @@ impl Worker<'_, '_> {
                 self.deliver(directory, place, entry)
             }
         }
+    }
+
+    /// Passes a tree on that is in the repository; one that is not is stored again.
+    pub fn known(&self, tree: Option<Id>) -> Option<Id> {
+        tree.filter(|tree| self.schedule.indexed().contains(BlobType::Tree, tree))
     }
 
     /// Delivers a file that the parent snapshot has already.

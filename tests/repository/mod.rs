@@ -1,0 +1,3 @@
+//! The repository engine against stock restic.
+
+mod archive;
