@@ -1,2 +1,7 @@
-//! The holdpoint binary.
-fn main() {}
+//! The holdpoint binary: parse → run → render → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(holdpoint::cli::main().number())
+}

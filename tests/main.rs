@@ -1,4 +1,15 @@
 //! Tests against the real binary and real servers; the modules mirror `src/`.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
+mod dependencies;
+mod docs;
+mod fuzz_corpus;
 mod repository;
+mod rooms;
 mod support;

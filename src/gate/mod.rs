@@ -1,1 +1,21 @@
-//! The verbs: plan, capture, verify, judge, reconcile.
+//! The verbs: plan, capture, verify, judge, reconcile, restore.
+//!
+//! A run goes one way: [`request`] (what is asked) → [`survey`] (what runs now, what can be captured) → lease →
+//! [`capture`] → [`verify`] → [`judge`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
+
+pub mod capture;
+pub mod doctor;
+pub mod judge;
+pub mod manifest;
+pub mod place;
+pub mod plan;
+pub mod playbook;
+pub mod reconcile;
+pub mod record;
+pub mod request;
+pub mod restore;
+pub mod run;
+pub mod scratch;
+pub mod supervise;
+pub mod survey;
+pub mod verify;

@@ -82,17 +82,17 @@ impl Place {
             && directory.starts_with(workspace)
         {
             let message = format!("the embedded store {} would die with this CI runner", directory.display());
-            return Err(Error::new(ErrorCode::Usage, message)
-                .hint("name a store that outlives the job: --store LOCATION or HOLDPOINT_STORE, with HOLDPOINT_PASSWORD"));
+            return Err(Error::new(ErrorCode::Usage, message).hint(
+                "name a store that outlives the job: --store LOCATION or HOLDPOINT_STORE, with HOLDPOINT_PASSWORD",
+            ));
         }
         let password = match (&naming.password, is_embedded) {
             (Some(password), _) => Password::Given(password.clone()),
             (None, true) => Password::KeyFile(naming.top.join(FOLDER).join("key")),
             (None, false) => {
                 let message = format!("no password for the store {}", directory.display());
-                return Err(Error::new(ErrorCode::Usage, message).hint(
-                    "set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND",
-                ));
+                return Err(Error::new(ErrorCode::Usage, message)
+                    .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND"));
             }
         };
         let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));

@@ -1,1 +1,20 @@
-//! Manifests, events and the lease of one environment, on a storage.
+//! Manifests, events and the lease of one environment, on a storage rooted at `APPLICATION/ENVIRONMENT`.
+//!
+//! Records are create-only and never edited: each manifest names the digest of the one before it, and what happens
+//! later is an event beside its manifest. Only the holder of the [`lease`] appends releases.
+
+mod chain;
+pub mod events;
+pub mod lease;
+pub mod manifest;
+mod releases;
+#[cfg(test)]
+mod sample;
+mod search;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use chain::{Break, Chain};
+pub use releases::{Ledger, Stored};
+pub use search::{Deployed, Listed, Search, Unreadable};

@@ -92,6 +92,8 @@ finding_codes! {
     LeaseLost = "lease-lost" => Busy;
     /// The lease of a dead run was taken over.
     LeaseTakenOver = "lease-taken-over" => Busy;
+    /// The lock of a dead client was removed from the repository.
+    StaleLockRemoved = "stale-lock-removed" => Busy;
     /// Another client holds an exclusive lock on the repository.
     RepositoryLocked = "repository-locked" => Busy;
     /// The configured probe gave no version.
@@ -104,8 +106,6 @@ finding_codes! {
     FromMismatch = "from-mismatch" => DeployedMismatch;
     /// What is deployed is not what the ledger says was deployed last.
     DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
-    /// The deployed version is not the expected one.
-    DeployedMismatch = "deployed-mismatch" => DeployedMismatch;
     /// The commit that the CI system names is not the HEAD of the working tree.
     CommitNotHead = "commit-not-head" => PolicyRefused;
     /// The version to deploy is the one that is deployed already.

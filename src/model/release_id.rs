@@ -18,7 +18,8 @@ pub fn path_component(name: &str) -> String {
 
 /// An identifier such as `20261120T213000Z-1.4.0-3f9c2ab1`: time, version and eight random hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct ReleaseId(String);
 
 /// Why a text is not a release identifier.
@@ -66,6 +67,20 @@ impl ReleaseId {
     pub fn date_path(&self) -> String {
         let date = self.0.get(..8).unwrap_or("00000000");
         format!("{}/{}/{}", &date[..4], &date[4..6], &date[6..8])
+    }
+}
+
+impl TryFrom<String> for ReleaseId {
+    type Error = InvalidReleaseId;
+
+    fn try_from(text: String) -> Result<Self, InvalidReleaseId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ReleaseId> for String {
+    fn from(id: ReleaseId) -> Self {
+        id.0
     }
 }
 

@@ -1,1 +1,15 @@
-//! Verdict → readers: text, JSON, HTML, progress.
+//! Verdict → readers: text, JSON, HTML, progress. Nothing here decides anything or prints anything but progress.
+
+pub mod closing;
+pub mod html;
+pub mod progress;
+pub mod schema;
+mod table;
+pub mod text;
+mod units;
+pub mod verdict;
+mod view;
+mod way_back;
+
+#[cfg(test)]
+mod sample;

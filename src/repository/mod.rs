@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod blobs;
+pub mod check;
 pub mod chunker;
 pub mod compression;
 pub mod config;

@@ -1,7 +1,7 @@
 //! What we archive, restic checks and restores; and what happens when a source or a store misbehaves.
 
-use crate::support::restic::{PASSWORD, Restic};
 use crate::support::sample::{LINK_TO_BYTES, build, is_root, noise};
+use crate::support::shared::{PASSWORD, Restic};
 use crate::support::storage::Watched;
 use crate::support::tree;
 use holdpoint::cancel::{Cancel, Reason};
@@ -437,7 +437,11 @@ fn a_pipe_is_stored_and_never_opened() {
 fn a_cancelled_run_ends_and_leaves_a_sound_repository() {
     let lab = Lab::new();
     let writer = lab.writer(&lab.restic.open());
-    let stop = |read| (read > 60 << 20).then(|| lab.cancel.cancel(Reason::Interrupt)).unwrap_or_default();
+    let stop = |read| {
+        if read > 60 << 20 {
+            lab.cancel.cancel(Reason::Interrupt);
+        }
+    };
     let error = lab.stream(&writer, Endless(1, stop)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Interrupted);
     drop(writer);

@@ -1,6 +1,17 @@
-//! What several tests need.
+//! What tests share: the real binary in a clean environment, git, stock restic, a server that tells versions, trees.
+#![allow(dead_code, reason = "helpers are here before the last test that uses them")]
 
+pub mod environment;
+pub mod git;
+pub mod holdpoint;
 pub mod restic;
 pub mod sample;
+pub mod shared;
 pub mod storage;
 pub mod tree;
+pub mod version_server;
+
+/// Says whether the long runs were asked for, by `scripts/test --full`.
+pub fn full() -> bool {
+    std::env::var_os("HOLDPOINT_TEST_FULL").is_some_and(|value| value == "1")
+}

@@ -8,6 +8,8 @@ mod content;
 mod metadata;
 mod plan;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use metadata::Note;
 pub use plan::{Plan, plan};

@@ -1,0 +1,111 @@
+//! `check`: the integrity of a repository.
+
+use super::options::Format;
+use super::output;
+use super::repository::Bare;
+use super::session::Session;
+use crate::error::ExitCode;
+use crate::model::progress::{Phase, Progress};
+use crate::report::closing::Closing;
+use crate::repository::Workers;
+use crate::repository::check::{self, CheckReport, Problem};
+use crate::repository::lock::LockKind;
+use serde::Serialize;
+use std::time::Duration;
+
+/// How long a check waits for somebody who removes something from the repository.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is checked.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Read and verify every byte
+    #[arg(long)]
+    pub read_data: bool,
+    /// A bare repository.
+    #[command(flatten)]
+    pub bare: Bare,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    problems: Vec<ProblemDocument>,
+    notes: Vec<String>,
+    packs: u64,
+    snapshots: u64,
+    trees: u64,
+    files: u64,
+    blobs_read: u64,
+    bytes_read: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemDocument {
+    kind: &'static str,
+    message: String,
+}
+
+/// Runs `check`.
+pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+    let repository = options.bare.open(session)?;
+    let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
+    let observer = session.observer();
+    let progress = Progress::new();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = Workers { threads, progress: &progress, cancel: &session.cancel };
+    observer.started(Phase::Check, "repository", &progress, None);
+    let result = check::check(&repository, options.read_data, &workers);
+    observer.finished(Phase::Check, "repository", if result.is_ok() { "checked" } else { "failed" });
+    drop(observer);
+    let report = result?;
+    let exit = if report.problems.is_empty() { ExitCode::Pass } else { ExitCode::Unverified };
+    match session.format() {
+        Format::Json => output::print_json(&document(&report, exit))?,
+        Format::Text => output::print(&text(&report, options.read_data, &repository.location()))?,
+    }
+    let reason = report.problems.first().map(|problem| problem.message.as_str());
+    output::close(exit, Closing { command: "check", has_verdict: true, reason, ..Closing::default() });
+    Ok(exit)
+}
+
+fn document(report: &CheckReport, exit: ExitCode) -> Document {
+    let problem = |problem: &Problem| ProblemDocument { kind: problem.kind.as_str(), message: problem.message.clone() };
+    let counts = &report.counts;
+    Document {
+        schema_version: 1,
+        command: "check",
+        exit_code: exit.number(),
+        problems: report.problems.iter().map(problem).collect(),
+        notes: report.notes.clone(),
+        packs: counts.packs,
+        snapshots: counts.snapshots,
+        trees: counts.trees,
+        files: counts.files,
+        blobs_read: counts.blobs,
+        bytes_read: counts.bytes_read,
+    }
+}
+
+fn text(report: &CheckReport, read_data: bool, location: &str) -> String {
+    let counts = &report.counts;
+    let mut lines = vec![format!(
+        "{location}: {} snapshots, {} packs, {} trees, {} files",
+        counts.snapshots, counts.packs, counts.trees, counts.files
+    )];
+    if read_data {
+        lines.push(format!("read {} bytes and compared {} blobs with their ids", counts.bytes_read, counts.blobs));
+    }
+    lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(
+        report.problems.iter().map(|problem| format!("damaged {}: {}", problem.kind.as_str(), problem.message)),
+    );
+    lines.push(match report.problems.len() {
+        0 => "no problem was found".to_owned(),
+        1 => "1 problem was found".to_owned(),
+        count => format!("{count} problems were found"),
+    });
+    lines.join("\n") + "\n"
+}

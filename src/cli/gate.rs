@@ -1,0 +1,267 @@
+//! `gate`, `snapshot`, `plan`, `doctor`: the same request, carried to different lengths.
+
+use super::options::Format;
+use super::output;
+use super::session::{Session, shown, variable};
+use crate::config::{FilesConfig, SourceConfig, SourceKind};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::doctor::{self, Check};
+use crate::gate::plan;
+use crate::gate::request::{Given, Purpose, Request};
+use crate::gate::run::Outcome;
+use crate::gate::{record, supervise};
+use crate::ledger::Ledger;
+use crate::model::finding::{Finding, Level};
+use crate::release::resolve::{self, Sources, given_version};
+use crate::report::closing::Closing;
+use crate::report::html::{self, Page};
+use crate::report::text;
+use crate::report::verdict::VerdictDocument;
+use jiff::Timestamp;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is captured, for what.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Files and directories to capture, beside the configuration's sources
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The version to deploy [default: HOLDPOINT_RELEASE, the CI system's tag, the tag at HEAD]
+    #[arg(long, value_name = "VERSION")]
+    pub release: Option<String>,
+    /// The commit to deploy [default: HOLDPOINT_COMMIT, the CI system's, HEAD]
+    #[arg(long, value_name = "SHA")]
+    pub commit: Option<String>,
+    /// The version that is deployed now, where no probe can observe it
+    #[arg(long, value_name = "VERSION", conflicts_with = "first")]
+    pub from: Option<String>,
+    /// Nothing is deployed yet
+    #[arg(long)]
+    pub first: bool,
+    /// End everything after DURATION [default: the configuration's, or 15m]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Write the manifest to FILE
+    #[arg(long, value_name = "FILE", default_value = "holdpoint-manifest.json")]
+    pub manifest_out: PathBuf,
+    /// Write the manifest's page for people to FILE
+    #[arg(long, value_name = "FILE")]
+    pub html_out: Option<PathBuf>,
+}
+
+/// Runs `gate`.
+pub fn gate(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
+    capture(session, options, Purpose::Gate, "gate")
+}
+
+/// Runs `snapshot`.
+pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
+    capture(session, options, Purpose::Snapshot, "snapshot")
+}
+
+fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
+    let request = Arc::new(request(session, &options, purpose)?);
+    let observer = session.observer();
+    let outcome = supervise::supervise(&request, &observer, &session.cancel, session.runtime.handle())?;
+    drop(observer);
+    for unwritten in write_pages(&request, &outcome, options.html_out.as_deref()) {
+        output::note(&format!("warning: {}", unwritten.chain()));
+    }
+    let manifest = &outcome.manifest;
+    match session.format() {
+        Format::Text => output::print(&text::gate(manifest, session.style()))?,
+        Format::Json => {
+            let path = request.manifest_out.display().to_string();
+            output::print_json(&VerdictDocument::of_manifest(command, manifest, Some(path)))?;
+        }
+    }
+    let first = manifest.decision.findings.iter().find(|finding| finding.level == Level::Refusal);
+    let reason = first.map(in_words);
+    let next = match outcome.in_ledger {
+        true => Some(format!("holdpoint show {} --environment {}", manifest.id, request.environment)),
+        false => None,
+    };
+    let words = Closing { command, has_verdict: true, reason: reason.as_deref(), next: next.as_deref() };
+    output::close(outcome.exit, words);
+    Ok(outcome.exit)
+}
+
+fn in_words(finding: &Finding) -> String {
+    match &finding.source {
+        Some(source) => format!("{source}: {}", finding.message),
+        None => finding.message.clone(),
+    }
+}
+
+/// Writes the page of a release; returns what could not be written, which changes no verdict.
+fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) -> Vec<Error> {
+    if !outcome.in_ledger && html_out.is_none() {
+        return Vec::new();
+    }
+    let page = match html::page(&Page {
+        manifest: &outcome.manifest,
+        events: &[],
+        as_of: Timestamp::now(),
+        signed_by: None,
+    }) {
+        Ok(page) => page,
+        Err(error) => return vec![error],
+    };
+    let mut results = Vec::new();
+    if outcome.in_ledger {
+        results.push(Ledger::new(request.place.ledger_storage()).write_page(&outcome.manifest.id, &page));
+    }
+    if let Some(path) = html_out {
+        results.push(record::write_file(path, page.as_bytes()));
+    }
+    results.into_iter().filter_map(Result::err).collect()
+}
+
+/// Runs `plan`.
+pub fn plan(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
+    let request = request(session, &options, Purpose::Gate)?;
+    let plan = plan::plan(&request, &session.cancel, session.runtime.handle())?;
+    match session.format() {
+        Format::Json => output::print_json(&plan)?,
+        Format::Text => output::print(&text_of_plan(&plan, session))?,
+    }
+    let (_, exit) = crate::model::verdict::Verdict::of(&plan.findings);
+    output::close(exit, Closing { command: "plan", has_verdict: true, ..Closing::default() });
+    Ok(exit)
+}
+
+fn text_of_plan(plan: &plan::Plan, session: &Session) -> String {
+    use std::fmt::Write;
+    let from = plan.from.version.as_ref().map_or("unknown", |version| version.as_str());
+    let mut out = format!(
+        "{} {}: {from} → {} (commit {})\nstore {}, deadline {} s\n\n",
+        plan.application, plan.environment, plan.to, plan.commit, plan.store, plan.timeout_seconds
+    );
+    for source in &plan.sources {
+        let PlannedLine { name, line } = PlannedLine::of(source);
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "capture {name}: {line}");
+    }
+    out + &text::findings(&plan.findings, session.style())
+}
+
+struct PlannedLine<'a> {
+    name: &'a str,
+    line: String,
+}
+
+impl<'a> PlannedLine<'a> {
+    fn of(source: &'a plan::PlannedSource) -> Self {
+        let before = source.bytes_before.map(|bytes| format!("{bytes} bytes last time"));
+        let required = if source.required { None } else { Some("not required".to_owned()) };
+        let parts = [Some(source.kind.clone()), source.identity.clone(), before, required, Some(source.why.clone())];
+        Self { name: &source.name, line: parts.into_iter().flatten().collect::<Vec<_>>().join(", ") }
+    }
+}
+
+/// Runs `doctor`.
+pub fn doctor(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
+    let request = request(session, &options, Purpose::Gate)?;
+    let checks = doctor::doctor(&request, &session.cancel, session.runtime.handle())?;
+    let findings: Vec<Finding> = checks.iter().flat_map(|check| check.findings.clone()).collect();
+    match session.format() {
+        Format::Json => output::print_json(&VerdictDocument::of_findings("doctor", findings.clone()))?,
+        Format::Text => {
+            let lines: String = checks.iter().map(line).collect();
+            output::print(&(lines + &text::findings(&findings, session.style())))?;
+        }
+    }
+    let (_, exit) = crate::model::verdict::Verdict::of(&findings);
+    output::close(exit, Closing { command: "doctor", has_verdict: true, ..Closing::default() });
+    Ok(exit)
+}
+
+fn line(check: &Check) -> String {
+    let mark = if check.refuses() {
+        "FAIL"
+    } else if check.findings.is_empty() {
+        "ok"
+    } else {
+        "warn"
+    };
+    format!("{mark:<5} {}: {}\n", check.name, check.detail)
+}
+
+/// Collects all that was said into one request.
+fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
+    let environment = session.environment()?;
+    let versioning = session.config.versioning;
+    let sources = sources(session, &options.paths)?;
+    let target = resolve::resolve(&Sources {
+        release: options.release.as_deref(),
+        commit: options.commit.as_deref(),
+        variables: &variable,
+        ci: session.ci.as_ref(),
+        tree: session.tree.as_ref(),
+        versioning,
+    })?;
+    let from = match (&options.from, options.first) {
+        (Some(text), _) => Given::Version(given_version(text, "--from", versioning)?),
+        (None, true) => Given::First,
+        (None, false) => Given::Nothing,
+    };
+    let mut pipeline = session.ci.as_ref().map(|ci| ci.pipeline.clone()).unwrap_or_default();
+    if pipeline.repository.is_none() {
+        pipeline.repository = session.tree.as_ref().and_then(|tree| tree.remote());
+    }
+    let timeout = options.timeout.unwrap_or(session.config.gate.timeout);
+    if timeout.is_zero() {
+        return Err(Error::new(ErrorCode::Usage, "--timeout 0 leaves no time for anything"));
+    }
+    Ok(Request {
+        purpose,
+        application: session.application()?,
+        settings: session.settings(&environment),
+        environment,
+        config: session.config.clone(),
+        sources,
+        directory: session.directory()?,
+        place: session.place()?,
+        target,
+        from,
+        pipeline,
+        work_tree: session.tree.as_ref().map(|tree| tree.directory().to_owned()),
+        timeout,
+        manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
+    })
+}
+
+/// Returns the configuration's sources, and one for each path.
+fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
+    let mut sources = session.config.sources.clone();
+    for path in paths {
+        if path.as_os_str().is_empty() {
+            return Err(Error::new(ErrorCode::Usage, "an empty path names nothing to capture")
+                .hint("is a variable of the pipeline unset?"));
+        }
+        let absolute = std::path::absolute(path).map_err(|error| {
+            Error::new(ErrorCode::Usage, format!("cannot resolve {}", path.display())).caused_by(error)
+        })?;
+        let name = absolute.file_name().map_or("root".into(), |name| name.to_string_lossy().into_owned());
+        if sources.iter().any(|source| source.name == name) {
+            let message = format!("two sources would be named `{name}`, one of them {}", shown(path));
+            return Err(Error::new(ErrorCode::Usage, message)
+                .hint("declare them as [[source]] in holdpoint.toml, with names of their own"));
+        }
+        sources.push(SourceConfig {
+            name,
+            kind: SourceKind::Files(FilesConfig { paths: vec![absolute], ..FilesConfig::default() }),
+            required: true,
+            owner: None,
+            restore_order: None,
+            expect: crate::config::Expect::default(),
+        });
+    }
+    if sources.is_empty() {
+        return Err(Error::new(ErrorCode::Usage, "nothing to capture: no path was given and no source is configured")
+            .hint("give a path (holdpoint gate uploads), or declare [[source]] in holdpoint.toml (holdpoint init)"));
+    }
+    Ok(sources)
+}

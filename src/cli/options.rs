@@ -1,0 +1,126 @@
+//! The words of the command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+use super::{check, completions, gate, init, ls, reconcile, releases, restore, schema};
+
+/// A hold point for deployments: no restorable snapshot, no deploy
+#[derive(Debug, Parser)]
+#[command(name = "holdpoint", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Read the configuration from FILE [default: holdpoint.toml, if present]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Keep snapshots and records in LOCATION [default: .holdpoint/store in the working tree]
+    #[arg(long, global = true, value_name = "LOCATION", env = "HOLDPOINT_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// Work on the environment NAME
+    #[arg(short, long, global = true, value_name = "NAME", env = "HOLDPOINT_ENVIRONMENT")]
+    pub environment: Option<String>,
+    /// Work on the application NAME [default: the configuration's, or the working tree's name]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub application: Option<String>,
+    /// Print the result as text, or as one JSON document
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Print the result only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more of what is done
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// Use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented holdpoint.toml for what is found here, and create the repository
+    Init(init::Options),
+    /// Look at everything that the gate will need
+    Doctor(gate::Options),
+    /// Show what the gate would do, capturing nothing
+    Plan(gate::Options),
+    /// Take a verified snapshot before a deploy, and say whether the deploy may go on
+    Gate(gate::Options),
+    /// Take a verified snapshot outside of a deploy
+    Snapshot(gate::Options),
+    /// Check a manifest against the deployed version
+    Reconcile(reconcile::Options),
+    /// Restore one source of a release, or a snapshot of a restic repository
+    Restore(restore::Options),
+    /// List the releases of an environment
+    Releases(releases::ListOptions),
+    /// Show one release
+    Show(releases::ShowOptions),
+    /// Check the integrity of a repository
+    Check(check::Options),
+    /// List the files of a snapshot
+    Ls(ls::Options),
+    /// Print a JSON Schema
+    Schema(schema::Options),
+    /// Print the completions of a shell
+    Completions(completions::Options),
+    /// Print the manual page
+    Man,
+}
+
+impl Command {
+    /// Returns the word on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Doctor(_) => "doctor",
+            Self::Plan(_) => "plan",
+            Self::Gate(_) => "gate",
+            Self::Snapshot(_) => "snapshot",
+            Self::Reconcile(_) => "reconcile",
+            Self::Restore(_) => "restore",
+            Self::Releases(_) => "releases",
+            Self::Show(_) => "show",
+            Self::Check(_) => "check",
+            Self::Ls(_) => "ls",
+            Self::Schema(_) => "schema",
+            Self::Completions(_) => "completions",
+            Self::Man => "man",
+        }
+    }
+}

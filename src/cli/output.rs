@@ -1,0 +1,82 @@
+//! The only door to standard output and standard error.
+
+use super::options::{Color, Format};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::report::closing::{Closing, closing};
+use crate::report::text::Style;
+use crate::report::verdict::VerdictDocument;
+use serde::Serialize;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// Prints a result on standard output. A reader that has seen enough is no error.
+///
+/// # Errors
+/// `io`: standard output cannot be written.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorCode::Io, "cannot write to standard output").caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a document as JSON.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(document: &impl Serialize) -> Result<()> {
+    let mut json = serde_json::to_string_pretty(document)
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot write JSON").caused_by(error))?;
+    json.push('\n');
+    print(&json)
+}
+
+/// Prints a line on standard error, for people.
+pub fn note(text: &str) {
+    // Nobody is left to be told that standard error is closed.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints what kept a command from its result: message, causes, hints.
+pub fn error(error: &Error) {
+    note(&format!("error: {}", error.chain()));
+    for hint in error.hints() {
+        note(&format!("hint: {hint}"));
+    }
+}
+
+/// Prints the failure of a command in the format that was asked for.
+pub fn failure(command: &str, format: Format, failed: &Error) -> ExitCode {
+    let exit = failed.code().exit();
+    if format == Format::Json
+        && let Err(unprinted) = print_json(&VerdictDocument::of_error(command, failed))
+    {
+        error(&unprinted);
+    }
+    error(failed);
+    close(exit, Closing { command, ..Closing::default() });
+    exit
+}
+
+/// Prints the last two lines of every exit but 0.
+pub fn close(exit: ExitCode, words: Closing<'_>) {
+    if let Some(lines) = closing(exit, words) {
+        for line in lines {
+            note(&line);
+        }
+    }
+}
+
+/// Decides whether standard output is coloured.
+pub fn style(color: Color) -> Style {
+    let color = match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    };
+    Style { color }
+}

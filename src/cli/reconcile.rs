@@ -1,0 +1,151 @@
+//! `reconcile`: a manifest against the deployed version.
+
+use super::options::Format;
+use super::output;
+use super::session::Session;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::reconcile::{self, Observe, Request, check_place};
+use crate::ledger::events::Event;
+use crate::ledger::{Ledger, manifest as document};
+use crate::model::manifest::Manifest;
+use crate::model::reconciliation::Side;
+use crate::release::resolve::given_version;
+use crate::report::closing::Closing;
+use crate::report::html::{self, Page};
+use crate::report::text;
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is compared with what.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Take the manifest from FILE [default: the environment's newest release]
+    #[arg(long, value_name = "FILE", conflicts_with = "id")]
+    pub manifest: Option<PathBuf>,
+    /// Take the manifest of the release ID, or of the only one that starts so
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// The version that is deployed, instead of asking the configured probe
+    #[arg(long, value_name = "VERSION")]
+    pub deployed: Option<String>,
+    /// Which version should run
+    #[arg(long, value_name = "SIDE", default_value = "to")]
+    pub expect: Expect,
+    /// Ask again until it matches or DURATION has passed
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub wait: Duration,
+}
+
+/// A side of a release.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Expect {
+    /// The version that the release brings.
+    To,
+    /// The version that was deployed before.
+    From,
+}
+
+/// The result as JSON.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    id: &'a str,
+    reconciliation: &'a Event,
+}
+
+/// Runs `reconcile`.
+pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+    let (application, environment) = (session.application()?, session.environment()?);
+    let manifest = match &options.manifest {
+        Some(path) => read_manifest(path)?,
+        None => stored_manifest(&session.ledger()?, options.id.as_deref())?,
+    };
+    check_place(&manifest, &application, &environment)?;
+    let settings = session.settings(&environment);
+    let versioning = session.config.versioning;
+    let observe = match (&options.deployed, &settings.deployed) {
+        (Some(text), _) => Observe::Given(given_version(text, "--deployed", versioning)?),
+        (None, Some(probe)) => Observe::Probe(probe),
+        (None, None) => {
+            let message = format!("nothing can tell which version is deployed in {environment}");
+            return Err(Error::new(ErrorCode::Usage, message)
+                .hint(format!("configure [environment.{environment}.deployed], or give --deployed VERSION"))
+                .into());
+        }
+    };
+    let expected = match options.expect {
+        Expect::To => Side::To,
+        Expect::From => Side::From,
+    };
+    let request = Request { manifest: &manifest, expected, observe, versioning, wait: options.wait };
+    let reconciled = reconcile::reconcile(&request, &session.cancel, session.runtime.handle())?;
+    let event = Event::Reconciled {
+        at: reconciled.at,
+        expected,
+        outcome: reconciled.outcome,
+        instances: reconciled.instances.clone(),
+        explanation: reconciled.explanation.clone(),
+    };
+    match session.format() {
+        Format::Text => output::print(&text::reconcile(&manifest, &event, session.style()))?,
+        Format::Json => output::print_json(&Document {
+            schema_version: 1,
+            command: "reconcile",
+            exit_code: reconciled.exit().number(),
+            id: manifest.id.as_str(),
+            reconciliation: &event,
+        })?,
+    }
+    // After the answer is printed: a ledger that does not answer must not hide it.
+    record(session, &manifest, &event)?;
+    let words = Closing {
+        command: "reconcile",
+        has_verdict: true,
+        reason: Some(&reconciled.explanation),
+        ..Closing::default()
+    };
+    output::close(reconciled.exit(), words);
+    Ok(reconciled.exit())
+}
+
+/// Writes the outcome beside the manifest, and the page anew.
+fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<()> {
+    let ledger = session.ledger()?;
+    ledger.record_event(&manifest.id, event)?;
+    let events = ledger.events(&manifest.id)?;
+    let page = html::page(&Page { manifest, events: &events, as_of: Timestamp::now(), signed_by: None })?;
+    ledger.write_page(&manifest.id, &page)
+}
+
+/// Reads a manifest from a file.
+///
+/// # Errors
+/// `manifest-invalid`: it is not there, truncated, of a newer schema, or no manifest.
+pub fn read_manifest(path: &Path) -> Result<Manifest> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::new(ErrorCode::ManifestInvalid, format!("cannot read the manifest {}", path.display()))
+            .caused_by(error)
+            .hint("`holdpoint gate` writes it; take another one of the ledger by --id ID")
+    })?;
+    document::parse(&bytes, &path.display().to_string())
+}
+
+/// Reads a manifest from the ledger: the newest, or that of a release.
+///
+/// # Errors
+/// `manifest-invalid` if there is none or it cannot be read, the store's own.
+pub fn stored_manifest(ledger: &Ledger, id: Option<&str>) -> Result<Manifest> {
+    match id {
+        Some(id) => Ok(ledger.get(id)?.manifest),
+        None => match ledger.newest()? {
+            Some(stored) => Ok(stored.manifest),
+            None => Err(Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
+                .hint("check --environment, --application and --store; `holdpoint gate` makes the first one")),
+        },
+    }
+}

@@ -1,0 +1,105 @@
+//! `releases` and `show`: the ledger.
+
+use super::options::Format;
+use super::output;
+use super::session::Session;
+use crate::error::{Error, ExitCode};
+use crate::ledger::Listed;
+use crate::ledger::events::Event;
+use crate::model::manifest::Manifest;
+use crate::report::html::{self, Page};
+use crate::report::text;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Which releases are listed.
+#[derive(Debug, clap::Args)]
+pub struct ListOptions {
+    /// List at most N releases, the newest first
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// Which release is shown.
+#[derive(Debug, clap::Args)]
+pub struct ShowOptions {
+    /// The release, or the beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Print its page for people, as HTML
+    #[arg(long, conflicts_with = "format")]
+    pub html: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ListDocument {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    releases: Vec<ListedDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedDocument {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<Manifest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShowDocument<'a> {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    digest: &'a str,
+    manifest: &'a Manifest,
+    events: Vec<&'a Event>,
+}
+
+/// Runs `releases`.
+pub fn list(session: &Session, options: &ListOptions) -> anyhow::Result<ExitCode> {
+    let listed = session.ledger()?.list(options.limit)?;
+    match session.format() {
+        Format::Text => output::print(&text::releases(&listed, session.style()))?,
+        Format::Json => {
+            let document = |listed: &Listed| ListedDocument {
+                id: listed.id.to_string(),
+                manifest: listed.record.as_ref().ok().map(|stored| stored.manifest.clone()),
+                error: listed.record.as_ref().err().map(Error::chain),
+            };
+            let releases = listed.iter().map(document).collect();
+            output::print_json(&ListDocument { schema_version: 1, command: "releases", exit_code: 0, releases })?;
+        }
+    }
+    Ok(ExitCode::Pass)
+}
+
+/// Runs `show`.
+pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode> {
+    let ledger = session.ledger()?;
+    let stored = ledger.get(&options.id)?;
+    let events = ledger.events(&stored.manifest.id)?;
+    if options.html {
+        output::print(&html::page(&Page {
+            manifest: &stored.manifest,
+            events: &events,
+            as_of: Timestamp::now(),
+            signed_by: None,
+        })?)?;
+        return Ok(ExitCode::Pass);
+    }
+    match session.format() {
+        Format::Text => output::print(&text::show(&stored.manifest, &events, session.style()))?,
+        Format::Json => output::print_json(&ShowDocument {
+            schema_version: 1,
+            command: "show",
+            exit_code: 0,
+            digest: &stored.digest,
+            manifest: &stored.manifest,
+            events: events.iter().map(|record| &record.event).collect(),
+        })?,
+    }
+    Ok(ExitCode::Pass)
+}

@@ -1,0 +1,166 @@
+//! `restore`: one source of a release, or a snapshot of a restic repository.
+
+use super::options::Format;
+use super::output;
+use super::reconcile::{read_manifest, stored_manifest};
+use super::repository::Bare;
+use super::session::{Session, shown};
+use crate::config::SourceKind;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::reconcile::check_place;
+use crate::gate::restore::{Restore, find_snapshot, find_source};
+use crate::gate::scratch::Scratch;
+use crate::repository::Id;
+use crate::repository::lock::LockKind;
+use crate::repository::restore::Restored;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a restore waits for somebody who removes something from the repository.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is restored, and where to.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The source to restore
+    #[arg(value_name = "SOURCE", required_unless_present = "repository", conflicts_with = "repository")]
+    pub source: Option<String>,
+    /// Take the manifest from FILE [default: the environment's newest release]
+    #[arg(long, value_name = "FILE", conflicts_with = "id")]
+    pub manifest: Option<PathBuf>,
+    /// Take the manifest of the release ID, or of the only one that starts so
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Restore below DIR [default: where the source came from]
+    #[arg(long, value_name = "DIR")]
+    pub target: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
+    /// A bare repository.
+    #[command(flatten)]
+    pub bare: Bare,
+    /// The snapshot of the repository: its id, the beginning of it, or latest
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "repository",
+        default_value_if("repository", clap::builder::ArgPredicate::IsPresent, "latest")
+    )]
+    pub snapshot: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    source: &'a str,
+    snapshot: String,
+    target: Option<String>,
+    files: u64,
+    dirs: u64,
+    bytes: u64,
+    notes: Vec<String>,
+}
+
+/// Runs `restore`.
+pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+    let (name, snapshot, restored) = match &options.source {
+        Some(source) => {
+            let (snapshot, restored) = of_release(session, options, source)?;
+            (source.as_str(), snapshot, restored)
+        }
+        None => {
+            let (snapshot, restored) = of_repository(session, options)?;
+            ("snapshot", snapshot, Some(restored))
+        }
+    };
+    let target = options.target.as_deref().map(shown);
+    let notes = restored.iter().flat_map(|restored| &restored.notes);
+    let notes: Vec<_> = notes.map(|note| format!("{}: {}", note.path.display(), note.message)).collect();
+    let (files, dirs, bytes) =
+        restored.as_ref().map_or((0, 0, 0), |restored| (restored.files, restored.dirs, restored.bytes));
+    match session.format() {
+        Format::Json => output::print_json(&Document {
+            schema_version: 1,
+            command: "restore",
+            exit_code: 0,
+            source: name,
+            snapshot: snapshot.to_string(),
+            target,
+            files,
+            dirs,
+            bytes,
+            notes,
+        })?,
+        Format::Text => {
+            let to = target.as_deref().unwrap_or("where it came from");
+            let what = match &restored {
+                Some(_) => format!("{files} files, {dirs} directories, {bytes} bytes"),
+                None => "the whole stream".to_owned(),
+            };
+            output::print(&format!("restored {name} (snapshot {}) to {to}: {what}\n", snapshot.short()))?;
+            for note in notes {
+                output::note(&format!("note: {note}"));
+            }
+        }
+    }
+    Ok(ExitCode::Pass)
+}
+
+fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)> {
+    let Some(target) = &options.target else {
+        return Err(Error::new(ErrorCode::Usage, "a snapshot of a repository needs a place to go")
+            .hint("name an empty directory by --target DIR"));
+    };
+    let repository = options.bare.open(session)?;
+    let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
+    let indexed = Arc::new(repository.index(&session.cancel)?);
+    let (id, snapshot) = find_snapshot(&indexed, options.snapshot.as_deref().unwrap_or("latest"))?;
+    let observer = session.observer();
+    let restore = Restore { indexed: &indexed, observer: &*observer, cancel: &session.cancel, force: options.force };
+    Ok((id, restore.tree(&id.short(), snapshot.tree, target)?))
+}
+
+fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, Option<Restored>)> {
+    let place = session.place()?;
+    let manifest = match &options.manifest {
+        Some(path) => read_manifest(path)?,
+        None => stored_manifest(&session.ledger()?, options.id.as_deref())?,
+    };
+    check_place(&manifest, &session.application()?, &session.environment()?)?;
+    let source = find_source(&manifest, name)?;
+    let repository = place.open()?;
+    let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
+    let indexed = Arc::new(repository.index(&session.cancel)?);
+    let recorded = source.snapshot.as_ref().map_or("", |snapshot| snapshot.id.as_str());
+    let (id, snapshot) = find_snapshot(&indexed, recorded)?;
+    let observer = session.observer();
+    let restore = Restore { indexed: &indexed, observer: &*observer, cancel: &session.cancel, force: options.force };
+    if let Some(target) = &options.target {
+        return Ok((id, Some(restore.tree(name, snapshot.tree, target)?)));
+    }
+    if source.kind == "files" {
+        if !options.force {
+            return Err(Error::new(
+                ErrorCode::Usage,
+                format!("restoring {name} to where it came from overwrites what is there"),
+            )
+            .hint("look at it first (--target DIR), then say --force"));
+        }
+        return Ok((id, Some(restore.tree(name, snapshot.tree, Path::new("/"))?)));
+    }
+    let configured = session.config.sources.iter().find(|config| config.name == name);
+    let Some(config) = configured.filter(|config| !matches!(config.kind, SourceKind::Files(_))) else {
+        let message = format!("the configuration has no source `{name}` of the kind {}", source.kind);
+        return Err(Error::new(ErrorCode::Usage, message).hint(
+            "give the configuration that captured it (--config FILE), or a directory to restore into (--target DIR)",
+        ));
+    };
+    let scratch = Scratch::create()?;
+    restore.stream(config, &session.directory()?, snapshot.tree, scratch.path())?;
+    Ok((id, None))
+}

@@ -1,0 +1,223 @@
+//! What commands share: the configuration, the place, the observer, the cancellation.
+
+use super::options::{Format, Global};
+use crate::cancel::{Cancel, Reason};
+use crate::config::{self, Config, EnvironmentConfig};
+use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::gate::place::{Naming, Place, Secret};
+use crate::ledger::Ledger;
+use crate::model::progress::Observer;
+use crate::process::{Program, run_to_end};
+use crate::release::ci::{self, CiRun};
+use crate::release::git::WorkTree;
+use crate::report::progress;
+use crate::report::text::Style;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long `HOLDPOINT_PASSWORD_COMMAND` may take: it may ask a vault.
+const PASSWORD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest password that it may print, in bytes.
+const LONGEST_PASSWORD: u64 = 64 << 10;
+
+/// One command that runs.
+pub struct Session {
+    /// What every command takes.
+    pub global: Global,
+    /// The configuration.
+    pub config: Config,
+    /// The CI system, if one was detected.
+    pub ci: Option<CiRun>,
+    /// The git working tree, if there is one.
+    pub tree: Option<WorkTree>,
+    /// Cancelled by SIGINT, SIGTERM and SIGHUP.
+    pub cancel: Cancel,
+    /// Runs what is asynchronous.
+    pub runtime: Runtime,
+    current: PathBuf,
+}
+
+/// Looks up an environment variable; one that is not UTF-8 counts as not set.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Session {
+    /// Reads the configuration and looks around.
+    ///
+    /// # Errors
+    /// `config` with every mistake, `commit-unknown` if git refuses the working tree, `internal`.
+    pub fn open(global: Global) -> Result<Self> {
+        let current = std::env::current_dir().io_context(|| "cannot tell the current directory".to_owned())?;
+        let config = config::load(global.config.as_deref())?;
+        let tree = WorkTree::find(&current)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the runtime").caused_by(error))?;
+        let cancel = Cancel::new();
+        listen(&runtime, &cancel)?;
+        Ok(Self { global, config, ci: ci::detect(&variable), tree, cancel, runtime, current })
+    }
+
+    /// Returns the format of the result.
+    pub fn format(&self) -> Format {
+        self.global.format
+    }
+
+    /// Returns how text on standard output is dressed.
+    pub fn style(&self) -> Style {
+        super::output::style(self.global.color)
+    }
+
+    /// Returns what shows progress.
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        progress::observer(!self.global.quiet && !self.global.no_progress)
+    }
+
+    /// Returns the application.
+    ///
+    /// # Errors
+    /// `usage`: nothing names it.
+    pub fn application(&self) -> Result<String> {
+        let of_directory = || self.current.file_name().map(|name| name.to_string_lossy().into_owned());
+        let named = self.global.application.clone().or_else(|| self.config.application.clone());
+        let found = named.or_else(|| self.tree.as_ref().and_then(WorkTree::name)).or_else(of_directory);
+        found.filter(|name| !name.is_empty()).ok_or_else(|| {
+            Error::new(ErrorCode::Usage, "no application is named").hint("name it by --application NAME")
+        })
+    }
+
+    /// Returns the environment.
+    ///
+    /// # Errors
+    /// `usage`: nothing names it.
+    pub fn environment(&self) -> Result<String> {
+        let of_ci = || self.ci.as_ref().and_then(|ci| ci.environment.clone());
+        let found = self.global.environment.clone().or_else(of_ci).filter(|name| !name.trim().is_empty());
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.config.environments.keys().cloned().collect();
+            let hint = match known.as_slice() {
+                [] => "name it by --environment NAME or HOLDPOINT_ENVIRONMENT".to_owned(),
+                _ => format!("name it by --environment NAME; the configuration knows {}", known.join(", ")),
+            };
+            Error::new(ErrorCode::Usage, "no environment is named").hint(hint)
+        })
+    }
+
+    /// Returns what the configuration says of an environment. One that it does not know is fine (a review app), unless
+    /// the configuration knows others: then it may be a slip of the pen, and is said.
+    pub fn settings(&self, environment: &str) -> EnvironmentConfig {
+        self.config.environments.get(environment).cloned().unwrap_or_default()
+    }
+
+    /// Returns the top of the working tree: git's, else the configuration's directory.
+    pub fn top(&self) -> Result<PathBuf> {
+        match &self.tree {
+            Some(tree) => Ok(tree.directory().to_owned()),
+            None => self.directory(),
+        }
+    }
+
+    /// Returns the directory that relative paths of the configuration count from, absolute.
+    pub fn directory(&self) -> Result<PathBuf> {
+        let directory = self.config.directory();
+        let path = self.current.join(&directory);
+        path.canonicalize().io_context(|| format!("cannot resolve {}", path.display()))
+    }
+
+    /// Finds the place of this application and environment.
+    ///
+    /// # Errors
+    /// As [`Place::find`]; the password cannot be had.
+    pub fn place(&self) -> Result<Place> {
+        let naming = Naming {
+            store: self.global.store.clone().filter(|store| !store.is_empty()),
+            application: self.application()?,
+            environment: self.environment()?,
+            top: self.top()?,
+            ci_workspace: self.ci.as_ref().and_then(|ci| ci.workspace.clone()),
+            password: self.password()?,
+        };
+        Place::find(&naming, &self.config)
+    }
+
+    /// Opens the ledger of this application and environment.
+    ///
+    /// # Errors
+    /// As [`Session::place`].
+    pub fn ledger(&self) -> Result<Ledger> {
+        Ok(Ledger::new(self.place()?.ledger_storage()))
+    }
+
+    /// Returns the password of the store, if the environment gives one.
+    ///
+    /// # Errors
+    /// `usage`: its file cannot be read, or its command fails.
+    pub fn password(&self) -> Result<Option<Secret>> {
+        if let Some(password) = variable("HOLDPOINT_PASSWORD").filter(|password| !password.is_empty()) {
+            return Ok(Some(Secret(password)));
+        }
+        if let Some(path) = variable("HOLDPOINT_PASSWORD_FILE").filter(|path| !path.is_empty()) {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                Error::new(ErrorCode::Usage, format!("cannot read HOLDPOINT_PASSWORD_FILE, {path}")).caused_by(error)
+            })?;
+            return one_line(&text, "HOLDPOINT_PASSWORD_FILE").map(Some);
+        }
+        match variable("HOLDPOINT_PASSWORD_COMMAND").filter(|command| !command.is_empty()) {
+            Some(command) => self.ask_for_password(&command).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn ask_for_password(&self, command: &str) -> Result<Secret> {
+        let usage = |message: &str| Error::new(ErrorCode::Usage, format!("HOLDPOINT_PASSWORD_COMMAND {message}"));
+        let argv = shlex::split(command).ok_or_else(|| usage("has an unclosed quote"))?;
+        let mut program = Program::new(argv);
+        // It may need the job's token to ask a vault; it is the one program that gets the job's environment.
+        program.env = std::env::vars().filter(|(name, _)| !name.starts_with("HOLDPOINT_PASSWORD")).collect();
+        let output = run_to_end(&program, PASSWORD_TIMEOUT, &self.cancel, LONGEST_PASSWORD)
+            .and_then(crate::process::Output::into_stdout)
+            .map_err(|error| usage("failed").caused_by(error))?;
+        let text = String::from_utf8(output).map_err(|_| usage("printed something that is not UTF-8"))?;
+        one_line(&text, "HOLDPOINT_PASSWORD_COMMAND")
+    }
+}
+
+fn one_line(text: &str, origin: &str) -> Result<Secret> {
+    match text.trim_end_matches(['\n', '\r']) {
+        "" => Err(Error::new(ErrorCode::Usage, format!("{origin} gave an empty password"))),
+        password => Ok(Secret(password.to_owned())),
+    }
+}
+
+/// Cancels the run when a signal arrives.
+fn listen(runtime: &Runtime, cancel: &Cancel) -> Result<()> {
+    let signals = [
+        (SignalKind::interrupt(), Reason::Interrupt),
+        (SignalKind::terminate(), Reason::Terminate),
+        (SignalKind::hangup(), Reason::Terminate),
+    ];
+    let _inside = runtime.enter();
+    for (kind, reason) in signals {
+        let mut stream = signal(kind)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot listen for signals").caused_by(error))?;
+        let cancel = cancel.clone();
+        runtime.spawn(async move {
+            if stream.recv().await.is_some() {
+                cancel.cancel(reason);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Shows a path as the user may type it: relative where that is shorter.
+pub fn shown(path: &Path) -> String {
+    let relative = std::env::current_dir().ok().and_then(|current| path.strip_prefix(current).ok().map(Path::to_owned));
+    relative.as_deref().unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,106 @@
+//! Everything that the gate will need, looked at before it is needed.
+
+use super::request::Request;
+use super::scratch::Scratch;
+use super::survey;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::Ledger;
+use crate::model::finding::{Finding, FindingCode, Level};
+use crate::repository::Repository;
+use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// What was seen, in words.
+    pub detail: String,
+    /// What speaks against the gate; empty if all is well.
+    pub findings: Vec<Finding>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, detail: impl Into<String>, findings: Vec<Finding>) -> Self {
+        Self { name: name.into(), detail: detail.into(), findings }
+    }
+
+    /// Says whether the gate would refuse because of this.
+    pub fn refuses(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Refusal)
+    }
+}
+
+/// Looks at everything that the gate will need: probe, sources, store, repository and its password, clock.
+///
+/// # Errors
+/// No scratch directory to be had; a cancellation.
+pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    let (from, findings) = survey::observe(request, cancel, runtime)?;
+    let detail = match &from.version {
+        Some(version) => format!("{version} is deployed"),
+        None => "what is deployed is unknown".to_owned(),
+    };
+    checks.push(Check::new("deployed version", detail, findings));
+    let scratch = Scratch::create()?;
+    let (ready, findings) = survey::prepare(request, &scratch, cancel)?;
+    for ready in &ready {
+        let name = &ready.config.name;
+        let own = findings.iter().filter(|finding| finding.source.as_ref() == Some(name)).cloned().collect();
+        let facts = ready.source.facts();
+        let detail = [Some(ready.config.kind.name().to_owned()), facts.identity, facts.tool_version];
+        let detail = detail.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        checks.push(Check::new(format!("source {name}"), detail, own));
+    }
+    let storage = request.place.ledger_storage();
+    checks.push(check("store", request.place.location(), probe_store(&storage).map(|()| None)));
+    let detail = request.place.repository_location();
+    checks.push(check("repository", detail, open_repository(request)));
+    checks.push(check("clock", "against the newest record", check_clock(request)));
+    Ok(checks)
+}
+
+/// Turns what one look came to into its check.
+fn check(name: &str, detail: impl Into<String>, result: Result<Option<Finding>>) -> Check {
+    let findings = match result {
+        Ok(finding) => finding.into_iter().collect(),
+        Err(error) => vec![Finding::from_error(&error, FindingCode::StoreFailed)],
+    };
+    Check::new(name, detail, findings)
+}
+
+/// Writes, reads and deletes an object, and makes sure that create-only means what it says: the lease rests on it.
+fn probe_store(storage: &SharedStorage) -> Result<()> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers").caused_by(error))?;
+    let key = format!("doctor-{}", hex::encode(random));
+    let first = storage.put(&key, b"one", PutMode::CreateOnly)?;
+    let second = storage.put(&key, b"two", PutMode::CreateOnly);
+    let read = storage.get(&key, ReadFrom::Medium);
+    storage.delete(&key)?;
+    let unreliable = |what: &str| Err(Error::new(ErrorCode::StoreUnavailable, format!("the store {what}")));
+    if first != PutOutcome::Written || second? != PutOutcome::Exists {
+        return unreliable("does not honour create-only writes: no lease is safe on it");
+    }
+    if read?.as_deref() != Some(b"one") {
+        return unreliable("gave back something else than was written");
+    }
+    Ok(())
+}
+
+fn open_repository(request: &Request) -> Result<Option<Finding>> {
+    if !Repository::exists(&request.place.repository_storage())? {
+        return Ok(None);
+    }
+    request.place.open().map(|_| None)
+}
+
+fn check_clock(request: &Request) -> Result<Option<Finding>> {
+    let newest = Ledger::new(request.place.ledger_storage()).newest()?;
+    Ok(newest.and_then(|newest| super::run::clock_finding(&newest.manifest)))
+}

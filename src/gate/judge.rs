@@ -1,0 +1,60 @@
+//! What the sizes and issues of a capture say.
+
+use super::capture::Captured;
+use crate::config::SourceConfig;
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::Change;
+use crate::policy::sanity::{self, Size};
+use crate::repository::archive::IssueKind;
+use std::collections::BTreeMap;
+
+/// How many paths a message names.
+const NAMED: usize = 3;
+
+/// Judges one captured source, against what it was in the last release that passed.
+pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>) -> Vec<Finding> {
+    let size = Size {
+        bytes: captured.archived.bytes,
+        files: captured.archived.files,
+        is_stream: captured.is_stream,
+        bytes_before: change.map(|change| change.bytes_before),
+    };
+    let mut findings = sanity::judge(&config.expect, size);
+    findings.extend(issues(captured));
+    let findings = findings.into_iter().map(|finding| finding.of_source(&config.name));
+    findings.map(|finding| if config.required { finding } else { finding.softened() }).collect()
+}
+
+/// Returns one finding for each kind of issue, naming the first paths.
+fn issues(captured: &Captured) -> Vec<Finding> {
+    let mut by_kind: BTreeMap<&'static str, (IssueKind, Vec<String>, usize)> = BTreeMap::new();
+    for issue in &captured.archived.issues {
+        let key = match issue.kind {
+            IssueKind::Unreadable => "unreadable",
+            IssueKind::Changed => "changed",
+            IssueKind::Vanished => "vanished",
+        };
+        let (_, named, count) = by_kind.entry(key).or_insert_with(|| (issue.kind, Vec::new(), 0));
+        *count += 1;
+        if named.len() < NAMED {
+            named.push(format!("{} ({})", issue.path.display(), issue.message));
+        }
+    }
+    let finding = |(kind, named, count): (IssueKind, Vec<String>, usize)| {
+        let mut message = named.join(", ");
+        if count > named.len() {
+            message = format!("{message}, and {} more", count - named.len());
+        }
+        match kind {
+            IssueKind::Unreadable => {
+                Finding::refusal(FindingCode::SourceUnreadable, format!("cannot be read: {message}"))
+                    .hint("give the user of this job permission to read them, or exclude them")
+            }
+            // The second reading is whole and consistent or says otherwise; a busy log file must not stop a deploy.
+            IssueKind::Changed => Finding::warning(FindingCode::FileChanged, message)
+                .hint("capture databases by a source of their own kind, and exclude logs"),
+            IssueKind::Vanished => Finding::warning(FindingCode::FileVanished, message),
+        }
+    };
+    by_kind.into_values().map(finding).collect()
+}

@@ -1,0 +1,212 @@
+//! From what a run did to its manifest.
+
+use super::capture::SourceRun;
+use super::playbook::playbook;
+use super::request::Request;
+use crate::config::SourceConfig;
+use crate::error::ExitCode;
+use crate::model::finding::{Finding, Level};
+use crate::model::manifest::{
+    Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, Objectives, Policy, Previous, ProbeKind,
+    Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State, StoreRecord, To, Tool,
+    Verification,
+};
+use crate::model::reconciliation::Side;
+use crate::model::release_id::ReleaseId;
+use crate::model::verdict::Verdict;
+use crate::policy::severity::severity;
+use crate::source::Facts;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// A manifest that grows while the run goes on; at any moment it can be written as it is.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The identifier of the run.
+    pub id: ReleaseId,
+    /// What ran before.
+    pub from: From,
+    /// Paths that changed since the deployed commit.
+    pub changed_paths: Vec<String>,
+    /// What was found so far.
+    pub findings: Vec<Finding>,
+    /// The sources, in the order of a restore.
+    pub sources: Vec<SourceRecord>,
+    /// The record before this one.
+    pub previous: Option<Previous>,
+    /// The id of the repository.
+    pub repository_id: Option<String>,
+    /// What was measured.
+    pub measured: Measured,
+    /// Bytes read back, and how long that took.
+    pub read_back: (u64, Duration),
+}
+
+impl Draft {
+    /// Starts the manifest of a run: nothing is captured yet.
+    pub fn new(request: &Request, id: ReleaseId) -> Self {
+        let from =
+            From { version: None, commit: None, observed_at: None, probe: ProbeKind::None, instances: Vec::new() };
+        let mut sources: Vec<_> = request.sources.iter().map(not_captured).collect();
+        sources.sort_by_key(|source| source.restore_order.unwrap_or(u32::MAX));
+        Self {
+            id,
+            from,
+            changed_paths: Vec::new(),
+            findings: request.target.findings.clone(),
+            sources,
+            previous: None,
+            repository_id: None,
+            measured: Measured::default(),
+            read_back: (0, Duration::ZERO),
+        }
+    }
+
+    /// Returns the record of a source.
+    pub fn source_mut(&mut self, name: &str) -> Option<&mut SourceRecord> {
+        self.sources.iter_mut().find(|source| source.name == name)
+    }
+
+    /// Computes the verdict and writes the manifest.
+    pub fn finish(mut self, request: &Request) -> (Manifest, ExitCode) {
+        let (result, exit) = Verdict::of(&self.findings);
+        // Refusals first; within a level in the order in which they were found.
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        let speed = self.speed();
+        if let Some(speed) = speed {
+            let bytes: u64 =
+                self.sources.iter().filter(|source| source.snapshot.is_some()).map(|source| source.bytes).sum();
+            #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
+            let estimate = bytes as f64 / speed;
+            self.measured.restore_seconds_estimate = Some(estimate);
+        }
+        let rollback = playbook(request, &self.id, &self.from, &self.sources, speed);
+        let target = &request.target;
+        let manifest = Manifest {
+            schema_version: SCHEMA_VERSION,
+            state: state(exit),
+            created_at: Timestamp::now(),
+            tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
+            previous: self.previous,
+            application: request.application.clone(),
+            environment: Environment { name: request.environment.clone(), tier: request.settings.tier.clone() },
+            release: Release {
+                to: To {
+                    version: target.version.clone(),
+                    commit: target.commit.clone(),
+                    reference: target.reference.clone(),
+                    severity: severity(&self.from, &target.version),
+                    changed_paths: self.changed_paths,
+                },
+                from: self.from,
+            },
+            pipeline: request.pipeline.clone(),
+            decision: Decision {
+                result,
+                exit_code: exit.number(),
+                findings: self.findings,
+                policy: Policy { config_digest: request.config.digest.clone(), rules_fired: Vec::new() },
+                overridden: None,
+            },
+            sources: self.sources,
+            store: StoreRecord {
+                location: request.place.location(),
+                repository: request.place.repository_location(),
+                repository_id: self.repository_id,
+                copies: Vec::new(),
+            },
+            objectives: Objectives {
+                rpo: request.settings.rpo.map(|rpo| rpo.as_secs()),
+                rto: request.settings.rto.map(|rto| rto.as_secs()),
+            },
+            measured: self.measured,
+            rollback,
+            reconciliation: Reconciliation { expected: Side::To, accept: vec![target.version.clone()] },
+            id: self.id,
+        };
+        (manifest, exit)
+    }
+
+    /// Returns the speed at which snapshots were read back; `None` if too little was read to tell.
+    fn speed(&self) -> Option<f64> {
+        let (bytes, time) = self.read_back;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
+        let speed = bytes as f64 / time.as_secs_f64();
+        (bytes > 0 && speed.is_finite()).then_some(speed)
+    }
+}
+
+fn state(exit: ExitCode) -> State {
+    match exit {
+        ExitCode::Pass => State::Passed,
+        ExitCode::DeadlinePassed => State::TimedOut,
+        ExitCode::Interrupted | ExitCode::Terminated => State::Cancelled,
+        ExitCode::Internal => State::Error,
+        _ => State::Refused,
+    }
+}
+
+fn not_captured(config: &SourceConfig) -> SourceRecord {
+    SourceRecord {
+        name: config.name.clone(),
+        kind: config.kind.name().to_owned(),
+        required: config.required,
+        owner: config.owner.clone(),
+        restore_order: config.restore_order,
+        identity: None,
+        tool_version: None,
+        server_version: None,
+        method: String::new(),
+        consistency: crate::model::manifest::Consistency::PerFile,
+        started_at: None,
+        finished_at: None,
+        attempts: Vec::<Attempt>::new(),
+        outcome: SourceOutcome::NotCaptured,
+        snapshot: None,
+        bytes: 0,
+        bytes_added: 0,
+        items: 0,
+        content: Content::new(),
+        change: None,
+        verification: None,
+    }
+}
+
+/// Adds what a source says of itself.
+pub fn add_facts(record: &mut SourceRecord, facts: Facts) {
+    record.identity = facts.identity;
+    record.tool_version = facts.tool_version;
+    record.server_version = facts.server_version;
+    record.method = facts.method.to_owned();
+    record.consistency = facts.consistency;
+}
+
+/// Adds what became of its capture.
+pub fn add_run(record: &mut SourceRecord, run: &SourceRun, change: Option<Change>) {
+    record.started_at = Some(run.started_at);
+    record.finished_at = Some(run.finished_at);
+    record.attempts.clone_from(&run.attempts);
+    match &run.result {
+        Err(_) => record.outcome = SourceOutcome::Failed,
+        Ok(captured) => {
+            record.outcome = SourceOutcome::Unverified;
+            record.bytes = captured.archived.bytes;
+            record.bytes_added = captured.archived.bytes_stored;
+            record.items = captured.archived.items;
+            record.content.extend(captured.content.clone());
+            record.change = change;
+        }
+    }
+}
+
+/// Adds the proof that it can be read back, and the snapshot that was published for it.
+pub fn add_proof(record: &mut SourceRecord, verification: Verification, snapshot: SnapshotRecord) {
+    record.outcome = SourceOutcome::Verified;
+    record.verification = Some(verification);
+    record.snapshot = Some(snapshot);
+}
+
+/// Says whether a refusal speaks against this source: then it is not published.
+pub fn is_refused(findings: &[Finding], source: &str) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Refusal && finding.source.as_deref() == Some(source))
+}

@@ -1,0 +1,149 @@
+//! The way back, as steps that a person can follow.
+
+use super::request::{Given, Request};
+use crate::model::manifest::{From, Playbook, SourceOutcome, SourceRecord, Step};
+use crate::model::release_id::ReleaseId;
+use std::collections::BTreeMap;
+
+/// Writes the way back from a release whose sources are `sources`, in the order of a restore.
+///
+/// `bytes_per_second` is the speed at which this run read its snapshots back, if it read enough to tell.
+pub fn playbook(
+    request: &Request,
+    id: &ReleaseId,
+    from: &From,
+    sources: &[SourceRecord],
+    bytes_per_second: Option<f64>,
+) -> Playbook {
+    let restorable: Vec<_> = sources.iter().filter(|source| source.snapshot.is_some()).collect();
+    let mut steps = Steps::default();
+    let rollback = &request.settings.rollback;
+    for command in &rollback.before {
+        steps.add("stop what writes", None, None, Some(shell_line(command)), false, None);
+    }
+    for source in &restorable {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
+        let estimate = bytes_per_second.map(|speed| source.bytes as f64 / speed);
+        let action = format!("restore {} ({})", source.name, source.kind);
+        let command = Some(shell_line(&restore_command(request, id, &source.name)));
+        steps.add(&action, Some(&source.name), source.owner.as_deref(), command, true, estimate);
+    }
+    let version = from.version.as_ref();
+    if let Some(version) = version {
+        let command = rollback.redeploy.as_deref().map(shell_line);
+        steps.add(&format!("deploy {version} again"), None, None, command, true, None);
+    }
+    for command in &rollback.after {
+        steps.add("start the application", None, None, Some(shell_line(command)), false, None);
+    }
+    let observe = [
+        vec!["holdpoint".into(), "reconcile".into()],
+        place_flags(request, id),
+        vec!["--expect".into(), "from".into()],
+    ];
+    if version.is_some() {
+        let command = Some(shell_line(&observe.concat()));
+        steps.add("see that the older version runs", None, None, command, false, None);
+    }
+    let data_loss_from = restorable.iter().filter_map(|source| source.started_at).min();
+    Playbook {
+        summary: summary(request, from, restorable.len()),
+        data_loss_from,
+        steps: steps.0,
+        not_reverted: not_reverted(sources),
+        requires: BTreeMap::new(),
+    }
+}
+
+#[derive(Default)]
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn add(
+        &mut self,
+        action: &str,
+        source: Option<&str>,
+        owner: Option<&str>,
+        command: Option<String>,
+        destructive: bool,
+        estimate_seconds: Option<f64>,
+    ) {
+        let order = u32::try_from(self.0.len() + 1).unwrap_or(u32::MAX);
+        self.0.push(Step {
+            order,
+            source: source.map(str::to_owned),
+            owner: owner.map(str::to_owned),
+            action: action.to_owned(),
+            command,
+            destructive,
+            estimate_seconds,
+        });
+    }
+}
+
+fn summary(request: &Request, from: &From, restorable: usize) -> String {
+    let restore = match restorable {
+        0 => return "nothing was captured in this run: there is nothing to go back to".to_owned(),
+        1 => "restore 1 source".to_owned(),
+        count => format!("restore {count} sources"),
+    };
+    match (&from.version, &request.from) {
+        (Some(version), _) => format!("{restore} and deploy {version} again"),
+        (None, Given::First) => format!("{restore}; nothing was deployed before this release"),
+        (None, _) => format!("{restore}; which version was deployed before is unknown"),
+    }
+}
+
+fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {
+    let missing = sources.iter().filter(|source| source.outcome != SourceOutcome::Verified);
+    let mut list: Vec<_> = missing
+        .map(|source| format!("{} ({}): it has no snapshot of this release", source.name, source.kind))
+        .collect();
+    list.push("what no source covers: other databases, queues, caches, and what was sent to other systems".to_owned());
+    list
+}
+
+fn restore_command(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
+    let command = vec!["holdpoint".to_owned(), "restore".to_owned(), source.to_owned()];
+    [command, place_flags(request, id), vec!["--force".to_owned()]].concat()
+}
+
+fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
+    [
+        ("--application", request.application.as_str()),
+        ("--environment", &request.environment),
+        ("--store", &request.place.location()),
+        ("--id", id.as_str()),
+    ]
+    .into_iter()
+    .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])
+    .collect()
+}
+
+/// Writes an argument list so that a POSIX shell reads it back as it is.
+pub fn shell_line(arguments: &[String]) -> String {
+    arguments.iter().map(|argument| quote(argument)).collect::<Vec<_>>().join(" ")
+}
+
+fn quote(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_is_quoted() {
+        let hostile = ["a b", "it's", "$(id)", "", "ünï", "--flag=x", "a\nb", "*"].map(str::to_owned);
+        let line = format!("printf '%s\\0' {}", shell_line(&hostile));
+        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let read = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), hostile);
+    }
+}

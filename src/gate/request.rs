@@ -1,0 +1,62 @@
+//! What is asked of the gate.
+
+use super::place::Place;
+use crate::config::{Config, EnvironmentConfig, SourceConfig};
+use crate::model::manifest::Pipeline;
+use crate::model::version::Version;
+use crate::release::resolve::Target;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One run: everything that was decided before anything was touched.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What the snapshots are for.
+    pub purpose: Purpose,
+    /// The application.
+    pub application: String,
+    /// The environment.
+    pub environment: String,
+    /// What the configuration says of the environment; empty if it says nothing.
+    pub settings: EnvironmentConfig,
+    /// The configuration.
+    pub config: Config,
+    /// What to capture.
+    pub sources: Vec<SourceConfig>,
+    /// The directory that relative paths of sources count from.
+    pub directory: PathBuf,
+    /// Where snapshots and records go.
+    pub place: Place,
+    /// What is to be deployed.
+    pub target: Target,
+    /// What runs now, as far as the caller says it.
+    pub from: Given,
+    /// The CI run that asks.
+    pub pipeline: Pipeline,
+    /// Paths that changed since the deployed commit can be asked of git here.
+    pub work_tree: Option<PathBuf>,
+    /// The deadline of the whole run.
+    pub timeout: Duration,
+    /// Where the manifest is written first.
+    pub manifest_out: PathBuf,
+}
+
+/// What a run captures for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A deploy: the run ends in a verdict on a release.
+    Gate,
+    /// No deploy: the snapshots count for comparison, and no release is judged.
+    Snapshot,
+}
+
+/// What the caller says of the deployed version.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// Nothing: the probe is asked, if there is one.
+    Nothing,
+    /// `--from`: this version.
+    Version(Version),
+    /// `--first`: nothing is deployed.
+    First,
+}

@@ -1,0 +1,120 @@
+//! Bringing back one source of a release.
+
+use crate::cancel::Cancel;
+use crate::config::SourceConfig;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::{Manifest, SourceRecord};
+use crate::model::progress::{Observer, Phase, Progress};
+use crate::repository::restore::{Restored, plan};
+use crate::repository::stream::open_stream;
+use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
+use crate::source::{self, Context, Target};
+use crate::storage::ReadFrom;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a source goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Below a directory, whatever kind it is.
+    Directory(PathBuf),
+    /// Where it came from.
+    Origin,
+}
+
+/// What a restore of one source needs.
+pub struct Restore<'a> {
+    /// The repository.
+    pub indexed: &'a Arc<Indexed>,
+    /// Shows progress.
+    pub observer: &'a dyn Observer,
+    /// Ends the work.
+    pub cancel: &'a Cancel,
+    /// Whether what exists may be overwritten.
+    pub force: bool,
+}
+
+/// Returns the record of a source that can be restored.
+///
+/// # Errors
+/// `not-found`: there is no such source, or it has no snapshot in this release.
+pub fn find_source<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m SourceRecord> {
+    let names = || manifest.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(source) = manifest.sources.iter().find(|source| source.name == name) else {
+        let message = format!("release {} has no source `{name}`", manifest.id);
+        return Err(Error::new(ErrorCode::NotFound, message).hint(format!("its sources are: {}", names())));
+    };
+    if source.snapshot.is_none() {
+        let message = format!("the source `{name}` has no snapshot in release {}", manifest.id);
+        let hint = "list the releases with `holdpoint releases` and take one that passed";
+        return Err(Error::new(ErrorCode::NotFound, message).hint(hint));
+    }
+    Ok(source)
+}
+
+impl Restore<'_> {
+    /// Restores a tree below `directory`.
+    ///
+    /// # Errors
+    /// As [`crate::repository::restore::Plan::perform`].
+    pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
+        let progress = Progress::new();
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = Workers { threads, progress: &progress, cancel: self.cancel };
+        let plan = plan(self.indexed, root, Path::new("/"), &workers)?;
+        self.observer.started(Phase::Restore, label, &progress, Some(plan.bytes()));
+        let result = plan.perform(self.indexed, directory, self.force, &workers);
+        self.observer.finished(Phase::Restore, label, if result.is_ok() { "restored" } else { "failed" });
+        result
+    }
+
+    /// Restores a stream by its source's own means, to where it came from.
+    ///
+    /// # Errors
+    /// `restore-failed`, naming what is in the way.
+    pub fn stream(&self, config: &SourceConfig, directory: &Path, root: Id, scratch: &Path) -> Result<()> {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let name = self.stream_name(root)?;
+        let mut stream = open_stream(self.indexed, root, &name, threads, self.cancel)?;
+        let context = Context { cancel: self.cancel.clone(), scratch: scratch.to_owned() };
+        source::build(config, directory).restore(&context, &mut stream, &Target::Origin, self.force)
+    }
+
+    fn stream_name(&self, root: Id) -> Result<PathBuf> {
+        let tree = self.indexed.read_tree(&root)?;
+        match tree.nodes.as_slice() {
+            [node] => Ok(PathBuf::from(&node.name)),
+            _ => Err(Error::new(ErrorCode::Damaged, "the snapshot of a stream does not hold one file")),
+        }
+    }
+}
+
+/// Finds a snapshot by its id, a unique beginning of it, or `latest`.
+///
+/// # Errors
+/// `not-found`, `usage` if several match, `damaged`, the store's own.
+pub fn find_snapshot(indexed: &Indexed, name: &str) -> Result<(Id, Snapshot)> {
+    let repository = indexed.repository();
+    if let Ok(id) = Id::parse(name) {
+        let found = repository.load_json(FileType::Snapshot, &id, ReadFrom::Anywhere)?;
+        return found.map(|snapshot| (id, snapshot)).ok_or_else(|| no_snapshot(name));
+    }
+    let mut snapshots = repository.snapshots()?;
+    if name == "latest" {
+        return snapshots.pop().ok_or_else(|| no_snapshot(name));
+    }
+    snapshots.retain(|(id, _)| id.to_string().starts_with(name));
+    match (snapshots.pop(), snapshots.pop()) {
+        (Some(found), None) => Ok(found),
+        (None, _) => Err(no_snapshot(name)),
+        (Some((one, _)), Some((two, _))) => {
+            let message = format!("several snapshots begin with `{name}`: {} and {}", two.short(), one.short());
+            Err(Error::new(ErrorCode::Usage, message).hint("give more digits"))
+        }
+    }
+}
+
+fn no_snapshot(name: &str) -> Error {
+    Error::new(ErrorCode::NotFound, format!("there is no snapshot `{name}`"))
+        .hint("list them with `restic snapshots` or `holdpoint releases`")
+}

@@ -1,0 +1,430 @@
+//! One run of the gate, from the first look to the record.
+
+use super::capture::{self, Captured, Known, SourceRun};
+use super::judge;
+use super::manifest::{self, Draft};
+use super::record;
+use super::request::{Purpose, Request};
+use super::scratch::Scratch;
+use super::survey::{self, Ready};
+use super::verify::{self, Proved, ReadBack};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::ledger::Ledger;
+use crate::ledger::lease::{self, Lease, Owner};
+use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::manifest::{Change, Manifest, Severity, VerifyMode};
+use crate::model::progress::Observer;
+use crate::model::release_id::ReleaseId;
+use crate::policy::severity::severity;
+use crate::release::git::WorkTree;
+use crate::repository::archive::{PackWriter, adopt_orphans};
+use crate::repository::lock::{LockGuard, LockKind};
+use crate::repository::verify::Verified;
+use crate::repository::{Creator, FileType, Id, Indexed};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// How far this machine's clock may be behind the newest record before the gate refuses.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its record.
+    pub manifest: Manifest,
+    /// The exit code of the verdict.
+    pub exit: ExitCode,
+    /// Whether the ledger holds the record as a release.
+    pub in_ledger: bool,
+}
+
+/// What every stage of a run uses.
+pub struct Run<'r> {
+    /// What is asked.
+    pub request: &'r Request,
+    /// Shows progress.
+    pub observer: &'r dyn Observer,
+    /// Ends the run.
+    pub cancel: &'r Cancel,
+    /// Runs what is asynchronous.
+    pub runtime: &'r Handle,
+    /// The manifest so far; also read by whoever must end a run that does not end itself.
+    pub draft: &'r Mutex<Draft>,
+}
+
+/// What a run holds until its record is written; given back in the order of the fields.
+#[derive(Default)]
+struct Held {
+    lock: Option<LockGuard>,
+    lease: Option<Lease>,
+}
+
+impl Run<'_> {
+    /// Runs the gate. Whatever happens, there is a record.
+    pub fn perform(&self) -> Outcome {
+        let mut held = Held::default();
+        if let Err(error) = self.stages(&mut held) {
+            self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+        }
+        // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
+        if let Err(error) = self.cancel.check() {
+            self.find([Finding::from_error(&error, FindingCode::InternalError)]);
+        }
+        self.conclude(held)
+    }
+
+    fn stages(&self, held: &mut Held) -> Result<()> {
+        let request = self.request;
+        let (mut from, findings) = survey::observe(request, self.cancel, self.runtime)?;
+        self.find(findings);
+        self.draft(|draft| draft.from = from.clone());
+        if request.config.gate.verify == VerifyMode::None {
+            self.find([Finding::warning(
+                FindingCode::VerificationOff,
+                "nothing is read back: [gate] verify is \"none\"",
+            )
+            .hint("a snapshot that nobody read back is a hope; set verify = \"new\"")]);
+        }
+        if request.purpose == Purpose::Gate && severity(&from, &request.target.version) == Severity::Same {
+            let message = format!("{} is deployed already", request.target.version);
+            self.find([Finding::warning(FindingCode::SameVersion, message)]);
+        }
+        if request.purpose == Purpose::Gate {
+            self.find([Finding::warning(
+                FindingCode::Unsigned,
+                "the manifest is not signed: no signing key is configured",
+            )]);
+        }
+        let scratch = Scratch::create()?;
+        let (ready, findings) = survey::prepare(request, &scratch, self.cancel)?;
+        self.find(findings);
+        for ready in &ready {
+            self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
+        }
+        if self.refuses() {
+            return Ok(());
+        }
+        let ledger = Ledger::new(request.place.ledger_storage());
+        self.take_lease(held)?;
+        if self.refuses() {
+            return Ok(());
+        }
+        self.check_clock(&ledger)?;
+        if self.refuses() {
+            return Ok(());
+        }
+        let findings = survey::compare_with_ledger(&mut from, &ledger)?;
+        self.find(findings);
+        let changed_paths = self.changed_paths(from.commit.as_deref())?;
+        let previous = ledger.previous()?;
+        self.draft(|draft| {
+            draft.from = from;
+            draft.changed_paths = changed_paths;
+            draft.previous = previous;
+        });
+        let repository = request.place.open_or_create(Creator {
+            hostname: request.application.clone(),
+            username: request.pipeline.actor.clone().unwrap_or_default(),
+        })?;
+        self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
+        match repository.lock(LockKind::Shared, request.timeout, self.cancel) {
+            Ok(lock) => {
+                self.find(lock.removed().iter().map(|lock| {
+                    let message =
+                        format!("removed the lock of a dead client: process {} on {}", lock.pid, lock.hostname);
+                    Finding::info(FindingCode::StaleLockRemoved, message)
+                }));
+                held.lock = Some(lock);
+            }
+            Err(error) if error.code() == ErrorCode::Busy => {
+                self.find([Finding::from_error(&error, FindingCode::RepositoryLocked)]);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let indexed = Arc::new(repository.index(self.cancel)?);
+        let adopted = self.adopt(&indexed)?;
+        let comparable = self.comparable(&ledger)?;
+        let known = self.known(&indexed, &comparable)?;
+        let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
+        let read_back = self.read_back(&indexed, &packs)?;
+        let proofs = self.prove(&ready, &runs, &comparable, &indexed, &read_back);
+        if let Some(lease) = &held.lease {
+            lease.check()?;
+        }
+        self.publish(&ready, &runs, &known, &proofs, &indexed)
+    }
+
+    fn take_lease(&self, held: &mut Held) -> Result<()> {
+        let request = self.request;
+        let id = self.draft(|draft| draft.id.clone());
+        let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;
+        match lease::acquire(request.place.ledger_storage(), owner, self.cancel) {
+            Ok(acquired) => {
+                self.find(acquired.finding);
+                held.lease = Some(acquired.lease);
+                Ok(())
+            }
+            Err(error) if error.code() == ErrorCode::Busy => {
+                self.find([Finding::from_error(&error, FindingCode::LeaseHeld)]);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses to write a record that would sort before the newest one.
+    fn check_clock(&self, ledger: &Ledger) -> Result<()> {
+        let newest = match ledger.newest() {
+            Ok(newest) => newest,
+            Err(error) if error.code() == ErrorCode::ManifestInvalid => {
+                self.find([Finding::warning(FindingCode::LedgerDamaged, error.chain())
+                    .hint("run `holdpoint releases` to see which records can be read")]);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.find(newest.and_then(|newest| clock_finding(&newest.manifest)));
+        Ok(())
+    }
+
+    /// Asks git which paths changed since the deployed commit; nothing where it cannot tell.
+    fn changed_paths(&self, from: Option<&str>) -> Result<Vec<String>> {
+        let (Some(top), Some(from)) = (&self.request.work_tree, from) else { return Ok(Vec::new()) };
+        let Some(tree) = WorkTree::find(top)? else { return Ok(Vec::new()) };
+        Ok(tree.changed_paths(from, &self.request.target.commit)?.unwrap_or_default())
+    }
+
+    /// Takes over what a killed run had stored, while nobody else can be writing.
+    fn adopt(&self, indexed: &Indexed) -> Result<Vec<Id>> {
+        let repository = indexed.repository();
+        if repository.list(FileType::Lock)?.len() > 1 {
+            return Ok(Vec::new());
+        }
+        adopt_orphans(indexed, &repository.pack_sizes()?, self.cancel)
+    }
+
+    /// Returns the size of every source in the last release that passed.
+    fn comparable(&self, ledger: &Ledger) -> Result<BTreeMap<String, Change>> {
+        let search = ledger.last_passed()?;
+        self.find(search.unreadable.iter().map(|record| {
+            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
+            Finding::warning(FindingCode::LedgerDamaged, message)
+        }));
+        let Some(last) = search.found else { return Ok(BTreeMap::new()) };
+        let verified = last.manifest.sources.into_iter().filter(|source| source.snapshot.is_some());
+        let release = last.manifest.id;
+        Ok(verified
+            .map(|source| (source.name, Change { release: release.clone(), bytes_before: source.bytes, ratio: None }))
+            .collect())
+    }
+
+    fn known(&self, indexed: &Indexed, comparable: &BTreeMap<String, Change>) -> Result<BTreeMap<String, Known>> {
+        let parents = verify::parents(self.request, indexed)?;
+        let known = |source: &crate::config::SourceConfig| {
+            let known = Known {
+                parent: parents.get(&source.name).copied(),
+                bytes: comparable.get(&source.name).map(|change| change.bytes_before),
+            };
+            (source.name.clone(), known)
+        };
+        Ok(self.request.sources.iter().map(known).collect())
+    }
+
+    /// Captures all sources; returns what became of each, and every pack that has to be read back.
+    fn capture(
+        &self,
+        ready: &[Ready<'_>],
+        known: &BTreeMap<String, Known>,
+        indexed: &Arc<Indexed>,
+        adopted: Vec<Id>,
+    ) -> Result<(Vec<SourceRun>, Vec<Id>)> {
+        let clock = Instant::now();
+        let writer = PackWriter::start(Arc::clone(indexed), self.cancel.clone())?;
+        let runs = capture::capture_all(self.request, ready, known, &writer, self.observer, self.cancel);
+        let stored = writer.finish();
+        self.draft(|draft| draft.measured.capture_seconds = clock.elapsed().as_secs_f64());
+        for (ready, run) in ready.iter().zip(&runs) {
+            self.record_of(&ready.config.name, |record| manifest::add_run(record, run, None));
+            if let Err(error) = &run.result {
+                self.find([survey::source_finding(ready.config, error, FindingCode::SourceFailed)]);
+            }
+        }
+        let mut packs = stored?.packs;
+        packs.extend(adopted);
+        Ok((runs, packs))
+    }
+
+    fn read_back(&self, indexed: &Indexed, packs: &[Id]) -> Result<ReadBack> {
+        let clock = Instant::now();
+        let mode = self.request.config.gate.verify;
+        let result = verify::read_back(indexed, packs, mode, self.observer, self.cancel);
+        self.draft(|draft| draft.measured.verify_seconds = clock.elapsed().as_secs_f64());
+        match result {
+            Ok(read_back) => {
+                self.draft(|draft| draft.read_back = (read_back.bytes(), clock.elapsed()));
+                Ok(read_back)
+            }
+            Err(error) if error.code() == ErrorCode::Damaged => {
+                self.find([Finding::refusal(FindingCode::ReadBackFailed, error.chain())]);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Proves and judges each captured source.
+    fn prove(
+        &self,
+        ready: &[Ready<'_>],
+        runs: &[SourceRun],
+        comparable: &BTreeMap<String, Change>,
+        indexed: &Arc<Indexed>,
+        read_back: &ReadBack,
+    ) -> BTreeMap<String, Verified> {
+        let clock = Instant::now();
+        let mut proofs = BTreeMap::new();
+        for (ready, run) in ready.iter().zip(runs) {
+            let Ok(captured) = &run.result else { continue };
+            let name = &ready.config.name;
+            let change = comparable.get(name).map(|change| with_ratio(change, captured));
+            self.record_of(name, |record| manifest::add_run(record, run, change.clone()));
+            self.find(judge::judge(ready.config, captured, change.as_ref()));
+            match verify::prove(ready, captured, indexed, read_back, self.cancel) {
+                Ok((verified, inspection)) => {
+                    self.record_of(name, |record| record.content.extend(inspection.content));
+                    let soften = |finding: Finding| if ready.config.required { finding } else { finding.softened() };
+                    self.find(inspection.findings.into_iter().map(|finding| soften(finding.of_source(name))));
+                    proofs.insert(name.clone(), verified);
+                }
+                Err(error) => {
+                    self.find([survey::source_finding(ready.config, &error, FindingCode::ReadBackFailed)]);
+                }
+            }
+        }
+        self.draft(|draft| draft.measured.verify_seconds += clock.elapsed().as_secs_f64());
+        proofs
+    }
+
+    fn publish(
+        &self,
+        ready: &[Ready<'_>],
+        runs: &[SourceRun],
+        known: &BTreeMap<String, Known>,
+        proofs: &BTreeMap<String, Verified>,
+        indexed: &Indexed,
+    ) -> Result<()> {
+        let id = self.draft(|draft| draft.id.clone());
+        for (ready, run) in ready.iter().zip(runs) {
+            self.cancel.check()?;
+            let source = ready.config.name.as_str();
+            let (Ok(captured), Some(verified)) = (&run.result, proofs.get(source)) else { continue };
+            if self.draft(|draft| manifest::is_refused(&draft.findings, source)) {
+                continue;
+            }
+            let parent = known.get(source).and_then(|known| known.parent).map(|(snapshot, _)| snapshot);
+            let proved = Proved { source, captured, parent, started_at: run.started_at, verified };
+            let (verification, snapshot) = verify::publish(self.request, &id, proved, indexed)?;
+            self.record_of(source, |record| manifest::add_proof(record, verification, snapshot));
+        }
+        Ok(())
+    }
+
+    /// Computes the verdict, writes the record, gives back what is held.
+    fn conclude(&self, held: Held) -> Outcome {
+        let ledger = Ledger::new(self.request.place.ledger_storage());
+        if let Some(Err(error)) = held.lease.as_ref().map(Lease::check) {
+            self.find([Finding::from_error(&error, FindingCode::LeaseLost)]);
+        }
+        let (mut manifest, mut exit) = self.draft(|draft| draft.clone()).finish(self.request);
+        let mut in_ledger = false;
+        match self.write(&ledger, &manifest, held.lease.is_some()) {
+            Ok(()) => in_ledger = held.lease.is_some(),
+            Err(error) => {
+                self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
+                (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
+                self.write_local(&manifest);
+            }
+        }
+        drop(held);
+        Outcome { manifest, exit, in_ledger }
+    }
+
+    fn write(&self, ledger: &Ledger, manifest: &Manifest, held_the_lease: bool) -> Result<()> {
+        let json = manifest
+            .to_json()
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
+        record::write_file(&self.request.manifest_out, &json)?;
+        record::write_ledger(ledger, manifest, held_the_lease)
+    }
+
+    /// Writes the record where the caller finds it, once more; the ledger does not answer.
+    fn write_local(&self, manifest: &Manifest) {
+        let written = manifest.to_json().ok().map(|json| record::write_file(&self.request.manifest_out, &json));
+        if !matches!(written, Some(Ok(()))) {
+            self.observer.note(&format!("cannot write {}", self.request.manifest_out.display()));
+        }
+    }
+
+    fn draft<T>(&self, change: impl FnOnce(&mut Draft) -> T) -> T {
+        change(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn record_of(&self, source: &str, change: impl FnOnce(&mut crate::model::manifest::SourceRecord)) {
+        self.draft(|draft| draft.source_mut(source).map(change));
+    }
+
+    /// Adds findings; one that is there already is not added again.
+    fn find(&self, findings: impl IntoIterator<Item = Finding>) {
+        self.draft(|draft| {
+            for finding in findings {
+                if !draft.findings.contains(&finding) {
+                    draft.findings.push(finding);
+                }
+            }
+        });
+    }
+
+    fn refuses(&self) -> bool {
+        self.draft(|draft| draft.findings.iter().any(|finding| finding.level == Level::Refusal))
+    }
+}
+
+/// Compares this machine's clock with that of the newest record: a new one must not sort before it.
+pub fn clock_finding(newest: &Manifest) -> Option<Finding> {
+    let (now, written) = (Timestamp::now(), newest.created_at);
+    if written <= now {
+        return None;
+    }
+    let ahead = written.duration_since(now).unsigned_abs();
+    let message = format!(
+        "the newest release, {}, was recorded {} s in the future of this machine's clock",
+        newest.id,
+        ahead.as_secs()
+    );
+    let weigh = if ahead > CLOCK_TOLERANCE { Finding::refusal } else { Finding::warning };
+    let hint = "set the clock of this machine, or of the one that wrote that record, by NTP";
+    Some(weigh(FindingCode::ClockSkew, message).hint(hint))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
+fn with_ratio(change: &Change, captured: &Captured) -> Change {
+    let before = change.bytes_before;
+    let ratio = (before > 0).then(|| captured.archived.bytes as f64 / before as f64);
+    Change { ratio, ..change.clone() }
+}
+
+/// Creates the identifier of a run that starts now.
+///
+/// # Errors
+/// `internal`: no random numbers.
+pub fn new_id(request: &Request) -> Result<ReleaseId> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers for a release id").caused_by(error))?;
+    Ok(ReleaseId::new(Timestamp::now(), &request.target.version, random))
+}

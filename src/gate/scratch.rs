@@ -1,0 +1,83 @@
+//! A private directory for what must be on disk for a while; gone with the run, and with the next one if it was killed.
+
+use crate::error::{IoContext, Result};
+use crate::model::release_id::path_component;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// How the directories begin; the process id follows.
+const PREFIX: &str = "holdpoint-scratch-";
+
+/// A directory that only we can read.
+#[derive(Debug)]
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    /// Creates the directory below the system's own for temporary files, and removes those of runs that were killed.
+    ///
+    /// # Errors
+    /// The directory cannot be created.
+    pub fn create() -> Result<Self> {
+        let parent = std::env::temp_dir();
+        remove_abandoned(&parent);
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let directory = tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempdir_in(&parent)
+            .io_context(|| format!("cannot create a directory in {}", parent.display()))?;
+        Ok(Self(directory))
+    }
+
+    /// Returns a directory of its own for one source.
+    ///
+    /// # Errors
+    /// The directory cannot be created.
+    pub fn folder(&self, source: &str) -> Result<PathBuf> {
+        let path = self.0.path().join(path_component(source));
+        fs::DirBuilder::new().mode(0o700).create(&path).io_context(|| format!("cannot create {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Returns the directory itself.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Removes the directories of processes that are gone. What cannot be removed is not ours to remove.
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    let own = rustix::process::getuid().as_raw();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok())
+        else {
+            continue;
+        };
+        let ours = fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own);
+        let gone = rustix::process::Pid::from_raw(pid)
+            .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
+        if ours && gone {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_dead_process_goes_and_that_of_a_living_one_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = parent.path().join(format!("{PREFIX}{}-x", child.id()));
+        child.wait().unwrap();
+        let living = parent.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        fs::create_dir_all(dead.join("below")).unwrap();
+        fs::create_dir(&living).unwrap();
+        remove_abandoned(parent.path());
+        assert!(!dead.exists() && living.exists());
+    }
+}

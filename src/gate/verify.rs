@@ -1,0 +1,189 @@
+//! Reading back what was captured, and publishing what was proved.
+
+use super::capture::Captured;
+use super::request::Request;
+use super::survey::Ready;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::{SnapshotRecord, Verification, VerifyMode};
+use crate::model::progress::{Observer, Phase, Progress};
+use crate::model::release_id::ReleaseId;
+use crate::repository::Workers;
+use crate::repository::snapshot::Summary;
+use crate::repository::stream::open_stream;
+use crate::repository::verify::{PackEvidence, Verified, verify_index, verify_packs, verify_tree};
+use crate::repository::{Id, Indexed, Snapshot};
+use crate::source::Inspection;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The packs of this run, read back.
+pub struct ReadBack {
+    evidence: PackEvidence,
+    sizes: crate::repository::id::IdMap<u64>,
+    mode: VerifyMode,
+}
+
+impl ReadBack {
+    /// Returns the bytes that were read from the store.
+    pub fn bytes(&self) -> u64 {
+        self.evidence.bytes_read()
+    }
+}
+
+/// Returns how many threads read back.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Reads back every pack and index file that this run added.
+///
+/// # Errors
+/// `damaged`, naming what came back as something else; the store's own; a cancellation.
+pub fn read_back(
+    indexed: &Indexed,
+    packs: &[Id],
+    mode: VerifyMode,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<ReadBack> {
+    let progress = Progress::new();
+    let workers = Workers { threads: threads(), progress: &progress, cancel };
+    let evidence = match mode {
+        VerifyMode::None => PackEvidence::default(),
+        VerifyMode::New | VerifyMode::All => {
+            observer.started(Phase::Verify, "read-back", &progress, None);
+            let result = verify_packs(indexed, packs, &workers)
+                .and_then(|evidence| verify_index(indexed, packs, &workers).map(|()| evidence));
+            observer.finished(Phase::Verify, "read-back", if result.is_ok() { "verified" } else { "failed" });
+            result?
+        }
+    };
+    Ok(ReadBack { evidence, sizes: indexed.repository().pack_sizes()?, mode })
+}
+
+/// Proves that one captured source can be read back whole, and looks at what came back.
+///
+/// # Errors
+/// `damaged`, naming what is missing or wrong; the store's own; a cancellation.
+pub fn prove(
+    ready: &Ready<'_>,
+    captured: &Captured,
+    indexed: &Arc<Indexed>,
+    read_back: &ReadBack,
+    cancel: &Cancel,
+) -> Result<(Verified, Inspection)> {
+    let progress = Progress::default();
+    let workers = Workers { threads: threads(), progress: &progress, cancel };
+    let root = captured.archived.tree;
+    let verified = verify_tree(indexed, root, read_back.mode, &read_back.evidence, &read_back.sizes, &workers)?;
+    if read_back.mode != VerifyMode::None && verified.bytes() < captured.archived.bytes && captured.is_stream {
+        let message = format!("{} bytes were captured, and {} came back", captured.archived.bytes, verified.bytes());
+        return Err(Error::new(ErrorCode::Damaged, message));
+    }
+    let inspection = match &captured.stream {
+        Some(name) if read_back.mode != VerifyMode::None => {
+            let mut stream = open_stream(indexed, root, name, threads(), cancel)?;
+            ready.source.inspect(&ready.context, &mut stream)?
+        }
+        _ => Inspection::default(),
+    };
+    Ok((verified, inspection))
+}
+
+/// A source that can be read back.
+pub struct Proved<'a> {
+    /// Its name.
+    pub source: &'a str,
+    /// What was captured.
+    pub captured: &'a Captured,
+    /// The snapshot that it was compared with.
+    pub parent: Option<Id>,
+    /// When its capture began.
+    pub started_at: Timestamp,
+    /// The proof.
+    pub verified: &'a Verified,
+}
+
+/// Publishes a proved source as a snapshot.
+///
+/// # Errors
+/// `damaged` if the snapshot file came back as something else; the store's own.
+pub fn publish(
+    request: &Request,
+    id: &ReleaseId,
+    Proved { source, captured, parent, started_at, verified }: Proved<'_>,
+    indexed: &Indexed,
+) -> Result<(Verification, SnapshotRecord)> {
+    let archived = &captured.archived;
+    let tags = tags(request, id, source);
+    let snapshot = Snapshot {
+        time: started_at,
+        parent,
+        tree: verified.tree(),
+        paths: captured.paths.clone(),
+        hostname: request.application.clone(),
+        username: String::new(),
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        excludes: captured.excludes.clone(),
+        tags: tags.clone(),
+        original: None,
+        program_version: format!("holdpoint {}", env!("CARGO_PKG_VERSION")),
+        summary: Some(Summary {
+            backup_start: started_at,
+            backup_end: Timestamp::now(),
+            files_unmodified: archived.files_unmodified,
+            files_new: archived.files_read,
+            data_blobs: archived.data_blobs,
+            tree_blobs: archived.tree_blobs,
+            data_added: archived.bytes_added,
+            data_added_packed: archived.bytes_stored,
+            total_files_processed: archived.files,
+            total_bytes_processed: archived.bytes,
+            ..Summary::default()
+        }),
+    };
+    let id = indexed.repository().publish(verified, snapshot)?;
+    let tree = verified.tree().to_string();
+    let verification = Verification {
+        mode: verified.mode(),
+        bytes_read: verified.bytes_read(),
+        blobs: verified.blobs(),
+        digest: format!("sha256:{tree}"),
+        finished_at: Timestamp::now(),
+    };
+    Ok((verification, SnapshotRecord { id: id.to_string(), tree, tags }))
+}
+
+fn tags(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
+    let target = &request.target;
+    [
+        ("application", request.application.as_str()),
+        ("environment", &request.environment),
+        ("version", target.version.as_str()),
+        ("commit", &target.commit),
+        ("release", id.as_str()),
+        ("source", source),
+    ]
+    .map(|(key, value)| format!("{key}={value}"))
+    .to_vec()
+}
+
+/// Finds the newest snapshot of each source of this application and environment.
+///
+/// # Errors
+/// `damaged`, naming a snapshot that cannot be read; the store's own.
+pub fn parents(request: &Request, indexed: &Indexed) -> Result<BTreeMap<String, (Id, Id)>> {
+    let mut parents = BTreeMap::new();
+    for (id, snapshot) in indexed.repository().snapshots()? {
+        let ours = snapshot.tag("application") == Some(&request.application)
+            && snapshot.tag("environment") == Some(&request.environment);
+        if let (true, Some(source)) = (ours, snapshot.tag("source")) {
+            // Oldest first: the newest stays.
+            parents.insert(source.to_owned(), (id, snapshot.tree));
+        }
+    }
+    Ok(parents)
+}

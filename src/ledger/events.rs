@@ -1,0 +1,144 @@
+//! What happens to a release after its manifest was written: create-only `events/NAME.json` beside it.
+
+use super::releases::Ledger;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::Instance;
+use crate::model::reconciliation::{Outcome, Side};
+use crate::model::release_id::ReleaseId;
+use crate::storage::{PutMode, PutOutcome, ReadFrom};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened to a release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// The manifest was compared with the running system.
+    Reconciled {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Which side of the release was expected to run.
+        expected: Side,
+        /// What came of it.
+        outcome: Outcome,
+        /// What each instance answered.
+        instances: Vec<Instance>,
+        /// The outcome in one sentence.
+        explanation: String,
+    },
+}
+
+impl Event {
+    /// Returns when it happened.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Reconciled { at, .. } => *at,
+        }
+    }
+
+    /// Returns the side that was seen running everywhere, and when, if this event says so.
+    pub fn matched(&self) -> Option<(Side, Timestamp)> {
+        match self {
+            Self::Reconciled { outcome: Outcome::Matched, expected, at, .. } => Some((*expected, *at)),
+            Self::Reconciled { .. } => None,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Reconciled { .. } => "reconciled",
+        }
+    }
+}
+
+/// An event as the ledger holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRecord {
+    /// The name of its object, without `.json`.
+    pub name: String,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Ledger {
+    /// Writes an event beside the manifest of `id`, under a name that is never used twice.
+    ///
+    /// # Errors
+    /// The store's own, or `internal` if the system gives no random bytes.
+    pub fn record_event(&self, id: &ReleaseId, event: &Event) -> Result<EventRecord> {
+        let json = serde_json::to_vec_pretty(event)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;
+        loop {
+            let name = format!("{}-{}-{}", event.kind(), event.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?);
+            let key = format!("{}/events/{name}.json", Self::folder(id));
+            match self.storage.put(&key, &json, PutMode::CreateOnly)? {
+                PutOutcome::Written => return Ok(EventRecord { name, event: event.clone() }),
+                PutOutcome::Exists => {}
+            }
+        }
+    }
+
+    /// Returns the events of a release, oldest first.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` for an event that cannot be read: what it says may matter.
+    pub fn events(&self, id: &ReleaseId) -> Result<Vec<EventRecord>> {
+        let folder = format!("{}/events", Self::folder(id));
+        let mut events = Vec::new();
+        for name in self.storage.list_names(&folder)? {
+            let Some(name) = name.strip_suffix(".json") else { continue };
+            let key = format!("{folder}/{name}.json");
+            let Some(bytes) = self.storage.get(&key, ReadFrom::Anywhere)? else { continue };
+            let event = serde_json::from_slice(&bytes).map_err(|error| {
+                Error::new(ErrorCode::ManifestInvalid, format!("event {key} cannot be read"))
+                    .caused_by(error)
+                    .hint("it was altered, or a newer holdpoint wrote it: use that version")
+            })?;
+            events.push(EventRecord { name: name.to_owned(), event });
+        }
+        events.sort_by(|one, two| (one.event.at(), &one.name).cmp(&(two.event.at(), &two.name)));
+        Ok(events)
+    }
+}
+
+/// Returns eight random hexadecimal digits.
+fn random() -> Result<String> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(ErrorCode::Internal, "the system gives no random bytes").caused_by(error))?;
+    Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalStorage;
+    use std::sync::Arc;
+
+    fn reconciled(at: &str, outcome: Outcome) -> Event {
+        let explanation = "shop answers 1.4.0".to_owned();
+        Event::Reconciled { at: at.parse().unwrap(), expected: Side::To, outcome, instances: vec![], explanation }
+    }
+
+    #[test]
+    fn events_come_back_oldest_first_and_strange_ones_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Arc::new(LocalStorage::new(directory.path()).unwrap()));
+        let id = ReleaseId::parse("20261120T213000Z-1.4.0-3f9c2ab1").unwrap();
+        assert!(ledger.events(&id).unwrap().is_empty());
+        let late = ledger.record_event(&id, &reconciled("2026-11-20T22:00:00Z", Outcome::Matched)).unwrap();
+        let early = ledger.record_event(&id, &reconciled("2026-11-20T21:40:00.5Z", Outcome::Unchanged)).unwrap();
+        assert!(early.name.starts_with("reconciled-20261120T214000.500000Z-"), "{}", early.name);
+        assert_eq!(ledger.events(&id).unwrap(), [early, late.clone()]);
+
+        let key = format!("{}/events/{}.json", Ledger::folder(&id), late.name);
+        let good = String::from_utf8(ledger.storage.get(&key, ReadFrom::Anywhere).unwrap().unwrap()).unwrap();
+        for bad in
+            [good.replace("\"outcome\"", "\"mood\": 1, \"outcome\""), good.replace("matched", "perhaps"), "{".into()]
+        {
+            let _ = ledger.storage.put(&key, bad.as_bytes(), PutMode::Overwrite).unwrap();
+            assert_eq!(ledger.events(&id).unwrap_err().code(), ErrorCode::ManifestInvalid, "{bad}");
+        }
+    }
+}

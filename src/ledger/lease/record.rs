@@ -1,0 +1,109 @@
+//! The files of a lease: `lease/N.json`, create-only, of which the highest N rules.
+
+use super::owner::Owner;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const FOLDER: &str = "lease";
+
+/// What one file of a lease says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Who holds it.
+    pub(super) owner: Owner,
+    /// When the owner got it, by the owner's clock.
+    pub(super) acquired_at: Timestamp,
+    /// When it runs out unless it is renewed, by the owner's clock.
+    pub(super) expires_at: Timestamp,
+    /// Whether the owner gave it back.
+    pub(super) released: bool,
+}
+
+/// The files of the lease of one environment.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    storage: SharedStorage,
+}
+
+/// Whether a number became ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// The file is ours and the highest.
+    Ours,
+    /// Another run was faster.
+    Theirs,
+}
+
+impl Files {
+    pub(super) fn new(storage: SharedStorage) -> Self {
+        Self { storage }
+    }
+
+    fn key(number: u64) -> String {
+        format!("{FOLDER}/{number}.json")
+    }
+
+    fn numbers(&self) -> Result<Vec<u64>> {
+        let names = self.storage.list_names(FOLDER)?;
+        let mut numbers: Vec<u64> =
+            names.iter().filter_map(|name| name.strip_suffix(".json").and_then(|name| name.parse().ok())).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Returns the highest number, 0 if there is no file.
+    ///
+    /// A directory that changes while it is listed may show neither the file that goes nor the one that came, so two
+    /// listings must agree.
+    pub(super) fn highest(&self) -> Result<u64> {
+        let mut before = self.numbers()?.last().copied();
+        loop {
+            let now = self.numbers()?.last().copied();
+            if now == before {
+                return Ok(now.unwrap_or(0));
+            }
+            before = now;
+        }
+    }
+
+    /// Reads one file; `None` if it is gone.
+    pub(super) fn read(&self, number: u64) -> Result<Option<Record>> {
+        let key = Self::key(number);
+        let Some(bytes) = self.storage.get(&key, ReadFrom::Anywhere)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let message = format!("{}/{key} cannot be read, so its holder is unknown", self.storage.location());
+            Error::new(ErrorCode::Busy, message)
+                .caused_by(error)
+                .hint("make sure that no run is active, then delete the file")
+        })
+    }
+
+    /// Creates file `number` and looks whether it rules. A file that lost is removed again.
+    pub(super) fn claim(&self, number: u64, record: &Record) -> Result<Claim> {
+        let json = serde_json::to_vec_pretty(record)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a lease as JSON").caused_by(error))?;
+        if self.storage.put(&Self::key(number), &json, PutMode::CreateOnly)? == PutOutcome::Exists {
+            // An earlier try of ours may have been written although its answer was lost.
+            let theirs = self.read(number)?.is_none_or(|other| other.owner.token != record.owner.token);
+            if theirs {
+                return Ok(Claim::Theirs);
+            }
+        }
+        // While we were slow, others may have taken this number, gone on to higher ones, and deleted it.
+        if self.highest()? == number {
+            return Ok(Claim::Ours);
+        }
+        self.storage.delete(&Self::key(number))?;
+        Ok(Claim::Theirs)
+    }
+
+    /// Deletes the files below `number`, which no longer mean anything.
+    pub(super) fn delete_below(&self, number: u64) -> Result<()> {
+        for old in self.numbers()?.into_iter().filter(|old| *old < number) {
+            self.storage.delete(&Self::key(old))?;
+        }
+        Ok(())
+    }
+}

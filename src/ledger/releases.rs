@@ -1,0 +1,237 @@
+//! The release records of one environment: written once, found again with few requests.
+
+use super::manifest::{digest, parse};
+use super::walk::{ATTEMPTS, RELEASES, Walk};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::{Manifest, Previous};
+use crate::model::release_id::ReleaseId;
+use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use std::collections::HashSet;
+
+/// The hint that names the newest release; never trusted without a look.
+const HEAD: &str = "head.json";
+
+/// The records of one application in one environment.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pub(super) storage: SharedStorage,
+}
+
+/// A manifest as the ledger holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The object that holds it, relative to the environment's part of the store.
+    pub key: String,
+    /// Its digest, `sha256:…`.
+    pub digest: String,
+    /// Its bytes, as written.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub manifest: Manifest,
+}
+
+/// A record whose bytes were read and not yet understood.
+pub(super) struct Raw {
+    pub(super) id: ReleaseId,
+    pub(super) key: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Raw {
+    pub(super) fn parse(self) -> Result<Stored> {
+        let manifest = parse(&self.bytes, &self.key)?;
+        if manifest.id != self.id {
+            let message = format!("manifest {} calls itself {}", self.key, manifest.id);
+            return Err(Error::new(ErrorCode::ManifestInvalid, message)
+                .hint("the record was moved or altered; records are never edited"));
+        }
+        Ok(Stored { key: self.key, digest: digest(&self.bytes), bytes: self.bytes, manifest })
+    }
+
+    pub(super) fn previous(&self) -> Previous {
+        Previous { id: self.id.clone(), digest: digest(&self.bytes) }
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger on a storage rooted at `APPLICATION/ENVIRONMENT`; nothing is read or written.
+    pub fn new(storage: SharedStorage) -> Self {
+        Self { storage }
+    }
+
+    /// Returns the folder of a release, relative to the environment's part of the store.
+    pub fn folder(id: &ReleaseId) -> String {
+        format!("{RELEASES}/{}/{id}", id.date_path())
+    }
+
+    /// Writes the manifest of a release, create-only, then the hint to it. Only the holder of the lease may call this,
+    /// with `manifest.previous` from [`Ledger::previous`].
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if there is a release of this id already.
+    pub fn record(&self, manifest: &Manifest) -> Result<Stored> {
+        let stored = self.create(format!("{}/manifest.json", Self::folder(&manifest.id)), manifest)?;
+        let head = Previous { id: manifest.id.clone(), digest: stored.digest.clone() };
+        let head = serde_json::to_vec(&head).map_err(unwritable)?;
+        self.storage.put(HEAD, &head, PutMode::Overwrite).map(drop)?;
+        Ok(stored)
+    }
+
+    /// Writes the manifest of a run that never held the lease; it is no part of the chain.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub fn record_attempt(&self, manifest: &Manifest) -> Result<Stored> {
+        self.create(attempt_key(&manifest.id), manifest)
+    }
+
+    fn create(&self, key: String, manifest: &Manifest) -> Result<Stored> {
+        let bytes = manifest.to_json().map_err(unwritable)?;
+        match self.storage.put(&key, &bytes, PutMode::CreateOnly)? {
+            PutOutcome::Written => {}
+            PutOutcome::Exists => {
+                return Err(Error::new(ErrorCode::ManifestInvalid, format!("the ledger has a record {key} already"))
+                    .hint("records are never edited; run the gate again for a new release id"));
+            }
+        }
+        Ok(Stored { key, digest: digest(&bytes), bytes, manifest: manifest.clone() })
+    }
+
+    /// Writes the page of a release, over an older one.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn write_page(&self, id: &ReleaseId, html: &str) -> Result<()> {
+        let key = format!("{}/manifest.html", Self::folder(id));
+        self.storage.put(&key, html.as_bytes(), PutMode::Overwrite).map(drop)
+    }
+
+    /// Returns the newest release; `None` in an empty ledger.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if the newest record cannot be read.
+    pub fn newest(&self) -> Result<Option<Stored>> {
+        self.tip()?.map(Raw::parse).transpose()
+    }
+
+    /// Returns the id and digest of the newest release, for the manifest that follows it. Its content may be damaged:
+    /// the chain goes on over what is there.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn previous(&self) -> Result<Option<Previous>> {
+        Ok(self.tip()?.as_ref().map(Raw::previous))
+    }
+
+    /// Returns the release of this id, or the only one that starts with it; attempts count too.
+    ///
+    /// # Errors
+    /// `not-found` for none and `usage` for several, `manifest-invalid` if it cannot be read.
+    pub fn get(&self, id: &str) -> Result<Stored> {
+        if let Ok(id) = ReleaseId::parse(id)
+            && let Some(raw) = self.read(&id)?
+        {
+            return raw.parse();
+        }
+        let mut found = Vec::new();
+        for root in [RELEASES, ATTEMPTS] {
+            for candidate in Walk::new(&*self.storage, root, id) {
+                found.push(candidate?);
+            }
+        }
+        match found.as_slice() {
+            [] => Err(Error::new(ErrorCode::NotFound, format!("no release `{id}` in {}", self.storage.location()))
+                .hint("list the releases with `holdpoint releases`")),
+            [one] => match self.read(one)? {
+                Some(raw) => raw.parse(),
+                None => Err(Error::new(ErrorCode::ManifestInvalid, format!("release {one} has no manifest.json"))
+                    .hint("the record was removed or never finished")),
+            },
+            several => {
+                let names: Vec<&str> = several.iter().take(5).map(ReleaseId::as_str).collect();
+                let message = format!("`{id}` is the start of {} releases: {}", several.len(), names.join(", "));
+                Err(Error::new(ErrorCode::Usage, message).hint("give more characters of the id"))
+            }
+        }
+    }
+
+    /// Reads the manifest of a release or an attempt; `None` if it is not there.
+    pub(super) fn read(&self, id: &ReleaseId) -> Result<Option<Raw>> {
+        for key in [format!("{}/manifest.json", Self::folder(id)), attempt_key(id)] {
+            if let Some(bytes) = self.storage.get(&key, ReadFrom::Anywhere)? {
+                return Ok(Some(Raw { id: id.clone(), key, bytes }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the manifest of a release; `None` if it is not there, as after a crash between folder and file.
+    pub(super) fn read_release(&self, id: &ReleaseId) -> Result<Option<Raw>> {
+        let key = format!("{}/manifest.json", Self::folder(id));
+        let bytes = self.storage.get(&key, ReadFrom::Anywhere)?;
+        Ok(bytes.map(|bytes| Raw { id: id.clone(), key, bytes }))
+    }
+
+    /// Returns the hint, if there is one that can be read.
+    pub(super) fn head(&self) -> Result<Option<Previous>> {
+        let bytes = self.storage.get(HEAD, ReadFrom::Anywhere)?;
+        // A hint that cannot be read is no hint: the walk finds what it should have said.
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// Finds the newest release: the hint if it holds, and whatever came after it.
+    ///
+    /// Ids sort by the second, so several may share the newest one; of those the one that no other names as its
+    /// previous is the newest.
+    fn tip(&self) -> Result<Option<Raw>> {
+        let hinted = match self.head()? {
+            Some(head) => self.read_release(&head.id)?.filter(|raw| digest(&raw.bytes) == head.digest),
+            None => None,
+        };
+        let mut since = hinted.as_ref().map(|raw| second(&raw.id).to_owned());
+        let mut group = Vec::new();
+        for id in Walk::new(&*self.storage, RELEASES, "") {
+            let id = id?;
+            if since.as_deref().is_some_and(|since| second(&id) < since) {
+                break;
+            }
+            if hinted.as_ref().is_some_and(|raw| raw.id == id) {
+                continue;
+            }
+            if let Some(raw) = self.read_release(&id)? {
+                since.get_or_insert_with(|| second(&id).to_owned());
+                group.push(raw);
+            }
+        }
+        group.extend(hinted);
+        Ok(last_of(group))
+    }
+}
+
+/// Returns the second in which a release started, as text that sorts.
+pub(super) fn second(id: &ReleaseId) -> &str {
+    id.as_str().split('-').next().unwrap_or_default()
+}
+
+/// Picks the release that no other of `group` follows; of several the one written last.
+fn last_of(group: Vec<Raw>) -> Option<Raw> {
+    if group.len() < 2 {
+        return group.into_iter().next();
+    }
+    let read: Vec<_> = group.iter().map(|raw| parse(&raw.bytes, &raw.key).ok()).collect();
+    let followed: HashSet<_> =
+        read.iter().flatten().filter_map(|m| m.previous.as_ref()).map(|p| p.id.clone()).collect();
+    let rank = |(raw, manifest): &(Raw, Option<Manifest>)| {
+        let written = manifest.as_ref().map(|manifest| manifest.created_at);
+        (!followed.contains(&raw.id), second(&raw.id).to_owned(), written, raw.id.clone())
+    };
+    group.into_iter().zip(read).max_by_key(rank).map(|(raw, _)| raw)
+}
+
+fn attempt_key(id: &ReleaseId) -> String {
+    format!("{ATTEMPTS}/{}/{id}.json", id.date_path())
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorCode::Internal, "cannot write a record as JSON").caused_by(error)
+}

@@ -1,0 +1,134 @@
+//! Manifests for the tests of this room.
+
+use crate::ledger::events::{Event, EventRecord};
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::{Manifest, SourceOutcome, State};
+use crate::model::reconciliation::{Outcome, Side};
+use crate::model::verdict::Verdict;
+
+/// A release that passed, with two sources and a warning.
+pub(super) fn passed() -> Manifest {
+    let snapshot =
+        |digit: &str| serde_json::json!({"id": digit.repeat(64), "tree": "b".repeat(64), "tags": ["version=1.4.0"]});
+    let verification = |bytes: u64| {
+        serde_json::json!({"mode": "new", "bytes_read": bytes, "blobs": 412, "digest": format!("sha256:{}", "b".repeat(64)),
+            "finished_at": "2026-11-20T21:30:41Z"})
+    };
+    let attempt = serde_json::json!({"started_at": "2026-11-20T21:30:02Z", "seconds": 31.5});
+    let json = serde_json::json!({
+        "schema_version": 1, "id": "20261120T213000Z-1.4.0-3f9c2ab1", "state": "passed",
+        "created_at": "2026-11-20T21:30:42Z", "tool": {"version": "0.1.0"},
+        "previous": {"id": "20261113T090000Z-1.3.0-77aa00ff", "digest": format!("sha256:{}", "c".repeat(64))},
+        "application": "shop", "environment": {"name": "production", "tier": "critical"},
+        "release": {
+            "from": {"version": "1.3.0", "commit": "9f8e7d6c5b4a39281706f5e4d3c2b1a098765432", "probe": "http",
+                "observed_at": "2026-11-20T21:30:00Z",
+                "instances": [{"name": "https://shop.example/version", "version": "1.3.0"}]},
+            "to": {"version": "1.4.0", "commit": "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", "ref": "refs/tags/v1.4.0",
+                "severity": "minor", "changed_paths": ["migrations/7.sql"]},
+        },
+        "pipeline": {"system": "github", "run_url": "https://github.com/acme/shop/actions/runs/99", "actor": "ada", "attempt": "1",
+            "repository": "acme/shop"},
+        "decision": {"result": "pass", "exit_code": 0, "policy": {"rules_fired": ["default"]}, "findings": [
+            {"code": "unsigned", "level": "warning", "message": "no signing key is configured, so the manifest is not signed",
+             "hint": "configure [signing]"}]},
+        "sources": [
+            {"name": "orders", "kind": "sqlite", "required": true, "owner": "dba@acme.example", "restore_order": 1,
+             "identity": "/srv/shop/orders.db", "tool_version": "SQLite 3.50", "method": "online-backup", "consistency": "transaction",
+             "started_at": "2026-11-20T21:30:02Z", "finished_at": "2026-11-20T21:30:33Z", "attempts": [attempt], "outcome": "verified",
+             "snapshot": snapshot("3"), "bytes": 948_000_000_u64, "bytes_added": 15_200_000, "items": 1, "content": {"tables": 14},
+             "change": {"release": "20261113T090000Z-1.3.0-77aa00ff", "bytes_before": 930_000_000_u64, "ratio": 1.019_354},
+             "verification": verification(15_300_000)},
+            {"name": "uploads", "kind": "files", "required": true, "restore_order": 2, "method": "walk", "consistency": "per_file",
+             "started_at": "2026-11-20T21:30:02Z", "finished_at": "2026-11-20T21:30:20Z", "attempts": [attempt], "outcome": "verified",
+             "snapshot": snapshot("a"), "bytes": 1_181_116_006_u64, "bytes_added": 0, "items": 65_164, "content": {},
+             "change": {"release": "20261113T090000Z-1.3.0-77aa00ff", "bytes_before": 1_181_116_006_u64, "ratio": 1.0},
+             "verification": verification(2_100_000)},
+        ],
+        "store": {"location": "/backup/holdpoint", "repository": "/backup/holdpoint/shop/production/repository",
+            "repository_id": "d".repeat(64), "copies": []},
+        "objectives": {"rpo": 3600, "rto": 1800},
+        "measured": {"capture_seconds": 31.5, "verify_seconds": 8.2, "restore_seconds_estimate": 94.0},
+        "rollback": {
+            "summary": "stop shop, restore orders and uploads, deploy 1.3.0 again, start shop",
+            "data_loss_from": "2026-11-20T21:30:02Z",
+            "steps": [
+                {"order": 1, "action": "stop the application", "command": "systemctl stop shop", "destructive": false},
+                {"order": 2, "source": "orders", "owner": "dba@acme.example", "action": "restore orders over what is there",
+                 "command": "holdpoint restore orders --id 20261120T213000Z-1.4.0-3f9c2ab1 --target /srv/shop --force",
+                 "destructive": true, "estimate_seconds": 41.0},
+                {"order": 3, "source": "uploads", "action": "restore uploads over what is there",
+                 "command": "holdpoint restore uploads --id 20261120T213000Z-1.4.0-3f9c2ab1 --target / --force",
+                 "destructive": true, "estimate_seconds": 53.0},
+                {"order": 4, "action": "deploy 1.3.0 again", "command": "./deploy.sh", "destructive": false},
+                {"order": 5, "action": "start the application", "command": "systemctl start shop", "destructive": false},
+                {"order": 6, "action": "check that 1.3.0 runs",
+                 "command": "holdpoint reconcile --id 20261120T213000Z-1.4.0-3f9c2ab1 --expect from", "destructive": false},
+            ],
+            "not_reverted": ["mail, payments and calls to other systems since the snapshot", "files that the release creates outside its sources"],
+            "requires": {},
+        },
+        "reconciliation": {"expected": "to", "accept": ["1.4.0"]},
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+/// The same run, if the database had failed and nothing had been published.
+pub(super) fn refused() -> Manifest {
+    let mut manifest = passed();
+    manifest.state = State::Refused;
+    manifest.decision.result = Verdict::Refuse;
+    manifest.decision.exit_code = 10;
+    let failed = Finding::refusal(FindingCode::SourceFailed, "database disk image is malformed")
+        .of_source("orders")
+        .hint("run `sqlite3 orders.db 'PRAGMA integrity_check'`");
+    manifest.decision.findings.insert(0, failed);
+    for (source, outcome) in manifest.sources.iter_mut().zip([SourceOutcome::Failed, SourceOutcome::Unverified]) {
+        source.outcome = outcome;
+        source.snapshot = None;
+        source.verification = None;
+    }
+    manifest
+}
+
+/// The same run, with every text that may come from outside written by an enemy.
+pub(super) fn hostile() -> Manifest {
+    let mut manifest = passed();
+    let evil = "\u{1b}[31m<script>alert('x')</script>\"&{{application}}".to_owned();
+    manifest.application = evil.clone();
+    manifest.environment.name = evil.clone();
+    manifest.pipeline.run_url = Some("javascript:alert(1)".to_owned());
+    manifest.pipeline.actor = Some(evil.clone());
+    manifest.release.to.version = evil.clone().into();
+    manifest.release.from.version = Some(evil.clone().into());
+    manifest.store.location = evil.clone();
+    manifest.store.copies = vec![evil.clone()];
+    manifest.rollback.summary = evil.clone();
+    manifest.rollback.not_reverted = vec![evil.clone()];
+    manifest.decision.findings.push(Finding::warning(FindingCode::FileChanged, evil.clone()).of_source(evil.clone()));
+    for source in &mut manifest.sources {
+        source.name = evil.clone();
+        source.owner = Some(evil.clone());
+    }
+    for step in &mut manifest.rollback.steps {
+        step.action = evil.clone();
+        step.command = Some(evil.clone());
+    }
+    manifest
+}
+
+/// An event that says that one side of the release came out as `outcome`.
+pub(super) fn reconciled(at: &str, expected: Side, outcome: Outcome) -> EventRecord {
+    let mut instances = passed().release.from.instances;
+    for instance in &mut instances {
+        instance.version = Some("1.4.0".to_owned().into());
+    }
+    let event = Event::Reconciled {
+        at: at.parse().unwrap(),
+        expected,
+        outcome,
+        instances,
+        explanation: "https://shop.example/version answers 1.4.0".to_owned(),
+    };
+    EventRecord { name: "reconciled-x".to_owned(), event }
+}

@@ -1,0 +1,175 @@
+//! Can we roll back now, to which version, and why: the first question of every reader.
+
+use super::units::time;
+use crate::ledger::events::{Event, EventRecord};
+use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, VerifyMode};
+use crate::model::reconciliation::{Outcome, Side};
+
+/// What a release offers to go back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Data and version.
+    Yes,
+    /// Not all of it: a source, the proof, or the version before is missing.
+    Partly,
+    /// Nothing complete, or nothing to roll back.
+    No,
+}
+
+/// The answer and its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WayBack {
+    /// The answer.
+    pub(super) answer: Answer,
+    /// The answer in a few words.
+    pub(super) headline: String,
+    /// Why, in whole sentences.
+    pub(super) why: Vec<String>,
+}
+
+/// Answers for one release, by its manifest and what happened since.
+pub(super) fn way_back(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
+    if manifest.state == State::Passed { of_pass(manifest, events) } else { of_refusal(manifest) }
+}
+
+fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
+    let mut why = Vec::new();
+    let (kept, missing): (Vec<_>, Vec<_>) =
+        manifest.sources.iter().partition(|source| source.outcome == SourceOutcome::Verified);
+    if kept.is_empty() {
+        let why = vec!["No source of this release has a verified snapshot.".to_owned()];
+        return WayBack { answer: Answer::No, headline: "No".to_owned(), why };
+    }
+    let proved = |source: &&SourceRecord| source.verification.as_ref().is_some_and(|p| p.mode != VerifyMode::None);
+    let unproved = !kept.iter().all(proved);
+    let were = if kept.len() == 1 { "source was" } else { "sources were" };
+    why.push(if unproved {
+        format!("{} {were} captured before the deploy, but not all were read back: nothing proves those.", kept.len())
+    } else {
+        format!("{} {were} captured before the deploy, read back from the store and found whole.", kept.len())
+    });
+    let list = |sources: Vec<&&SourceRecord>| sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (required, optional): (Vec<_>, Vec<_>) = missing.iter().partition(|source| source.required);
+    let incomplete = unproved || !required.is_empty();
+    if !required.is_empty() {
+        why.push(format!("Missing although required: {}.", list(required)));
+    }
+    if !optional.is_empty() {
+        why.push(format!("Missing, and not required: {}.", list(optional)));
+    }
+    if let Some(overridden) = &manifest.decision.overridden {
+        why.push(format!("A refusal was overridden by {}.", overridden.approved_by));
+    }
+    if let Some(text) = already_back(manifest, events) {
+        why.push(text);
+    }
+    let from = &manifest.release.from;
+    match (&from.version, from.probe) {
+        (Some(version), _) if incomplete => {
+            WayBack { answer: Answer::Partly, headline: format!("Not surely, to {version}"), why }
+        }
+        (Some(version), _) => WayBack { answer: Answer::Yes, headline: format!("Yes, to {version}"), why },
+        (None, ProbeKind::First) => {
+            why.push(
+                "This is the first release: there is no version to go back to, only the data of before.".to_owned(),
+            );
+            WayBack { answer: Answer::Partly, headline: "The data, yes; there is no version before".to_owned(), why }
+        }
+        (None, _) => {
+            why.push("Nothing could observe which version ran before: find out before you need it.".to_owned());
+            WayBack { answer: Answer::Partly, headline: "The data, yes; the version is not known".to_owned(), why }
+        }
+    }
+}
+
+/// Says so if the version before is what was last seen running.
+fn already_back(manifest: &Manifest, events: &[EventRecord]) -> Option<String> {
+    let Event::Reconciled { at, expected, outcome, .. } = &events.last()?.event;
+    let from = manifest.release.from.version.as_ref()?;
+    let runs = match (expected, outcome) {
+        (Side::To, Outcome::Unchanged) | (Side::From, Outcome::Matched) => true,
+        (Side::To | Side::From, _) => false,
+    };
+    runs.then(|| format!("{from} was seen running at {}, so there may be nothing to roll back.", time(*at)))
+}
+
+fn of_refusal(manifest: &Manifest) -> WayBack {
+    let to = &manifest.release.to.version;
+    let kept = names(manifest, |outcome| outcome == SourceOutcome::Verified);
+    let how = match manifest.state {
+        State::TimedOut => "ran out of time",
+        State::Cancelled => "was cancelled",
+        State::Error => "failed",
+        State::Refused | State::Passed => "was refused",
+    };
+    let mut why = vec![if kept.is_empty() {
+        "Nothing to go back to was captured in this run.".to_owned()
+    } else if kept.len() < manifest.sources.len() {
+        format!("Nothing complete to go back to was captured in this run: only {} can be restored.", kept.join(", "))
+    } else {
+        "Every source can be restored, but this run did not pass, so it vouches for nothing.".to_owned()
+    }];
+    why.push(format!("The run {how}, so {to} must not have been deployed by it."));
+    why.push("If you need to go back, use the newest release that passed: holdpoint releases".to_owned());
+    WayBack { answer: Answer::No, headline: "No".to_owned(), why }
+}
+
+fn names(manifest: &Manifest, keep: impl Fn(SourceOutcome) -> bool) -> Vec<String> {
+    manifest.sources.iter().filter(|source| keep(source.outcome)).map(|source| source.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_pass_leads_back_to_the_version_that_ran() {
+        let back = way_back(&sample::passed(), &[]);
+        assert_eq!((back.answer, back.headline.as_str()), (Answer::Yes, "Yes, to 1.3.0"));
+        let event = sample::reconciled("2026-11-20T21:45:00Z", Side::From, Outcome::Matched);
+        let back = way_back(&sample::passed(), &[event]);
+        assert!(back.why.iter().any(|why| why.contains("nothing to roll back")), "{back:?}");
+    }
+
+    #[test]
+    fn what_is_missing_or_unproved_is_no_plain_yes() {
+        let mut manifest = sample::passed();
+        manifest.sources[1].outcome = SourceOutcome::Failed;
+        let back = way_back(&manifest, &[]);
+        assert_eq!((back.answer, back.why[1].as_str()), (Answer::Partly, "Missing although required: uploads."));
+        manifest.sources[1].required = false;
+        assert_eq!(way_back(&manifest, &[]).answer, Answer::Yes);
+        manifest.sources[0].verification = None;
+        let back = way_back(&manifest, &[]);
+        assert_eq!(back.answer, Answer::Partly);
+        assert!(back.why[0].contains("nothing proves"), "{back:?}");
+    }
+
+    #[test]
+    fn without_an_older_version_only_the_data_comes_back() {
+        for (probe, words) in [(ProbeKind::First, "first release"), (ProbeKind::None, "Nothing could observe")] {
+            let mut manifest = sample::passed();
+            manifest.release.from.version = None;
+            manifest.release.from.probe = probe;
+            let back = way_back(&manifest, &[]);
+            assert_eq!(back.answer, Answer::Partly);
+            assert!(back.why.iter().any(|why| why.contains(words)), "{back:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_did_not_pass_says_what_it_left() {
+        for state in [State::Refused, State::TimedOut, State::Cancelled, State::Error] {
+            let mut manifest = sample::refused();
+            manifest.state = state;
+            let back = way_back(&manifest, &[]);
+            assert_eq!(back.answer, Answer::No);
+            assert_eq!(back.why[0], "Nothing to go back to was captured in this run.");
+            manifest.sources[1].outcome = SourceOutcome::Verified;
+            assert!(way_back(&manifest, &[]).why[0].contains("only uploads can be restored"));
+            manifest.sources[0].outcome = SourceOutcome::Verified;
+            assert!(way_back(&manifest, &[]).why[0].starts_with("Every source can be restored"));
+        }
+    }
+}
