@@ -438,7 +438,7 @@ fn a_cancelled_run_ends_and_leaves_a_sound_repository() {
     let lab = Lab::new();
     let writer = lab.writer(&lab.restic.open());
     let stop = |read| {
-        if read > 60 << 20 {
+        if read > 100 << 20 {
             lab.cancel.cancel(Reason::Interrupt);
         }
     };
@@ -447,7 +447,7 @@ fn a_cancelled_run_ends_and_leaves_a_sound_repository() {
     drop(writer);
     lab.check();
     let indexed = lab.restic.open().index(&Cancel::new()).unwrap();
-    assert!(indexed.with_index(|index| index.packs().count()) > 2);
+    assert!(indexed.with_index(|index| index.packs().count()) > 0);
 
     // A stream that stands almost still is left too.
     struct Drip<'c>(&'c Cancel, u32);
