@@ -1,10 +1,12 @@
 //! The way back, as steps that a person can follow.
 
 use super::request::{Given, Request};
+use crate::config::FILE_NAME;
 use crate::model::manifest::{From, Playbook, SourceOutcome, SourceRecord, Step};
 use crate::model::release_id::ReleaseId;
 use crate::release::shell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Writes the way back from a release whose sources are `sources`, in the order of a restore.
 ///
@@ -39,6 +41,7 @@ pub fn playbook(
     }
     let observe = [
         vec!["holdpoint".into(), "reconcile".into()],
+        config_flag(request),
         place_flags(request, id),
         vec!["--expect".into(), "from".into()],
     ];
@@ -106,7 +109,14 @@ fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {
 
 fn restore_command(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
     let command = vec!["holdpoint".to_owned(), "restore".to_owned(), source.to_owned()];
-    [command, place_flags(request, id), vec!["--force".to_owned()]].concat()
+    [command, config_flag(request), place_flags(request, id), vec!["--force".to_owned()]].concat()
+}
+
+/// Names the configuration unless it is the one that is found without a name.
+fn config_flag(request: &Request) -> Vec<String> {
+    let named = request.config.path.as_ref().filter(|path| path.as_os_str() != FILE_NAME);
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    named.map(|path| vec!["--config".to_owned(), absolute(path).display().to_string()]).unwrap_or_default()
 }
 
 fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {

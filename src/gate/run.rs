@@ -30,6 +30,8 @@ use tokio::runtime::Handle;
 
 /// How far this machine's clock may be behind the newest record before the gate refuses.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// What a run that waits leaves of its deadline for the record.
+const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Outcome {
 pub struct Run<'r> {
     /// What is asked.
     pub request: &'r Request,
+    /// When the run began, from which its deadline counts.
+    pub started: Instant,
     /// Shows progress.
     pub observer: &'r dyn Observer,
     /// Ends the run.
@@ -131,7 +135,7 @@ impl Run<'_> {
             username: request.pipeline.actor.clone().unwrap_or_default(),
         })?;
         self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
-        match repository.lock(LockKind::Shared, request.timeout, self.cancel) {
+        match repository.lock(LockKind::Shared, self.patience(), self.cancel) {
             Ok(lock) => {
                 self.find(lock.removed().iter().map(|lock| {
                     let message =
@@ -175,6 +179,13 @@ impl Run<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns how long to wait for whoever locks the repository: most of what is left of the deadline, so that the
+    /// refusal names them and there is time to record it.
+    fn patience(&self) -> Duration {
+        let timeout = self.request.timeout;
+        timeout.saturating_sub(self.started.elapsed()).saturating_sub((timeout / 4).min(TIME_TO_RECORD))
     }
 
     /// Refuses to write a record that would sort before the newest one.
@@ -341,33 +352,26 @@ impl Run<'_> {
             self.find([Finding::from_error(&error, FindingCode::LeaseLost)]);
         }
         let (mut manifest, mut exit) = self.draft(|draft| draft.clone()).finish(self.request);
-        let mut in_ledger = false;
-        match self.write(&ledger, &manifest, held.lease.is_some()) {
-            Ok(()) => in_ledger = held.lease.is_some(),
-            Err(error) => {
-                self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
-                (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
-                self.write_local(&manifest);
+        // The ledger must not say that a run passed whose caller has no manifest, so that comes first.
+        if let Err(error) = record::write_local(self.request, &manifest) {
+            (manifest, exit) = self.unrecorded(&error);
+        }
+        let held_the_lease = held.lease.is_some();
+        let recorded = record::write_ledger(&ledger, &manifest, held_the_lease);
+        if let Err(error) = &recorded {
+            (manifest, exit) = self.unrecorded(error);
+            if let Err(error) = record::write_local(self.request, &manifest) {
+                self.observer.note(&error.chain());
             }
         }
         drop(held);
-        Outcome { manifest, exit, in_ledger }
+        Outcome { manifest, exit, in_ledger: recorded.is_ok() && held_the_lease }
     }
 
-    fn write(&self, ledger: &Ledger, manifest: &Manifest, held_the_lease: bool) -> Result<()> {
-        let json = manifest
-            .to_json()
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
-        record::write_file(&self.request.manifest_out, &json)?;
-        record::write_ledger(ledger, manifest, held_the_lease)
-    }
-
-    /// Writes the record where the caller finds it, once more; the ledger does not answer.
-    fn write_local(&self, manifest: &Manifest) {
-        let written = manifest.to_json().ok().map(|json| record::write_file(&self.request.manifest_out, &json));
-        if !matches!(written, Some(Ok(()))) {
-            self.observer.note(&format!("cannot write {}", self.request.manifest_out.display()));
-        }
+    /// Returns the manifest of a run whose record could not be written somewhere.
+    fn unrecorded(&self, error: &Error) -> (Manifest, ExitCode) {
+        self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
+        self.draft(|draft| draft.clone()).finish(self.request)
     }
 
     fn draft<T>(&self, change: impl FnOnce(&mut Draft) -> T) -> T {
