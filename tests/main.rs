@@ -7,9 +7,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod cli;
 mod dependencies;
 mod docs;
 mod fuzz_corpus;
+mod release;
 mod repository;
 mod rooms;
 mod support;

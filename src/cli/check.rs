@@ -67,7 +67,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Format::Text => output::print(&text(&report, options.read_data, &repository.location()))?,
     }
     let reason = report.problems.first().map(|problem| problem.message.as_str());
-    output::close(exit, Closing { command: "check", has_verdict: true, reason, ..Closing::default() });
+    output::close(exit, Closing { has_verdict: true, reason, ..session.closing("check") });
     Ok(exit)
 }
 

@@ -12,11 +12,13 @@ use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, Level};
-use crate::release::resolve::{self, Sources, given_version};
+use crate::release::resolve::{self, Sources, Target, given_version};
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
 use crate::report::text;
+use crate::report::units;
 use crate::report::verdict::VerdictDocument;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Files and directories to capture, beside the configuration's sources
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub paths: Vec<PathBuf>,
     /// The version to deploy [default: HOLDPOINT_RELEASE, the CI system's tag, the tag at HEAD]
     #[arg(long, value_name = "VERSION")]
@@ -83,7 +85,8 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
         true => Some(format!("holdpoint show {} --environment {}", manifest.id, request.environment)),
         false => None,
     };
-    let words = Closing { command, has_verdict: true, reason: reason.as_deref(), next: next.as_deref() };
+    let words =
+        Closing { has_verdict: true, reason: reason.as_deref(), next: next.as_deref(), ..session.closing(command) };
     output::close(outcome.exit, words);
     Ok(outcome.exit)
 }
@@ -128,43 +131,54 @@ pub fn plan(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
         Format::Text => output::print(&text_of_plan(&plan, session))?,
     }
     let (_, exit) = crate::model::verdict::Verdict::of(&plan.findings);
-    output::close(exit, Closing { command: "plan", has_verdict: true, ..Closing::default() });
+    output::close(exit, Closing { has_verdict: true, ..session.closing("plan") });
     Ok(exit)
 }
 
 fn text_of_plan(plan: &plan::Plan, session: &Session) -> String {
-    use std::fmt::Write;
-    let from = plan.from.version.as_ref().map_or("unknown", |version| version.as_str());
-    let mut out = format!(
-        "{} {}: {from} → {} (commit {})\nstore {}, deadline {} s\n\n",
-        plan.application, plan.environment, plan.to, plan.commit, plan.store, plan.timeout_seconds
-    );
-    for source in &plan.sources {
-        let PlannedLine { name, line } = PlannedLine::of(source);
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "capture {name}: {line}");
-    }
-    out + &text::findings(&plan.findings, session.style())
+    let from = plan.from.version.as_ref().map_or("(unknown)", |version| version.as_str());
+    let commit = plan.commit.get(..12).unwrap_or(&plan.commit);
+    let timeout = units::duration(Duration::from_secs(plan.timeout_seconds).as_secs_f64());
+    let mut lines = vec![
+        format!("{} → {}   {from} → {}   commit {commit}", plan.application, plan.environment, plan.to),
+        format!("store {}, deadline {timeout}", plan.store),
+        String::new(),
+    ];
+    lines.extend(plan.sources.iter().map(planned_line));
+    lines.join("\n") + "\n" + &text::findings(&plan.findings, session.style())
 }
 
-struct PlannedLine<'a> {
-    name: &'a str,
-    line: String,
-}
-
-impl<'a> PlannedLine<'a> {
-    fn of(source: &'a plan::PlannedSource) -> Self {
-        let before = source.bytes_before.map(|bytes| format!("{bytes} bytes last time"));
-        let required = if source.required { None } else { Some("not required".to_owned()) };
-        let parts = [Some(source.kind.clone()), source.identity.clone(), before, required, Some(source.why.clone())];
-        Self { name: &source.name, line: parts.into_iter().flatten().collect::<Vec<_>>().join(", ") }
-    }
+fn planned_line(source: &plan::PlannedSource) -> String {
+    let what = source.identity.as_deref().map(|identity| format!(" of {identity}")).unwrap_or_default();
+    let before = match source.bytes_before {
+        Some(bytes) => format!("{} last time", units::bytes(bytes)),
+        None => "never captured before".to_owned(),
+    };
+    let required = if source.required { "" } else { ", not required" };
+    format!("capture {}: {} by {}{what}, {before}{required}", source.name, source.kind, source.method)
 }
 
 /// Runs `doctor`.
 pub fn doctor(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    let request = request(session, &options, Purpose::Gate)?;
-    let checks = doctor::doctor(&request, &session.cancel, session.runtime.handle())?;
+    session.environment()?;
+    let (target, check) = match target(session, &options) {
+        Ok(target) => {
+            let detail = format!("{}, commit {}", target.version, target.commit);
+            let findings = target.findings.clone();
+            (target, Check { name: "release".to_owned(), detail, findings })
+        }
+        // Long before a deploy there may be no release yet; what was given must be right, though.
+        Err(error) if names_a_release(&options) => return Err(error.into()),
+        Err(error) => {
+            let version = given_version("0.0.0", "--release", session.config.versioning)?;
+            let target = Target { version, commit: String::new(), reference: None, findings: Vec::new() };
+            let detail = format!("{}; the gate needs it", error.message());
+            (target, Check { name: "release".to_owned(), detail, findings: Vec::new() })
+        }
+    };
+    let request = request_for(session, &options, Purpose::Gate, target)?;
+    let mut checks = vec![check];
+    checks.extend(doctor::doctor(&request, &session.cancel, session.runtime.handle())?);
     let findings: Vec<Finding> = checks.iter().flat_map(|check| check.findings.clone()).collect();
     match session.format() {
         Format::Json => output::print_json(&VerdictDocument::of_findings("doctor", findings.clone()))?,
@@ -174,7 +188,7 @@ pub fn doctor(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
         }
     }
     let (_, exit) = crate::model::verdict::Verdict::of(&findings);
-    output::close(exit, Closing { command: "doctor", has_verdict: true, ..Closing::default() });
+    output::close(exit, Closing { has_verdict: true, ..session.closing("doctor") });
     Ok(exit)
 }
 
@@ -189,19 +203,35 @@ fn line(check: &Check) -> String {
     format!("{mark:<5} {}: {}\n", check.name, check.detail)
 }
 
-/// Collects all that was said into one request.
-fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
-    let environment = session.environment()?;
-    let versioning = session.config.versioning;
-    let sources = sources(session, &options.paths)?;
-    let target = resolve::resolve(&Sources {
+/// Says whether the caller named what is to be deployed.
+fn names_a_release(options: &Options) -> bool {
+    let set = |name| variable(name).is_some_and(|value| !value.trim().is_empty());
+    options.release.is_some() || options.commit.is_some() || set("HOLDPOINT_RELEASE") || set("HOLDPOINT_COMMIT")
+}
+
+/// Finds out what is to be deployed.
+fn target(session: &Session, options: &Options) -> Result<Target> {
+    resolve::resolve(&Sources {
         release: options.release.as_deref(),
         commit: options.commit.as_deref(),
         variables: &variable,
         ci: session.ci.as_ref(),
         tree: session.tree.as_ref(),
-        versioning,
-    })?;
+        versioning: session.config.versioning,
+    })
+}
+
+/// Collects all that was said into one request.
+fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
+    // Said first: who forgot it has not thought of the version yet.
+    session.environment()?;
+    request_for(session, options, purpose, target(session, options)?)
+}
+
+fn request_for(session: &Session, options: &Options, purpose: Purpose, target: Target) -> Result<Request> {
+    let environment = session.environment()?;
+    let versioning = session.config.versioning;
+    let sources = sources(session, &options.paths)?;
     let from = match (&options.from, options.first) {
         (Some(text), _) => Given::Version(given_version(text, "--from", versioning)?),
         (None, true) => Given::First,
@@ -213,7 +243,9 @@ fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Req
     }
     let timeout = options.timeout.unwrap_or(session.config.gate.timeout);
     if timeout.is_zero() {
-        return Err(Error::new(ErrorCode::Usage, "--timeout 0 leaves no time for anything"));
+        return Err(
+            Error::new(ErrorCode::Usage, "--timeout 0 leaves no time for anything").hint("give a duration such as 15m")
+        );
     }
     Ok(Request {
         purpose,

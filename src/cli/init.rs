@@ -58,7 +58,8 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
                 Some(location) => text.push_str(&format!("the repository is at {location}\n")),
                 None => text.push_str("no environment is named yet: `holdpoint gate -e NAME` creates its repository\n"),
             }
-            text.push_str("next: read it, then run `holdpoint doctor -e ENVIRONMENT`\n");
+            let environment = session.global.environment.as_deref().unwrap_or("ENVIRONMENT");
+            text.push_str(&format!("next: read it, then run `holdpoint doctor -e {environment}`\n"));
             output::print(&text)?;
         }
     }

@@ -62,6 +62,12 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let repository = options.bare.open(session)?;
     let indexed = repository.index(&session.cancel)?;
     let (id, snapshot) = pick(session, options, &indexed)?;
+    if !session.global.quiet && session.format() == Format::Text {
+        // Which of several snapshots is the latest is not to be guessed.
+        let taken = snapshot.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let source = snapshot.tags.iter().find_map(|tag| tag.strip_prefix("source=")).map(|name| format!(" of {name}"));
+        output::note(&format!("snapshot {}{}, taken {taken}", id.short(), source.unwrap_or_default()));
+    }
     let (root, prefix) = match ls::find(&indexed, snapshot.tree, &options.path)? {
         ls::Found::Root(root) => (root, PathBuf::from("/")),
         ls::Found::Node(node) => match node.subtree {

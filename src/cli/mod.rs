@@ -19,8 +19,9 @@ mod session;
 pub use options::Cli;
 
 use crate::error::{Error, ErrorCode, ExitCode};
-use clap::Parser;
+use crate::report::closing::Closing;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use options::{Command, Format};
 use session::Session;
 
@@ -30,10 +31,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let (command, format) = (cli.command.name(), cli.global.format);
+    let (command, format, environment) = (cli.command.name(), cli.global.format, cli.global.environment.clone());
     match run(cli) {
         Ok(exit) => exit,
-        Err(error) => output::failure(command, format, &as_error(error)),
+        Err(error) => {
+            let words = Closing { command, environment: environment.as_deref(), ..Closing::default() };
+            output::failure(words, format, &as_error(error))
+        }
     }
 }
 
@@ -46,7 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Man => return completions::man(),
         _ => {}
     }
-    let session = Session::open(global)?;
+    let session = Session::open(global, command.needs_git())?;
     let result = match command {
         Command::Init(options) => init::run(&session, &options),
         Command::Doctor(options) => gate::doctor(&session, options),
@@ -74,15 +78,50 @@ fn usage(error: &clap::Error) -> ExitCode {
             Err(_) => ExitCode::Internal,
         };
     }
-    // The command line did not parse, so its format has to be looked for.
-    let words: Vec<_> = std::env::args().collect();
+    // The command line did not parse, so its format and command have to be looked for.
+    let words: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let json =
         words.windows(2).any(|pair| pair == ["--format", "json"]) || words.iter().any(|word| word == "--format=json");
+    let format = if json { Format::Json } else { Format::Text };
+    let known = Cli::command();
+    let command = words.iter().find_map(|word| known.find_subcommand(word)).map_or("", clap::Command::get_name);
     let rendered = error.to_string();
-    let text = rendered.trim_end();
-    let message = text.strip_prefix("error: ").unwrap_or(text);
-    let command = words.get(1).map_or("holdpoint", String::as_str);
-    output::failure(command, if json { Format::Json } else { Format::Text }, &Error::new(ErrorCode::Usage, message))
+    let failed = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::note(rendered.trim_end());
+            no_command()
+        }
+        ErrorKind::MissingSubcommand => no_command(),
+        _ => usage_error(&rendered, command),
+    };
+    output::failure(Closing { command, ..Closing::default() }, format, &failed)
+}
+
+fn no_command() -> Error {
+    Error::new(ErrorCode::Usage, "no command is given").hint("the main one is `holdpoint gate`")
+}
+
+/// Takes clap's text apart: what is wrong, and its tips as hints; the usage is in the help that is named next.
+fn usage_error(rendered: &str, command: &str) -> Error {
+    let mut message = Vec::new();
+    let mut tips = Vec::new();
+    for line in rendered.lines() {
+        let line = line.trim();
+        if line.starts_with("Usage: ") || line.starts_with("For more information") {
+            break;
+        }
+        match line.strip_prefix("tip: ") {
+            Some(tip) => tips.push(tip),
+            None if line.is_empty() => {}
+            None => message.push(line.strip_prefix("error: ").unwrap_or(line)),
+        }
+    }
+    let error = Error::new(ErrorCode::Usage, message.join(" "));
+    if tips.is_empty() {
+        let named = if command.is_empty() { String::new() } else { format!("{command} ") };
+        return error.hint(format!("`holdpoint {named}--help` says what may be given"));
+    }
+    tips.into_iter().fold(error, Error::hint)
 }
 
 fn as_error(error: anyhow::Error) -> Error {

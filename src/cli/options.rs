@@ -7,7 +7,14 @@ use super::{check, completions, gate, init, ls, reconcile, releases, restore, sc
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
-#[command(name = "holdpoint", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "holdpoint",
+    bin_name = "holdpoint",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -28,7 +35,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "LOCATION", env = "HOLDPOINT_STORE", hide_env_values = true)]
     pub store: Option<String>,
     /// Work on the environment NAME
-    #[arg(short, long, global = true, value_name = "NAME", env = "HOLDPOINT_ENVIRONMENT")]
+    #[arg(short, long, global = true, value_name = "NAME", env = "HOLDPOINT_ENVIRONMENT", hide_env_values = true)]
     pub environment: Option<String>,
     /// Work on the application NAME [default: the configuration's, or the working tree's name]
     #[arg(long, global = true, value_name = "NAME")]
@@ -104,6 +111,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// Says whether the command is about a git working tree; a bare repository is about none.
+    pub fn needs_git(&self) -> bool {
+        let bare = match self {
+            Self::Check(options) => &options.bare,
+            Self::Ls(options) => &options.bare,
+            Self::Restore(options) => &options.bare,
+            _ => return true,
+        };
+        bare.repository.is_none()
+    }
+
     /// Returns the word on the command line.
     pub fn name(&self) -> &'static str {
         match self {

@@ -48,16 +48,21 @@ pub fn error(error: &Error) {
 }
 
 /// Prints the failure of a command in the format that was asked for.
-pub fn failure(command: &str, format: Format, failed: &Error) -> ExitCode {
+pub fn failure(words: Closing<'_>, format: Format, failed: &Error) -> ExitCode {
     let exit = failed.code().exit();
     if format == Format::Json
-        && let Err(unprinted) = print_json(&VerdictDocument::of_error(command, failed))
+        && let Err(unprinted) = print_json(&VerdictDocument::of_error(program_or(words.command), failed))
     {
         error(&unprinted);
     }
     error(failed);
-    close(exit, Closing { command, ..Closing::default() });
+    close(exit, words);
     exit
+}
+
+/// Returns the command, or the program where the command line names none.
+fn program_or(command: &str) -> &str {
+    if command.is_empty() { "holdpoint" } else { command }
 }
 
 /// Prints the last two lines of every exit but 0.

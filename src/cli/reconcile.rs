@@ -104,11 +104,12 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     }
     // After the answer is printed: a ledger that does not answer must not hide it.
     record(session, &manifest, &event)?;
+    let next = format!("holdpoint show {} --environment {environment}", manifest.id);
     let words = Closing {
-        command: "reconcile",
         has_verdict: true,
         reason: Some(&reconciled.explanation),
-        ..Closing::default()
+        next: Some(&next),
+        ..session.closing("reconcile")
     };
     output::close(reconciled.exit(), words);
     Ok(reconciled.exit())

@@ -10,6 +10,7 @@ use crate::model::progress::Observer;
 use crate::process::{Program, run_to_end};
 use crate::release::ci::{self, CiRun};
 use crate::release::git::WorkTree;
+use crate::report::closing::Closing;
 use crate::report::progress;
 use crate::report::text::Style;
 use std::path::{Path, PathBuf};
@@ -46,14 +47,14 @@ pub fn variable(name: &str) -> Option<String> {
 }
 
 impl Session {
-    /// Reads the configuration and looks around.
+    /// Reads the configuration and looks around; at git only if `needs_git`.
     ///
     /// # Errors
     /// `config` with every mistake, `commit-unknown` if git refuses the working tree, `internal`.
-    pub fn open(global: Global) -> Result<Self> {
+    pub fn open(global: Global, needs_git: bool) -> Result<Self> {
         let current = std::env::current_dir().io_context(|| "cannot tell the current directory".to_owned())?;
         let config = config::load(global.config.as_deref())?;
-        let tree = WorkTree::find(&current)?;
+        let tree = if needs_git { WorkTree::find(&current)? } else { None };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -67,6 +68,11 @@ impl Session {
     /// Returns the format of the result.
     pub fn format(&self) -> Format {
         self.global.format
+    }
+
+    /// Returns the closing words of a command, as far as the session knows them.
+    pub fn closing<'a>(&'a self, command: &'a str) -> Closing<'a> {
+        Closing { command, environment: self.global.environment.as_deref(), ..Closing::default() }
     }
 
     /// Returns how text on standard output is dressed.
@@ -135,12 +141,15 @@ impl Session {
     /// # Errors
     /// As [`Place::find`]; the password cannot be had.
     pub fn place(&self) -> Result<Place> {
+        let top = self.top()?;
+        // A system that does not tell its workspace has checked out into one all the same.
+        let workspace = |ci: &CiRun| ci.workspace.clone().unwrap_or_else(|| top.clone());
         let naming = Naming {
             store: self.global.store.clone().filter(|store| !store.is_empty()),
             application: self.application()?,
             environment: self.environment()?,
-            top: self.top()?,
-            ci_workspace: self.ci.as_ref().and_then(|ci| ci.workspace.clone()),
+            ci_workspace: self.ci.as_ref().map(workspace),
+            top: top.clone(),
             password: self.password()?,
         };
         Place::find(&naming, &self.config)
@@ -164,7 +173,9 @@ impl Session {
         }
         if let Some(path) = variable("HOLDPOINT_PASSWORD_FILE").filter(|path| !path.is_empty()) {
             let text = std::fs::read_to_string(&path).map_err(|error| {
-                Error::new(ErrorCode::Usage, format!("cannot read HOLDPOINT_PASSWORD_FILE, {path}")).caused_by(error)
+                Error::new(ErrorCode::Usage, format!("cannot read HOLDPOINT_PASSWORD_FILE, {path}"))
+                    .caused_by(error)
+                    .hint("name a file that the user of this job can read")
             })?;
             return one_line(&text, "HOLDPOINT_PASSWORD_FILE").map(Some);
         }
@@ -175,7 +186,10 @@ impl Session {
     }
 
     fn ask_for_password(&self, command: &str) -> Result<Secret> {
-        let usage = |message: &str| Error::new(ErrorCode::Usage, format!("HOLDPOINT_PASSWORD_COMMAND {message}"));
+        let usage = |message: &str| {
+            Error::new(ErrorCode::Usage, format!("HOLDPOINT_PASSWORD_COMMAND {message}"))
+                .hint("give a program and its arguments that print the password; there is no shell")
+        };
         let argv = shlex::split(command).ok_or_else(|| usage("has an unclosed quote"))?;
         let mut program = Program::new(argv);
         // It may need the job's token to ask a vault; it is the one program that gets the job's environment.
@@ -190,7 +204,8 @@ impl Session {
 
 fn one_line(text: &str, origin: &str) -> Result<Secret> {
     match text.trim_end_matches(['\n', '\r']) {
-        "" => Err(Error::new(ErrorCode::Usage, format!("{origin} gave an empty password"))),
+        "" => Err(Error::new(ErrorCode::Usage, format!("{origin} gave an empty password"))
+            .hint("see that the secret is there and that this job may read it")),
         password => Ok(Secret(password.to_owned())),
     }
 }

@@ -47,7 +47,9 @@ impl Mistakes {
             number => format!("{number} mistakes"),
         };
         // The list ends the message and is the cause too: printed once, and still there as data.
-        Error::new(ErrorCode::Config, format!("{name} has {count}\n{self}")).caused_by(self)
+        Error::new(ErrorCode::Config, format!("{name} has {count}\n{self}"))
+            .caused_by(self)
+            .hint("correct the file; `holdpoint schema config` describes every key")
     }
 }
 

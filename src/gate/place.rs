@@ -79,7 +79,8 @@ impl Place {
         };
         let is_embedded = directory == embedded;
         if let (true, Some(workspace)) = (is_embedded, &naming.ci_workspace)
-            && directory.starts_with(workspace)
+            && (directory.starts_with(workspace)
+                || workspace.canonicalize().is_ok_and(|workspace| directory.starts_with(workspace)))
         {
             let message = format!("the embedded store {} would die with this CI runner", directory.display());
             return Err(Error::new(ErrorCode::Usage, message).hint(

@@ -40,7 +40,8 @@ impl WorkTree {
                 return Err(Error::new(ErrorCode::CommitUnknown, message).caused_by(error));
             }
         };
-        let directory = repository.workdir().map(Path::to_owned);
+        // Taken apart and put together again, the path loses the slash at its end.
+        let directory = repository.workdir().map(|directory| directory.components().collect());
         Ok(directory.map(|directory| Self { repository, directory }))
     }
 

@@ -14,6 +14,8 @@ pub struct Closing<'a> {
     pub reason: Option<&'a str>,
     /// The command to run next; the exit code's own otherwise.
     pub next: Option<&'a str>,
+    /// The environment that was worked on, which the next command needs too.
+    pub environment: Option<&'a str>,
 }
 
 /// Returns the last two lines, without newlines; `None` for [`ExitCode::Pass`].
@@ -21,10 +23,11 @@ pub fn closing(exit: ExitCode, closing: Closing<'_>) -> Option<[String; 2]> {
     if exit == ExitCode::Pass {
         return None;
     }
-    let Closing { command, has_verdict, reason, next } = closing;
-    let next = next.map_or_else(|| next_command(exit, command), ToOwned::to_owned);
+    let Closing { command, has_verdict, reason, next, environment } = closing;
+    let next = next.map_or_else(|| next_command(exit, command, environment), ToOwned::to_owned);
     let reason = reason.map_or_else(|| words(exit).to_owned(), plain);
-    let what = if has_verdict { "refused" } else { "no verdict" };
+    // The first and the last words are a contract: pipelines and people look for them.
+    let what = if has_verdict { "refused" } else { "refused: no verdict" };
     Some([format!("next: {}", plain(&next)), format!("{what}: {reason}; do not deploy")])
 }
 
@@ -49,21 +52,23 @@ pub fn words(exit: ExitCode) -> &'static str {
     }
 }
 
-fn next_command(exit: ExitCode, command: &str) -> String {
-    let command = if command.is_empty() { "gate" } else { command };
-    match exit {
-        ExitCode::Pass => String::new(),
-        ExitCode::Internal => format!("holdpoint {command} -v"),
-        ExitCode::Usage => format!("holdpoint {command} --help"),
-        ExitCode::SnapshotFailed => "holdpoint doctor".to_owned(),
-        ExitCode::DeadlinePassed => format!("holdpoint {command} --timeout 30m"),
-        ExitCode::Unverified | ExitCode::RestoreFailed | ExitCode::DrillFailed => {
-            "holdpoint check --read-data".to_owned()
-        }
-        ExitCode::PolicyRefused => "holdpoint plan".to_owned(),
-        ExitCode::Busy | ExitCode::ManifestInvalid => "holdpoint releases".to_owned(),
-        ExitCode::DeployedMismatch | ExitCode::CommandFailed => "holdpoint reconcile".to_owned(),
-        ExitCode::Interrupted | ExitCode::Terminated => format!("holdpoint {command}"),
+fn next_command(exit: ExitCode, command: &str, environment: Option<&str>) -> String {
+    let words = match (exit, command) {
+        (ExitCode::Pass, _) => return String::new(),
+        (ExitCode::Usage, "") => return "holdpoint --help".to_owned(),
+        (ExitCode::Usage, _) => return format!("holdpoint {command} --help"),
+        (ExitCode::Internal, _) => format!("{command} -v"),
+        (ExitCode::SnapshotFailed, _) => "doctor".to_owned(),
+        (ExitCode::DeadlinePassed, _) => format!("{command} --timeout 30m"),
+        (ExitCode::Unverified | ExitCode::RestoreFailed | ExitCode::DrillFailed, _) => "check --read-data".to_owned(),
+        (ExitCode::PolicyRefused, _) => "plan".to_owned(),
+        (ExitCode::Busy | ExitCode::ManifestInvalid, _) => "releases".to_owned(),
+        (ExitCode::DeployedMismatch | ExitCode::CommandFailed, _) => "reconcile".to_owned(),
+        (ExitCode::Interrupted | ExitCode::Terminated, _) => command.to_owned(),
+    };
+    match environment {
+        Some(environment) => format!("holdpoint {words} --environment {environment}"),
+        None => format!("holdpoint {words}"),
     }
 }
 
@@ -93,9 +98,21 @@ mod tests {
         for exit in all {
             let [next, last] = closing(exit, Closing { command: "gate", ..Closing::default() }).unwrap();
             assert!(next.starts_with("next: holdpoint "), "{next}");
-            assert!(last.starts_with("no verdict: ") && last.ends_with("; do not deploy"), "{last}");
+            assert!(last.starts_with("refused: no verdict: ") && last.ends_with("; do not deploy"), "{last}");
         }
         assert!(closing(Pass, Closing::default()).is_none());
+    }
+
+    #[test]
+    fn the_next_command_is_about_the_same_environment() {
+        let next = |command, environment| {
+            let [next, _] = closing(SnapshotFailed, Closing { command, environment, ..Closing::default() }).unwrap();
+            next
+        };
+        assert_eq!(next("gate", Some("staging")), "next: holdpoint doctor --environment staging");
+        assert_eq!(next("gate", None), "next: holdpoint doctor");
+        let [next, _] = closing(Usage, Closing::default()).unwrap();
+        assert_eq!(next, "next: holdpoint --help");
     }
 
     #[test]
@@ -107,6 +124,7 @@ mod tests {
                 has_verdict: true,
                 reason: Some("orders: pg_dump exited 1"),
                 next: Some("holdpoint show 2026\n"),
+                ..Closing::default()
             },
         );
         let expected = ["next: holdpoint show 2026\\n", "refused: orders: pg_dump exited 1; do not deploy"];

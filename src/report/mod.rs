@@ -6,7 +6,7 @@ pub mod progress;
 pub mod schema;
 mod table;
 pub mod text;
-mod units;
+pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;

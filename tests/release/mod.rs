@@ -1,0 +1,4 @@
+//! Facts about a release: git, and the version that is deployed.
+
+mod git;
+mod reconcile;
