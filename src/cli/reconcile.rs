@@ -82,7 +82,8 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Expect::To => Side::To,
         Expect::From => Side::From,
     };
-    let request = Request { manifest: &manifest, expected, observe, versioning, wait: options.wait };
+    let directory = session.directory()?;
+    let request = Request { manifest: &manifest, expected, observe, directory, versioning, wait: options.wait };
     let reconciled = reconcile::reconcile(&request, &session.cancel, session.runtime.handle())?;
     let event = Event::Reconciled {
         at: reconciled.at,
