@@ -7,8 +7,8 @@ pub mod holdpoint;
 pub mod restic;
 pub mod sample;
 pub mod shared;
-pub mod storage;
 pub mod shop;
+pub mod storage;
 pub mod tree;
 pub mod version_server;
 
