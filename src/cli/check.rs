@@ -7,6 +7,7 @@ use super::session::Session;
 use crate::error::ExitCode;
 use crate::model::progress::{Phase, Progress};
 use crate::report::closing::Closing;
+use crate::report::units;
 use crate::repository::Workers;
 use crate::repository::check::{self, CheckReport, Problem};
 use crate::repository::lock::LockKind;
@@ -92,11 +93,15 @@ fn document(report: &CheckReport, exit: ExitCode) -> Document {
 fn text(report: &CheckReport, read_data: bool, location: &str) -> String {
     let counts = &report.counts;
     let mut lines = vec![format!(
-        "{location}: {} snapshots, {} packs, {} trees, {} files",
-        counts.snapshots, counts.packs, counts.trees, counts.files
+        "{location}: {}, {}, {}, {}",
+        units::counted(counts.snapshots, "snapshot"),
+        units::counted(counts.packs, "pack"),
+        units::counted(counts.trees, "tree"),
+        units::counted(counts.files, "file"),
     )];
     if read_data {
-        lines.push(format!("read {} bytes and compared {} blobs with their ids", counts.bytes_read, counts.blobs));
+        let blobs = units::counted(counts.blobs, "blob");
+        lines.push(format!("read {} and compared {blobs} with their ids", units::bytes(counts.bytes_read)));
     }
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(
@@ -104,8 +109,7 @@ fn text(report: &CheckReport, read_data: bool, location: &str) -> String {
     );
     lines.push(match report.problems.len() {
         0 => "no problem was found".to_owned(),
-        1 => "1 problem was found".to_owned(),
-        count => format!("{count} problems were found"),
+        count => format!("found {}", units::counted(count as u64, "problem")),
     });
     lines.join("\n") + "\n"
 }

@@ -41,7 +41,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME")]
     pub application: Option<String>,
     /// Print the result as text, or as one JSON document
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, value_name = "text|json", default_value = "text", hide_possible_values = true)]
     pub format: Format,
     /// Print the result only
     #[arg(short, long, global = true)]
@@ -53,7 +53,7 @@ pub struct Global {
     #[arg(long, global = true)]
     pub no_progress: bool,
     /// Use colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "auto|always|never", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
 }
 

@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, value_name = "VERSION")]
     pub deployed: Option<String>,
     /// Which version should run
-    #[arg(long, value_name = "SIDE", default_value = "to")]
+    #[arg(long, value_name = "to|from", default_value = "to", hide_possible_values = true)]
     pub expect: Expect,
     /// Ask again until it matches or DURATION has passed
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]

@@ -3,7 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::Session;
-use crate::error::{Error, ExitCode};
+use crate::error::{Error, ErrorCode, ExitCode};
 use crate::ledger::Listed;
 use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
@@ -27,7 +27,7 @@ pub struct ShowOptions {
     #[arg(value_name = "ID")]
     pub id: String,
     /// Print its page for people, as HTML
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long)]
     pub html: bool,
 }
 
@@ -78,6 +78,11 @@ pub fn list(session: &Session, options: &ListOptions) -> anyhow::Result<ExitCode
 
 /// Runs `show`.
 pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode> {
+    if options.html && session.format() == Format::Json {
+        return Err(Error::new(ErrorCode::Usage, "a page is HTML: --html and --format json exclude each other")
+            .hint("leave one of them out")
+            .into());
+    }
     let ledger = session.ledger()?;
     let stored = ledger.get(&options.id)?;
     let events = ledger.events(&stored.manifest.id)?;

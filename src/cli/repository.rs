@@ -21,8 +21,9 @@ impl Bare {
     /// As [`crate::gate::place::Place::open`] and [`Repository::open`]; `usage` without a password.
     pub fn open(&self, session: &Session) -> Result<Repository> {
         let Some(location) = &self.repository else { return session.place()?.open() };
-        if location.contains("://") {
-            let message = format!("{location}: repositories of this kind are not supported by this version");
+        if let Some((scheme, _)) = location.split_once("://") {
+            // The rest of it may hold a password.
+            let message = format!("repositories of the kind `{scheme}://` are not supported by this version");
             return Err(Error::new(ErrorCode::Usage, message).hint("name a directory"));
         }
         let storage = Arc::new(LocalStorage::new(location)?);

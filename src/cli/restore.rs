@@ -11,6 +11,7 @@ use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_snapshot, find_source};
 use crate::gate::scratch::Scratch;
 use crate::ledger::Ledger;
+use crate::report::units;
 use crate::repository::Id;
 use crate::repository::lock::LockKind;
 use crate::repository::restore::Restored;
@@ -100,7 +101,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Format::Text => {
             let to = target.as_deref().unwrap_or("where it came from");
             let what = match &restored {
-                Some(_) => format!("{files} files, {dirs} directories, {bytes} bytes"),
+                Some(_) => format!("{} in {}", units::bytes(bytes), units::counted(files, "file")),
                 None => "the whole stream".to_owned(),
             };
             output::print(&format!("restored {name} (snapshot {}) to {to}: {what}\n", snapshot.short()))?;

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 /// Which schema is printed.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The document
-    #[arg(value_name = "DOCUMENT")]
+    /// The document: a rollback manifest, the configuration, or what --format json prints
+    #[arg(value_name = "manifest|config|verdict", hide_possible_values = true)]
     pub document: Document,
 }
 

@@ -63,6 +63,7 @@ fn next_command(exit: ExitCode, command: &str, environment: Option<&str>) -> Str
         (ExitCode::Unverified | ExitCode::RestoreFailed | ExitCode::DrillFailed, _) => "check --read-data".to_owned(),
         (ExitCode::PolicyRefused, _) => "plan".to_owned(),
         (ExitCode::Busy | ExitCode::ManifestInvalid, _) => "releases".to_owned(),
+        (ExitCode::DeployedMismatch, "gate" | "snapshot" | "plan") => "doctor".to_owned(),
         (ExitCode::DeployedMismatch | ExitCode::CommandFailed, _) => "reconcile".to_owned(),
         (ExitCode::Interrupted | ExitCode::Terminated, _) => command.to_owned(),
     };

@@ -29,6 +29,11 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Formats a count of things: `1 file`, `65,164 files`; the plural of the noun must end in `s`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Formats a count with thousands separators: `65,164`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();

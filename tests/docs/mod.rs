@@ -1,5 +1,7 @@
 //! Every code has its heading in the documentation, every heading its code, and the exit codes there are right.
 
+mod commands;
+
 use holdpoint::error::ErrorCode;
 use holdpoint::model::finding::FindingCode;
 
