@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::error::{Error, ErrorCode, Result};
+use crate::gate::place::embedded_key;
 use crate::repository::Repository;
 use crate::storage::LocalStorage;
 use std::sync::Arc;
@@ -27,24 +28,14 @@ impl Bare {
             return Err(Error::new(ErrorCode::Usage, message).hint("name a directory"));
         }
         let storage = Arc::new(LocalStorage::new(location)?);
-        match session.password()? {
-            Some(password) => Repository::open(storage, &password.0),
-            None => match embedded_key(location)? {
-                Some(key) => Repository::open(storage, &key),
-                None => Err(Error::new(ErrorCode::Usage, format!("no password for the repository {location}"))
-                    .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND")),
-            },
+        let path = std::path::absolute(location)
+            .map_err(|error| Error::new(ErrorCode::Usage, format!("cannot resolve {location}")).caused_by(error))?;
+        let key = embedded_key(&path).and_then(|key| std::fs::read_to_string(key).ok());
+        match (key, session.password()?) {
+            (Some(key), _) => Repository::open(storage, key.trim_end()),
+            (None, Some(password)) => Repository::open(storage, &password.0),
+            (None, None) => Err(Error::new(ErrorCode::Usage, format!("no password for the repository {location}"))
+                .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND")),
         }
     }
-}
-
-/// Returns the key of an embedded store, if the repository lies in one: `DIR/.holdpoint/store/…`.
-fn embedded_key(location: &str) -> Result<Option<String>> {
-    let path = std::path::absolute(location)
-        .map_err(|error| Error::new(ErrorCode::Usage, format!("cannot resolve {location}")).caused_by(error))?;
-    let store =
-        path.ancestors().find(|path| path.ends_with(std::path::Path::new(crate::gate::place::FOLDER).join("store")));
-    let key = store.and_then(std::path::Path::parent).map(|folder| folder.join("key"));
-    let key = key.and_then(|key| std::fs::read_to_string(key).ok());
-    Ok(key.map(|key| key.trim_end().to_owned()))
 }

@@ -72,13 +72,12 @@ impl Place {
     pub fn find(naming: &Naming, config: &Config) -> Result<Self> {
         let configured = config.store.as_ref().map(Text::resolve).transpose()?;
         let named = naming.store.clone().or(configured);
-        let embedded = naming.top.join(FOLDER).join("store");
         let directory = match &named {
-            None => embedded.clone(),
+            None => naming.top.join(FOLDER).join("store"),
             Some(location) => local_directory(location)?,
         };
-        let is_embedded = directory == embedded;
-        if let (true, Some(workspace)) = (is_embedded, &naming.ci_workspace)
+        let key = embedded_key(&directory);
+        if let (Some(_), Some(workspace)) = (&key, &naming.ci_workspace)
             && (directory.starts_with(workspace)
                 || workspace.canonicalize().is_ok_and(|workspace| directory.starts_with(workspace)))
         {
@@ -87,10 +86,12 @@ impl Place {
                 "name a store that outlives the job: --store LOCATION or HOLDPOINT_STORE, with HOLDPOINT_PASSWORD",
             ));
         }
-        let password = match (&naming.password, is_embedded) {
-            (Some(password), _) => Password::Given(password.clone()),
-            (None, true) => Password::KeyFile(naming.top.join(FOLDER).join("key")),
-            (None, false) => {
+        let password = match (key, &naming.password) {
+            // A password that is set for another store does not open one that has a key.
+            (Some(key), _) if key.exists() => Password::KeyFile(key),
+            (_, Some(password)) => Password::Given(password.clone()),
+            (Some(key), None) => Password::KeyFile(key),
+            (None, None) => {
                 let message = format!("no password for the store {}", directory.display());
                 return Err(Error::new(ErrorCode::Usage, message)
                     .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND"));
@@ -186,6 +187,12 @@ impl Place {
             },
         }
     }
+}
+
+/// Returns where the key of an embedded store is, if `path` is one or lies in one: `DIR/.holdpoint/store/…`.
+pub fn embedded_key(path: &Path) -> Option<PathBuf> {
+    let store = path.ancestors().find(|path| path.ends_with(Path::new(FOLDER).join("store")))?;
+    Some(store.parent()?.join("key"))
 }
 
 /// Returns the directory that a location names.
