@@ -11,6 +11,7 @@ mod cli;
 mod dependencies;
 mod docs;
 mod fuzz_corpus;
+mod readme;
 mod release;
 mod repository;
 mod rooms;

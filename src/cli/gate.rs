@@ -7,11 +7,13 @@ use crate::config::{FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
 use crate::gate::plan;
-use crate::gate::request::{Given, Purpose, Request};
+use crate::gate::request::{Given, Request};
 use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, Level};
+use crate::model::manifest::Purpose;
+use crate::model::version::Version;
 use crate::release::resolve::{self, Sources, Target, given_version};
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
@@ -225,7 +227,17 @@ fn target(session: &Session, options: &Options) -> Result<Target> {
 fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
     // Said first: who forgot it has not thought of the version yet.
     session.environment()?;
-    request_for(session, options, purpose, target(session, options)?)
+    let target = match target(session, options) {
+        // Outside of a deploy there may be no release; what was given must be right, though.
+        Err(_) if purpose == Purpose::Snapshot && !names_a_release(options) => Target {
+            version: Version::from("unreleased".to_owned()),
+            commit: "0".repeat(40),
+            reference: None,
+            findings: Vec::new(),
+        },
+        result => result?,
+    };
+    request_for(session, options, purpose, target)
 }
 
 fn request_for(session: &Session, options: &Options, purpose: Purpose, target: Target) -> Result<Request> {

@@ -7,6 +7,7 @@ use super::repository::Bare;
 use super::session::Session;
 use crate::error::{ExitCode, Result};
 use crate::gate::restore::{find_snapshot, find_source};
+use crate::ledger::Ledger;
 use crate::repository::tree::{Node, NodeType};
 use crate::repository::{Id, Indexed, Snapshot, ls, mode};
 use serde::Serialize;
@@ -90,7 +91,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
 
 fn pick(session: &Session, options: &Options, indexed: &Indexed) -> Result<(Id, Snapshot)> {
     let Some(source) = &options.source else { return find_snapshot(indexed, &options.snapshot) };
-    let manifest = stored_manifest(&session.ledger()?, options.id.as_deref())?;
+    let manifest = stored_manifest(&session.ledger()?, options.id.as_deref(), Ledger::last_passed)?;
     let record = find_source(&manifest, source)?;
     find_snapshot(indexed, record.snapshot.as_ref().map_or("", |snapshot| snapshot.id.as_str()))
 }

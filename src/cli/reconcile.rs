@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::{self, Observe, Request, check_place};
 use crate::ledger::events::Event;
-use crate::ledger::{Ledger, manifest as document};
+use crate::ledger::{Ledger, Search, Stored, manifest as document};
 use crate::model::manifest::Manifest;
 use crate::model::reconciliation::Side;
 use crate::release::resolve::given_version;
@@ -63,7 +63,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (application, environment) = (session.application()?, session.environment()?);
     let manifest = match &options.manifest {
         Some(path) => read_manifest(path)?,
-        None => stored_manifest(&session.ledger()?, options.id.as_deref())?,
+        None => stored_manifest(&session.ledger()?, options.id.as_deref(), Ledger::newest_gate)?,
     };
     check_place(&manifest, &application, &environment)?;
     let settings = session.settings(&environment);
@@ -82,7 +82,8 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Expect::To => Side::To,
         Expect::From => Side::From,
     };
-    let request = Request { manifest: &manifest, expected, observe, versioning, wait: options.wait };
+    let directory = session.directory()?;
+    let request = Request { manifest: &manifest, expected, observe, directory, versioning, wait: options.wait };
     let reconciled = reconcile::reconcile(&request, &session.cancel, session.runtime.handle())?;
     let event = Event::Reconciled {
         at: reconciled.at,
@@ -136,14 +137,23 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
     document::parse(&bytes, &path.display().to_string())
 }
 
-/// Reads a manifest from the ledger: the newest, or that of a release.
+/// Reads a manifest from the ledger: that of a release, or what `newest` finds.
 ///
 /// # Errors
 /// `manifest-invalid` if there is none or it cannot be read, the store's own.
-pub fn stored_manifest(ledger: &Ledger, id: Option<&str>) -> Result<Manifest> {
-    match id {
-        Some(id) => Ok(ledger.get(id)?.manifest),
-        None => match ledger.newest()? {
+pub fn stored_manifest(
+    ledger: &Ledger,
+    id: Option<&str>,
+    newest: impl FnOnce(&Ledger) -> Result<Search<Stored>>,
+) -> Result<Manifest> {
+    let Search { found, unreadable } = match id {
+        Some(id) => return Ok(ledger.get(id)?.manifest),
+        None => newest(ledger)?,
+    };
+    match (unreadable.into_iter().next(), found) {
+        // A newer record than what was found may be the one that is asked for.
+        (Some(record), _) => Err(record.error),
+        (None, found) => match found {
             Some(stored) => Ok(stored.manifest),
             None => Err(Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
                 .hint("check --environment, --application and --store; `holdpoint gate` makes the first one")),

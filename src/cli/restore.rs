@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_snapshot, find_source};
 use crate::gate::scratch::Scratch;
+use crate::ledger::Ledger;
 use crate::report::units;
 use crate::repository::Id;
 use crate::repository::lock::LockKind;
@@ -130,7 +131,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let place = session.place()?;
     let manifest = match &options.manifest {
         Some(path) => read_manifest(path)?,
-        None => stored_manifest(&session.ledger()?, options.id.as_deref())?,
+        None => stored_manifest(&session.ledger()?, options.id.as_deref(), Ledger::last_passed)?,
     };
     check_place(&manifest, &session.application()?, &session.environment()?)?;
     let source = find_source(&manifest, name)?;

@@ -84,6 +84,7 @@ impl Draft {
         let target = &request.target;
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,
+            purpose: request.purpose,
             state: state(exit),
             created_at: Timestamp::now(),
             tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::release_id::path_component;
 use crate::repository::keyfile::Cost;
 use crate::repository::{Creator, Repository};
-use crate::storage::{LocalStorage, SharedStorage, SubStorage};
+use crate::storage::{LocalStorage, SharedStorage, SubStorage, temporary};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -228,10 +228,8 @@ fn create_key(path: &Path) -> Result<String> {
     let key = hex::encode(random);
     // Whole or not at all: a run that is killed here must not leave half a key.
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".key-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .tempfile_in(folder)?;
+        temporary::remove_abandoned(folder, ".key-");
+        let mut file = temporary::create(folder, ".key-", 0o600)?;
         writeln!(file, "{key}")?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {

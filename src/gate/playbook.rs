@@ -1,9 +1,12 @@
 //! The way back, as steps that a person can follow.
 
 use super::request::{Given, Request};
+use crate::config::FILE_NAME;
 use crate::model::manifest::{From, Playbook, SourceOutcome, SourceRecord, Step};
 use crate::model::release_id::ReleaseId;
+use crate::release::shell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Writes the way back from a release whose sources are `sources`, in the order of a restore.
 ///
@@ -19,30 +22,31 @@ pub fn playbook(
     let mut steps = Steps::default();
     let rollback = &request.settings.rollback;
     for command in &rollback.before {
-        steps.add("stop what writes", None, None, Some(shell_line(command)), false, None);
+        steps.add("stop what writes", None, None, Some(shell::line(command)), false, None);
     }
     for source in &restorable {
         #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
         let estimate = bytes_per_second.map(|speed| source.bytes as f64 / speed);
         let action = format!("restore {} ({})", source.name, source.kind);
-        let command = Some(shell_line(&restore_command(request, id, &source.name)));
+        let command = Some(shell::line(&restore_command(request, id, &source.name)));
         steps.add(&action, Some(&source.name), source.owner.as_deref(), command, true, estimate);
     }
     let version = from.version.as_ref();
     if let Some(version) = version {
-        let command = rollback.redeploy.as_deref().map(shell_line);
+        let command = rollback.redeploy.as_deref().map(shell::line);
         steps.add(&format!("deploy {version} again"), None, None, command, true, None);
     }
     for command in &rollback.after {
-        steps.add("start the application", None, None, Some(shell_line(command)), false, None);
+        steps.add("start the application", None, None, Some(shell::line(command)), false, None);
     }
     let observe = [
         vec!["holdpoint".into(), "reconcile".into()],
+        config_flag(request),
         place_flags(request, id),
         vec!["--expect".into(), "from".into()],
     ];
     if version.is_some() {
-        let command = Some(shell_line(&observe.concat()));
+        let command = Some(shell::line(&observe.concat()));
         steps.add("see that the older version runs", None, None, command, false, None);
     }
     let data_loss_from = restorable.iter().filter_map(|source| source.started_at).min();
@@ -105,7 +109,14 @@ fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {
 
 fn restore_command(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
     let command = vec!["holdpoint".to_owned(), "restore".to_owned(), source.to_owned()];
-    [command, place_flags(request, id), vec!["--force".to_owned()]].concat()
+    [command, config_flag(request), place_flags(request, id), vec!["--force".to_owned()]].concat()
+}
+
+/// Names the configuration unless it is the one that is found without a name.
+fn config_flag(request: &Request) -> Vec<String> {
+    let named = request.config.path.as_ref().filter(|path| path.as_os_str() != FILE_NAME);
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    named.map(|path| vec!["--config".to_owned(), absolute(path).display().to_string()]).unwrap_or_default()
 }
 
 fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
@@ -118,32 +129,4 @@ fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])
     .collect()
-}
-
-/// Writes an argument list so that a POSIX shell reads it back as it is.
-pub fn shell_line(arguments: &[String]) -> String {
-    arguments.iter().map(|argument| quote(argument)).collect::<Vec<_>>().join(" ")
-}
-
-fn quote(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_back_what_is_quoted() {
-        let hostile = ["a b", "it's", "$(id)", "", "ünï", "--flag=x", "a\nb", "*"].map(str::to_owned);
-        let line = format!("printf '%s\\0' {}", shell_line(&hostile));
-        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
-        let read = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), hostile);
-    }
 }

@@ -4,14 +4,13 @@ use super::survey::probe_runner;
 use crate::cancel::Cancel;
 use crate::config::ProbeConfig;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
-use crate::ledger::Ledger;
-use crate::ledger::events::Event;
 use crate::model::manifest::{Instance, Manifest};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::version::{Version, Versioning};
 use crate::policy::reconcile::compare;
 use crate::release::probe;
 use jiff::Timestamp;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -27,6 +26,8 @@ pub struct Request<'a> {
     pub expected: Side,
     /// How the running system is observed.
     pub observe: Observe<'a>,
+    /// The directory that a `command` probe runs in.
+    pub directory: PathBuf,
     /// How versions are read.
     pub versioning: Versioning,
     /// How long to wait for a match.
@@ -78,7 +79,7 @@ pub fn reconcile(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Re
                 (vec![Instance { name, version: Some(version.clone()), commit: None, error: None }], Timestamp::now())
             }
             Observe::Probe(config) => {
-                let runner = probe_runner();
+                let runner = probe_runner(request.directory.clone());
                 let observed = probe::observe(config, request.versioning, cancel, &runner);
                 let observation = runtime.block_on(observed)?;
                 (observation.instances, observation.observed_at)
@@ -100,21 +101,6 @@ pub fn reconcile(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Re
         }
         cancel.sleep(left.min(POLL))?;
     }
-}
-
-/// Writes the outcome beside the manifest in the ledger.
-///
-/// # Errors
-/// The store's own.
-pub fn record(ledger: &Ledger, request: &Request<'_>, reconciled: &Reconciled) -> Result<()> {
-    let event = Event::Reconciled {
-        at: reconciled.at,
-        expected: request.expected,
-        outcome: reconciled.outcome,
-        instances: reconciled.instances.clone(),
-        explanation: reconciled.explanation.clone(),
-    };
-    ledger.record_event(&request.manifest.id, &event).map(drop)
 }
 
 /// Makes sure that a manifest is for this application and environment.

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::config::{Config, EnvironmentConfig, SourceConfig};
-use crate::model::manifest::Pipeline;
+use crate::model::manifest::{Pipeline, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::Target;
 use std::path::PathBuf;
@@ -39,15 +39,6 @@ pub struct Request {
     pub timeout: Duration,
     /// Where the manifest is written first.
     pub manifest_out: PathBuf,
-}
-
-/// What a run captures for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A deploy: the run ends in a verdict on a release.
-    Gate,
-    /// No deploy: the snapshots count for comparison, and no release is judged.
-    Snapshot,
 }
 
 /// What the caller says of the deployed version.

@@ -4,7 +4,7 @@ use super::capture::{self, Captured, Known, SourceRun};
 use super::judge;
 use super::manifest::{self, Draft};
 use super::record;
-use super::request::{Purpose, Request};
+use super::request::Request;
 use super::scratch::Scratch;
 use super::survey::{self, Ready};
 use super::verify::{self, Proved, ReadBack};
@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::{self, Lease, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Change, Manifest, Severity, VerifyMode};
+use crate::model::manifest::{Change, Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::policy::severity::severity;
@@ -30,6 +30,8 @@ use tokio::runtime::Handle;
 
 /// How far this machine's clock may be behind the newest record before the gate refuses.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// What a run that waits leaves of its deadline for the record.
+const TIME_TO_RECORD: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Outcome {
 pub struct Run<'r> {
     /// What is asked.
     pub request: &'r Request,
+    /// When the run began, from which its deadline counts.
+    pub started: Instant,
     /// Shows progress.
     pub observer: &'r dyn Observer,
     /// Ends the run.
@@ -131,7 +135,7 @@ impl Run<'_> {
             username: request.pipeline.actor.clone().unwrap_or_default(),
         })?;
         self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
-        match repository.lock(LockKind::Shared, request.timeout, self.cancel) {
+        match repository.lock(LockKind::Shared, self.patience(), self.cancel) {
             Ok(lock) => {
                 self.find(lock.removed().iter().map(|lock| {
                     let message =
@@ -149,10 +153,10 @@ impl Run<'_> {
         let indexed = Arc::new(repository.index(self.cancel)?);
         let adopted = self.adopt(&indexed)?;
         let comparable = self.comparable(&ledger)?;
-        let known = self.known(&indexed, &comparable)?;
+        let known = self.known(&indexed, comparable.as_ref())?;
         let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
         let read_back = self.read_back(&indexed, &packs)?;
-        let proofs = self.prove(&ready, &runs, &comparable, &indexed, &read_back);
+        let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
         if let Some(lease) = &held.lease {
             lease.check()?;
         }
@@ -175,6 +179,13 @@ impl Run<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns how long to wait for whoever locks the repository: most of what is left of the deadline, so that the
+    /// refusal names them and there is time to record it.
+    fn patience(&self) -> Duration {
+        let timeout = self.request.timeout;
+        timeout.saturating_sub(self.started.elapsed()).saturating_sub((timeout / 4).min(TIME_TO_RECORD))
     }
 
     /// Refuses to write a record that would sort before the newest one.
@@ -208,31 +219,36 @@ impl Run<'_> {
         adopt_orphans(indexed, &repository.pack_sizes()?, self.cancel)
     }
 
-    /// Returns the size of every source in the last release that passed.
-    fn comparable(&self, ledger: &Ledger) -> Result<BTreeMap<String, Change>> {
+    /// Returns the last release that passed: what sizes are compared with.
+    fn comparable(&self, ledger: &Ledger) -> Result<Option<Manifest>> {
         let search = ledger.last_passed()?;
         self.find(search.unreadable.iter().map(|record| {
             let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
             Finding::warning(FindingCode::LedgerDamaged, message)
         }));
-        let Some(last) = search.found else { return Ok(BTreeMap::new()) };
-        let verified = last.manifest.sources.into_iter().filter(|source| source.snapshot.is_some());
-        let release = last.manifest.id;
-        Ok(verified
-            .map(|source| (source.name, Change { release: release.clone(), bytes_before: source.bytes, ratio: None }))
-            .collect())
+        Ok(search.found.map(|stored| stored.manifest))
     }
 
-    fn known(&self, indexed: &Indexed, comparable: &BTreeMap<String, Change>) -> Result<BTreeMap<String, Known>> {
-        let parents = verify::parents(self.request, indexed)?;
+    /// Returns what is known of each source from earlier runs.
+    fn known(&self, indexed: &Indexed, comparable: Option<&Manifest>) -> Result<BTreeMap<String, Known>> {
+        let sources = &self.request.sources;
+        let recorded = comparable.map_or(&[][..], |last| &last.sources);
+        let mut parents = verify::recorded_parents(recorded, indexed);
+        if sources.iter().any(|source| !parents.contains_key(&source.name)) {
+            // A source that the last record does not have may have an older snapshot, or one of another client.
+            let mut newest = verify::newest_parents(self.request, indexed)?;
+            newest.append(&mut parents);
+            parents = newest;
+        }
         let known = |source: &crate::config::SourceConfig| {
+            let verified = |record: &&SourceRecord| record.name == source.name && record.snapshot.is_some();
             let known = Known {
                 parent: parents.get(&source.name).copied(),
-                bytes: comparable.get(&source.name).map(|change| change.bytes_before),
+                bytes: recorded.iter().find(verified).map(|record| record.bytes),
             };
             (source.name.clone(), known)
         };
-        Ok(self.request.sources.iter().map(known).collect())
+        Ok(sources.iter().map(known).collect())
     }
 
     /// Captures all sources; returns what became of each, and every pack that has to be read back.
@@ -282,7 +298,7 @@ impl Run<'_> {
         &self,
         ready: &[Ready<'_>],
         runs: &[SourceRun],
-        comparable: &BTreeMap<String, Change>,
+        comparable: Option<&Manifest>,
         indexed: &Arc<Indexed>,
         read_back: &ReadBack,
     ) -> BTreeMap<String, Verified> {
@@ -291,7 +307,7 @@ impl Run<'_> {
         for (ready, run) in ready.iter().zip(runs) {
             let Ok(captured) = &run.result else { continue };
             let name = &ready.config.name;
-            let change = comparable.get(name).map(|change| with_ratio(change, captured));
+            let change = comparable.and_then(|last| change_since(last, name, captured));
             self.record_of(name, |record| manifest::add_run(record, run, change.clone()));
             self.find(judge::judge(ready.config, captured, change.as_ref()));
             match verify::prove(ready, captured, indexed, read_back, self.cancel) {
@@ -341,40 +357,33 @@ impl Run<'_> {
             self.find([Finding::from_error(&error, FindingCode::LeaseLost)]);
         }
         let (mut manifest, mut exit) = self.draft(|draft| draft.clone()).finish(self.request);
-        let mut in_ledger = false;
-        match self.write(&ledger, &manifest, held.lease.is_some()) {
-            Ok(()) => in_ledger = held.lease.is_some(),
-            Err(error) => {
-                self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
-                (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
-                self.write_local(&manifest);
+        // The ledger must not say that a run passed whose caller has no manifest, so that comes first.
+        if let Err(error) = record::write_local(self.request, &manifest) {
+            (manifest, exit) = self.unrecorded(&error);
+        }
+        let held_the_lease = held.lease.is_some();
+        let recorded = record::write_ledger(&ledger, &manifest, held_the_lease);
+        if let Err(error) = &recorded {
+            (manifest, exit) = self.unrecorded(error);
+            if let Err(error) = record::write_local(self.request, &manifest) {
+                self.observer.note(&error.chain());
             }
         }
         drop(held);
-        Outcome { manifest, exit, in_ledger }
+        Outcome { manifest, exit, in_ledger: recorded.is_ok() && held_the_lease }
     }
 
-    fn write(&self, ledger: &Ledger, manifest: &Manifest, held_the_lease: bool) -> Result<()> {
-        let json = manifest
-            .to_json()
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
-        record::write_file(&self.request.manifest_out, &json)?;
-        record::write_ledger(ledger, manifest, held_the_lease)
-    }
-
-    /// Writes the record where the caller finds it, once more; the ledger does not answer.
-    fn write_local(&self, manifest: &Manifest) {
-        let written = manifest.to_json().ok().map(|json| record::write_file(&self.request.manifest_out, &json));
-        if !matches!(written, Some(Ok(()))) {
-            self.observer.note(&format!("cannot write {}", self.request.manifest_out.display()));
-        }
+    /// Returns the manifest of a run whose record could not be written somewhere.
+    fn unrecorded(&self, error: &Error) -> (Manifest, ExitCode) {
+        self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
+        self.draft(|draft| draft.clone()).finish(self.request)
     }
 
     fn draft<T>(&self, change: impl FnOnce(&mut Draft) -> T) -> T {
         change(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn record_of(&self, source: &str, change: impl FnOnce(&mut crate::model::manifest::SourceRecord)) {
+    fn record_of(&self, source: &str, change: impl FnOnce(&mut SourceRecord)) {
         self.draft(|draft| draft.source_mut(source).map(change));
     }
 
@@ -411,11 +420,13 @@ pub fn clock_finding(newest: &Manifest) -> Option<Finding> {
     Some(weigh(FindingCode::ClockSkew, message).hint(hint))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
-fn with_ratio(change: &Change, captured: &Captured) -> Change {
-    let before = change.bytes_before;
-    let ratio = (before > 0).then(|| captured.archived.bytes as f64 / before as f64);
-    Change { ratio, ..change.clone() }
+/// Compares the size of a source with that in an earlier release.
+fn change_since(last: &Manifest, source: &str, captured: &Captured) -> Option<Change> {
+    let record = last.sources.iter().find(|record| record.name == source && record.snapshot.is_some())?;
+    let bytes_before = record.bytes;
+    #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
+    let ratio = (bytes_before > 0).then(|| captured.archived.bytes as f64 / bytes_before as f64);
+    Some(Change { release: last.id.clone(), bytes_before, ratio })
 }
 
 /// Creates the identifier of a run that starts now.

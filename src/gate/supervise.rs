@@ -31,6 +31,7 @@ pub fn supervise(
     runtime: &Handle,
 ) -> Result<Outcome> {
     let draft = Arc::new(Mutex::new(Draft::new(request, new_id(request)?)));
+    let started = Instant::now();
     let (sender, receiver) = channel();
     let deadline = {
         let (cancel, timeout) = (cancel.clone(), request.timeout);
@@ -44,7 +45,7 @@ pub fn supervise(
         let (draft, runtime) = (Arc::clone(&draft), runtime.clone());
         std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
             let observer = &*observer;
-            let run = Run { request: &request, observer, cancel: &cancel, runtime: &runtime, draft: &draft };
+            let run = Run { request: &request, started, observer, cancel: &cancel, runtime: &runtime, draft: &draft };
             // Nobody listens any more if the run was given up.
             let _ = sender.send(run.perform());
         })
@@ -83,9 +84,8 @@ fn give_up(request: &Request, draft: &Mutex<Draft>, observer: &dyn Observer, fin
     let mut draft = draft.lock().unwrap_or_else(PoisonError::into_inner).clone();
     draft.findings.push(finding);
     let (manifest, exit) = draft.finish(request);
-    let written = manifest.to_json().ok().map(|json| record::write_file(&request.manifest_out, &json));
-    if !matches!(written, Some(Ok(()))) {
-        observer.note(&format!("cannot write {}", request.manifest_out.display()));
+    if let Err(error) = record::write_local(request, &manifest) {
+        observer.note(&error.chain());
     }
     Outcome { manifest, exit, in_ledger: false }
 }

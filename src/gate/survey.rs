@@ -12,6 +12,7 @@ use crate::process::{self, Program};
 use crate::release::probe::{self, Agreement, RunCommand};
 use crate::source::{self, Context, Source};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -52,7 +53,8 @@ pub fn observe(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<(
             }
         });
     };
-    let observation = runtime.block_on(probe::observe(probe, request.config.versioning, cancel, &probe_runner()))?;
+    let runner = probe_runner(request.directory.clone());
+    let observation = runtime.block_on(probe::observe(probe, request.config.versioning, cancel, &runner))?;
     let agreement = observation.agreed();
     let mut from = observation.into_from();
     let refusal = |code, message| Finding::refusal(code, message);
@@ -82,11 +84,12 @@ pub fn observe(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<(
     Ok((from, findings))
 }
 
-/// Returns what runs the program of a `command` probe.
-pub fn probe_runner() -> Arc<RunCommand> {
-    Arc::new(|argv: &[String], env: &BTreeMap<String, String>, timeout: Duration, cancel: &Cancel| {
+/// Returns what runs the program of a `command` probe, in `directory`.
+pub fn probe_runner(directory: PathBuf) -> Arc<RunCommand> {
+    Arc::new(move |argv: &[String], env: &BTreeMap<String, String>, timeout: Duration, cancel: &Cancel| {
         let mut program = Program::new(argv.iter().cloned());
         program.env.extend(env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        program.directory = Some(directory.clone());
         program.secrets = env.values().cloned().collect();
         process::run_to_end(&program, timeout, cancel, LARGEST_PROBE_OUTPUT)?.into_stdout()
     })

@@ -5,10 +5,11 @@ use super::request::Request;
 use super::survey::Ready;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::manifest::{SnapshotRecord, Verification, VerifyMode};
+use crate::model::manifest::{SnapshotRecord, SourceRecord, Verification, VerifyMode};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::model::release_id::ReleaseId;
 use crate::repository::Workers;
+use crate::repository::pack::BlobType;
 use crate::repository::snapshot::Summary;
 use crate::repository::stream::open_stream;
 use crate::repository::verify::{PackEvidence, Verified, verify_index, verify_packs, verify_tree};
@@ -171,11 +172,21 @@ fn tags(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
     .to_vec()
 }
 
-/// Finds the newest snapshot of each source of this application and environment.
+/// Finds the snapshots that a record names, as far as their trees are still in the repository.
+pub fn recorded_parents(sources: &[SourceRecord], indexed: &Indexed) -> BTreeMap<String, (Id, Id)> {
+    let parent = |source: &SourceRecord| {
+        let snapshot = source.snapshot.as_ref()?;
+        let (id, tree) = (Id::parse(&snapshot.id).ok()?, Id::parse(&snapshot.tree).ok()?);
+        indexed.contains(BlobType::Tree, &tree).then(|| (source.name.clone(), (id, tree)))
+    };
+    sources.iter().filter_map(parent).collect()
+}
+
+/// Finds the newest snapshot of each source of this application and environment, reading all of them.
 ///
 /// # Errors
 /// `damaged`, naming a snapshot that cannot be read; the store's own.
-pub fn parents(request: &Request, indexed: &Indexed) -> Result<BTreeMap<String, (Id, Id)>> {
+pub fn newest_parents(request: &Request, indexed: &Indexed) -> Result<BTreeMap<String, (Id, Id)>> {
     let mut parents = BTreeMap::new();
     for (id, snapshot) in indexed.repository().snapshots()? {
         let ours = snapshot.tag("application") == Some(&request.application)

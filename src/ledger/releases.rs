@@ -68,12 +68,13 @@ impl Ledger {
     /// with `manifest.previous` from [`Ledger::previous`].
     ///
     /// # Errors
-    /// The store's own, or `manifest-invalid` if there is a release of this id already.
+    /// The store's own, or `manifest-invalid` if there is a release of this id already: then nothing is recorded.
     pub fn record(&self, manifest: &Manifest) -> Result<Stored> {
         let stored = self.create(format!("{}/manifest.json", Self::folder(&manifest.id)), manifest)?;
         let head = Previous { id: manifest.id.clone(), digest: stored.digest.clone() };
         let head = serde_json::to_vec(&head).map_err(unwritable)?;
-        self.storage.put(HEAD, &head, PutMode::Overwrite).map(drop)?;
+        // The release is recorded; a hint that could not be written is an old one, and no hint is trusted anyway.
+        let _ = self.storage.put(HEAD, &head, PutMode::Overwrite);
         Ok(stored)
     }
 

@@ -3,7 +3,7 @@
 use super::releases::{Ledger, Stored, second};
 use super::walk::{RELEASES, Walk};
 use crate::error::{Error, Result};
-use crate::model::manifest::State;
+use crate::model::manifest::{Purpose, State};
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
 use crate::model::version::Version;
@@ -73,6 +73,14 @@ impl Ledger {
         listed.sort_by(|one, two| (second(&two.id), written(two)).cmp(&(second(&one.id), written(one))));
         listed.truncate(limit);
         Ok(listed)
+    }
+
+    /// Returns the newest release that the gate judged, passed or not; snapshots outside of a deploy are passed over.
+    ///
+    /// # Errors
+    /// The store's own; records that cannot be read are in the answer.
+    pub fn newest_gate(&self) -> Result<Search<Stored>> {
+        self.search(usize::MAX, |stored| Ok((stored.manifest.purpose == Purpose::Gate).then_some(stored)))
     }
 
     /// Returns the newest release that passed: the one that sizes are compared with.

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub schema_version: u32,
     /// The identifier of the release.
     pub id: ReleaseId,
+    /// What the run was for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// How the run ended.
     pub state: State,
     /// When the manifest was written.
@@ -58,6 +61,17 @@ pub struct Manifest {
     pub rollback: Playbook,
     /// What `reconcile` compares with the running system.
     pub reconciliation: Reconciliation,
+}
+
+/// What a run was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A deploy: the run ends in a verdict on a release.
+    #[default]
+    Gate,
+    /// No deploy: the snapshots count for comparison, and no release is judged.
+    Snapshot,
 }
 
 /// How a run of the gate ended.

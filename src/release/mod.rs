@@ -5,5 +5,5 @@ pub mod ci;
 pub mod git;
 pub mod probe;
 pub mod resolve;
-mod shell;
+pub mod shell;
 mod version;

@@ -1,7 +1,12 @@
 //! Words as a POSIX shell takes them, for commands that people copy.
 
+/// Writes an argument list so that a POSIX shell reads it back as it is.
+pub fn line(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// Quotes a word where a shell would not take it as it is.
-pub(super) fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -12,7 +17,7 @@ pub(super) fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::*;
 
     #[test]
     fn words_are_quoted_where_needed() {
@@ -21,5 +26,14 @@ mod tests {
         {
             assert_eq!(quoted(word), expected);
         }
+    }
+
+    #[test]
+    fn a_shell_reads_back_what_is_quoted() {
+        let hostile = ["a b", "it's", "$(id)", "", "ünï", "--flag=x", "a\nb", "*", "~"].map(str::to_owned);
+        let line = format!("printf '%s\\0' {}", line(&hostile));
+        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let read = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), hostile);
     }
 }

@@ -3,7 +3,7 @@
 //! An object is written to a temporary file in a folder of its own (`.tmp`), synced, then linked or renamed into
 //! place and the directory synced, so that a crash at any instant leaves the whole object or none.
 
-use super::{Entry, PutMode, PutOutcome, ReadFrom, Storage};
+use super::{Entry, PutMode, PutOutcome, ReadFrom, Storage, temporary};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
@@ -11,14 +11,19 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// Where unfinished objects are; never listed.
 const TEMPORARY: &str = ".tmp";
+/// How their names begin.
+const PREFIX: &str = "put-";
 
 /// A directory whose files are the objects.
 #[derive(Debug)]
 pub struct LocalStorage {
     root: PathBuf,
+    /// Done once something was written: what killed writers left is removed before.
+    cleaned: Once,
 }
 
 impl LocalStorage {
@@ -29,7 +34,7 @@ impl LocalStorage {
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         let root = std::path::absolute(root).io_context(|| format!("cannot resolve {}", root.display()))?;
-        Ok(Self { root })
+        Ok(Self { root, cleaned: Once::new() })
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -43,7 +48,8 @@ impl LocalStorage {
         create_dirs(&parent)?;
         let temporary = self.root.join(TEMPORARY);
         create_dirs(&temporary)?;
-        let mut file = tempfile::Builder::new().prefix("put-").tempfile_in(&temporary)?;
+        self.cleaned.call_once(|| temporary::remove_abandoned(&temporary, PREFIX));
+        let mut file = temporary::create(&temporary, PREFIX, 0o600)?;
         file.write_all(data)?;
         file.as_file().sync_data()?;
         Ok((file, parent))
@@ -69,7 +75,11 @@ impl Storage for LocalStorage {
                     Err(error) => return Err(error.error),
                 },
             }
-            File::open(parent)?.sync_all()?;
+            if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+                // What may not be durable must not be visible either.
+                fs::remove_file(&path)?;
+                return Err(error);
+            }
             Ok(PutOutcome::Written)
         };
         write().map_err(|error| unavailable("write", &path, error))

@@ -5,6 +5,7 @@
 
 pub mod local;
 mod sub;
+pub mod temporary;
 
 pub use local::LocalStorage;
 pub use sub::SubStorage;

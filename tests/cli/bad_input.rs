@@ -38,7 +38,6 @@ fn a_release_that_nobody_names() {
     let says = ["the version to deploy is unknown", "no tag at HEAD", "--release VERSION", "git tag v1.4.0"];
     fails(&shop, &gate(&["uploads"]), 2, "release-unknown", &says);
     fails(&shop, &["plan", "-e", "staging", "uploads"], 2, "release-unknown", &says);
-    fails(&shop, &["snapshot", "-e", "staging", "uploads"], 2, "release-unknown", &says);
 }
 
 #[test]

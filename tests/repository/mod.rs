@@ -1,5 +1,6 @@
 //! The repository engine against stock restic.
 
+mod archive;
 mod damage;
 mod lock;
 mod restic;

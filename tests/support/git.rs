@@ -12,9 +12,14 @@ pub struct Repository {
 impl Repository {
     /// Makes `directory`, with all that is in it, a working tree without a commit.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        let repository = Self { directory: directory.into() };
+        let repository = Self::at(directory);
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository
+    }
+
+    /// Takes the working tree that `directory` is already.
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
     }
 
     /// Returns the working tree.

@@ -8,6 +8,7 @@ pub mod restic;
 pub mod sample;
 pub mod shared;
 pub mod shop;
+pub mod storage;
 pub mod tree;
 pub mod version_server;
 

@@ -20,7 +20,7 @@ pub(super) async fn ask(
     cancel: &Cancel,
     runner: &Arc<RunCommand>,
 ) -> Result<Answered> {
-    let name = command.iter().map(|word| shell::quoted(word)).collect::<Vec<_>>().join(" ");
+    let name = shell::line(command);
     let (command, token, runner) = (command.to_owned(), cancel.clone(), runner.clone());
     // Cancelled or not, the runner is waited for: it stops the program that it started.
     let output = blocking(move || runner(&command, &variables, timeout, &token)).await?;

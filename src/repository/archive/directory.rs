@@ -35,6 +35,8 @@ struct Entries {
     nodes: Vec<Option<Node>>,
     /// Entries that are exactly what the parent snapshot has.
     unchanged: usize,
+    /// Entries that are not.
+    changed: usize,
     /// How many entries the parent snapshot has.
     before: usize,
 }
@@ -92,14 +94,14 @@ impl Directory {
     fn put(&self, place: usize, entry: Entry) -> bool {
         {
             let mut own = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            let (node, unchanged) = match entry {
-                Entry::Unchanged(node) => (Some(node), 1),
-                Entry::Changed(node) => (Some(node), 0),
-                Entry::Absent => (None, 0),
+            let (count, node) = match entry {
+                Entry::Unchanged(node) => (&mut own.unchanged, node),
+                Entry::Changed(node) => (&mut own.changed, node),
+                Entry::Absent => return self.arrived(),
             };
-            own.unchanged += unchanged;
+            *count += 1;
             if let Some(slot) = own.nodes.get_mut(place) {
-                *slot = node;
+                *slot = Some(node);
             }
         }
         self.arrived()
@@ -107,6 +109,16 @@ impl Directory {
 
     fn arrived(&self) -> bool {
         self.pending.fetch_sub(1, AcqRel) == 1
+    }
+}
+
+impl Drop for Directory {
+    /// Drops the directories above that nobody else holds one by one: a tree may be deeper than a stack.
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some((parent, _)) = above {
+            above = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
     }
 }
 
@@ -148,7 +160,7 @@ impl Worker<'_, '_> {
     fn store_tree(&mut self, directory: &Directory) -> Result<Id> {
         let entries = std::mem::take(&mut *directory.entries.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(previous) = directory.previous
-            && entries.unchanged == entries.nodes.len()
+            && entries.changed == 0
             && entries.unchanged == entries.before
         {
             return Ok(previous);
@@ -158,5 +170,18 @@ impl Worker<'_, '_> {
         let id = Id::of(&json);
         self.store(BlobType::Tree, id, &json)?;
         Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_tree_drops() {
+        let mut directory = Directory::new(PathBuf::new(), DirMatcher::default(), None, None, None);
+        for _ in 0..100_000 {
+            directory = Directory::new(PathBuf::new(), DirMatcher::default(), Some((directory, 0)), None, None);
+        }
     }
 }

@@ -8,13 +8,13 @@ use super::directory::{Directory, Entry};
 use super::metadata;
 use super::outcome::IssueKind;
 use super::schedule::Worker;
-use super::walk::with_attributes;
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,10 +53,10 @@ pub(super) struct ChunkJob {
 pub(super) struct Content {
     directory: Arc<Directory>,
     place: usize,
-    /// Without content; `None` once it was delivered or given up.
+    /// Without content; taken when it is delivered.
     node: Mutex<Option<Node>>,
     ids: Mutex<Vec<Option<Id>>>,
-    /// Chunks on their way, and one for the reader.
+    /// Chunks on their way, and one for the reader: a content that it gives up is never delivered.
     pending: AtomicUsize,
 }
 
@@ -107,12 +107,6 @@ impl Content {
         ids.push(None);
         ids.len() - 1
     }
-
-    /// Changes the node before the reader lets go; `None` gives the content up.
-    pub fn settle(&self, change: impl FnOnce(Node) -> Option<Node>) {
-        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
-        *node = node.take().and_then(change);
-    }
 }
 
 impl Worker<'_, '_> {
@@ -129,29 +123,19 @@ impl Worker<'_, '_> {
     }
 
     fn read_file(&mut self, directory: &Arc<Directory>, fd: BorrowedFd<'_>, place: usize, name: &OsStr) -> Result<()> {
-        let path = || directory.path.join(name);
         // A file that changes while it is read is read again; the second reading stands.
-        let first = self.try_file(directory, fd, place, name, false)?;
-        let outcome = match first {
+        let outcome = match self.try_file(directory, fd, place, name, false)? {
             Try::Changed => self.try_file(directory, fd, place, name, true)?,
-            other => other,
+            first => first,
         };
-        match outcome {
-            Try::Done => {
-                self.schedule.tally.files.fetch_add(1, Relaxed);
-                self.schedule.tally.files_read.fetch_add(1, Relaxed);
-                self.count_item();
-                Ok(())
-            }
-            Try::Changed => self.deliver(directory, place, Entry::Absent),
-            Try::Failed(error) => {
-                match error.raw_os_error().map(Errno::from_raw_os_error) {
-                    Some(error) => self.note(&path(), error),
-                    None => self.schedule.tally.issue(path(), IssueKind::Unreadable, error.to_string()),
-                }
-                self.deliver(directory, place, Entry::Absent)
-            }
+        if let Try::Failed(error) = outcome {
+            self.note(directory.path.join(name), &error);
+            return self.deliver(directory, place, Entry::Absent);
         }
+        self.schedule.tally.files.fetch_add(1, Relaxed);
+        self.schedule.tally.files_read.fetch_add(1, Relaxed);
+        self.count_item();
+        Ok(())
     }
 
     /// Reads a file once. The `last` try delivers what it read even if it changed again, and reports it.
@@ -163,38 +147,24 @@ impl Worker<'_, '_> {
         name: &OsStr,
         last: bool,
     ) -> Result<Try> {
-        let opened = open(fd, name).and_then(|file| Ok((rustix::fs::fstat(&file)?, file)));
-        let (stat, file) = match opened {
+        let (file, stat, node) = match open(fd, name) {
             Ok(opened) => opened,
-            Err(error) => return Ok(Try::Failed(error.into())),
+            Err(error) => return Ok(Try::Failed(error)),
         };
-        if metadata::node_type(&stat) != Some(NodeType::File) {
-            return Ok(Try::Failed(std::io::Error::other("was a file when it was listed, and is none now")));
-        }
-        let node = match with_attributes(metadata::node(name, NodeType::File, &stat), fd) {
-            Ok(node) => node,
-            Err(error) => return Ok(Try::Failed(error.into())),
-        };
+        let size = node.size;
         let content = Content::new(directory, place, node);
-        let read = if stat.st_size < MIN_SIZE as i64 {
-            self.read_small(&content, &file)
-        } else {
-            self.read_large(&content, &file, &stat)
+        let read = match usize::try_from(size) {
+            Ok(size) if size < MIN_SIZE => self.read_small(&content, &file, size),
+            // A file that grows as fast as it is read must not be read for ever.
+            _ => self.read_chunks(&content, (&file).take(size + 1), size, size >= SHARED_SIZE),
         };
-        let bytes = match read {
-            Ok(bytes) => bytes,
-            Err(ReadError::Source(error)) => {
-                content.settle(|_| None);
-                return Ok(Try::Failed(error));
-            }
+        let (bytes, after) = match read.and_then(|bytes| Ok((bytes, rustix::fs::fstat(&file)?))) {
+            Ok(read) => read,
+            Err(ReadError::Source(error)) => return Ok(Try::Failed(error)),
             Err(ReadError::Run(error)) => return Err(error),
         };
-        let changed = match rustix::fs::fstat(&file) {
-            Ok(after) => has_changed(&stat, &after, bytes),
-            Err(error) => return Ok(Try::Failed(error.into())),
-        };
+        let changed = bytes != size || has_changed(&stat, &after);
         if changed && !last {
-            content.settle(|_| None);
             return Ok(Try::Changed);
         }
         if changed {
@@ -205,21 +175,17 @@ impl Worker<'_, '_> {
         Ok(Try::Done)
     }
 
-    fn read_small(&mut self, content: &Arc<Content>, file: &File) -> Result<u64, ReadError> {
+    fn read_small(&mut self, content: &Arc<Content>, file: &File, size: usize) -> Result<u64, ReadError> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        // One byte more than a small file may have: a file that grew is noticed, and not read to an end that may
-        // never come.
-        let read = file.take(MIN_SIZE as u64).read_to_end(&mut buffer);
-        let stored = match read {
-            Ok(0) => Ok(()),
-            Ok(_) => self.store_piece(content, &buffer),
-            Err(error) => Err(ReadError::Source(error)),
-        };
-        self.schedule.progress.add_bytes(buffer.len() as u64);
-        let bytes = buffer.len() as u64;
+        let stored = read_up_to(file, size, &mut buffer).map_err(ReadError::from).and_then(|data| {
+            self.schedule.progress.add_bytes(data.len() as u64);
+            if !data.is_empty() {
+                self.store_piece(content, data)?;
+            }
+            Ok(data.len() as u64)
+        });
         self.buffer = buffer;
-        stored.map(|()| bytes)
+        stored
     }
 
     fn store_piece(&mut self, content: &Arc<Content>, data: &[u8]) -> Result<(), ReadError> {
@@ -227,13 +193,6 @@ impl Worker<'_, '_> {
         self.store_at(content, index, data)?;
         content.pending.fetch_sub(1, AcqRel);
         Ok(())
-    }
-
-    fn read_large(&mut self, content: &Arc<Content>, file: &File, stat: &Stat) -> Result<u64, ReadError> {
-        let size = u64::try_from(stat.st_size).unwrap_or(0);
-        // A file that grows as fast as it is read must not be read for ever.
-        let source = file.take(size + 1);
-        self.read_chunks(content, source, size, size >= SHARED_SIZE)
     }
 
     /// Reads `source` to its end and stores its chunks; the others help if `shared`.
@@ -245,12 +204,13 @@ impl Worker<'_, '_> {
         shared: bool,
     ) -> Result<u64, ReadError> {
         let chunker = Arc::clone(self.schedule.writer.chunker());
+        let source = Cancellable { source, cancel: self.schedule.cancel };
         let mut reader = ChunkReader::new(&chunker, source).expecting(expected);
         let mut bytes = 0;
-        let mut data = Vec::new();
+        let mut data = self.schedule.spare_buffer();
         loop {
-            self.schedule.cancel.check()?;
-            if !reader.next_chunk(&mut data).map_err(ReadError::Source)? {
+            if !reader.next_chunk(&mut data)? {
+                self.schedule.recycle(data);
                 return Ok(bytes);
             }
             bytes += data.len() as u64;
@@ -284,7 +244,9 @@ impl Worker<'_, '_> {
     /// Ends the reading of a content: its size is known now.
     pub fn finish_content(&mut self, content: &Arc<Content>, bytes: u64) -> Result<()> {
         self.schedule.tally.bytes.fetch_add(bytes, Relaxed);
-        content.settle(|node| Some(Node { size: bytes, ..node }));
+        if let Some(node) = &mut *content.node.lock().unwrap_or_else(PoisonError::into_inner) {
+            node.size = bytes;
+        }
         self.let_go(content)
     }
 
@@ -293,11 +255,11 @@ impl Worker<'_, '_> {
             return Ok(());
         }
         let node = content.node.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A content that was given up is read again, or reported, by its reader.
-        let Some(node) = node else { return Ok(()) };
         let ids = std::mem::take(&mut *content.ids.lock().unwrap_or_else(PoisonError::into_inner));
         let ids: Option<Vec<Id>> = ids.into_iter().collect();
-        let ids = ids.ok_or_else(|| Error::new(ErrorCode::Internal, "a chunk of a file was lost"))?;
+        let (Some(node), Some(ids)) = (node, ids) else {
+            return Err(Error::new(ErrorCode::Internal, "a chunk of a file was lost"));
+        };
         self.deliver(&content.directory, content.place, Entry::Changed(Node { content: Some(ids), ..node }))
     }
 }
@@ -316,18 +278,67 @@ impl From<Error> for ReadError {
     }
 }
 
-/// Opens a file below its directory, leaving its time of access alone where that is permitted.
-fn open(directory: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<File> {
-    // Without NONBLOCK, opening what has become a pipe meanwhile would wait for a writer.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::openat(directory, name, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::openat(directory, name, flags, Mode::empty()),
-        result => result,
+impl From<std::io::Error> for ReadError {
+    /// A reader of ours passes its own error through the system's type: a cancellation, a program that failed.
+    fn from(error: std::io::Error) -> Self {
+        error.downcast().map_or_else(Self::Source, Self::Run)
     }
-    .map(File::from)
 }
 
-fn has_changed(before: &Stat, after: &Stat, bytes_read: u64) -> bool {
+impl From<Errno> for ReadError {
+    fn from(error: Errno) -> Self {
+        Self::Source(error.into())
+    }
+}
+
+/// A source that ends with the cancellation, however slowly it yields.
+struct Cancellable<'c, R> {
+    source: R,
+    cancel: &'c Cancel,
+}
+
+impl<R: Read> Read for Cancellable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.cancel.check().map_err(std::io::Error::other)?;
+        self.source.read(buffer)
+    }
+}
+
+/// Opens a file below its directory and describes it.
+fn open(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Result<(File, Stat, Node)> {
+    let file = metadata::open(directory, name, OFlags::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    if metadata::node_type(&stat) != Some(NodeType::File) {
+        return Err(std::io::Error::other("was a file when it was listed, and is none now"));
+    }
+    let extended_attributes = metadata::attributes(file.as_fd())?;
+    let node = Node { extended_attributes, ..metadata::node(name, NodeType::File, &stat) };
+    Ok((file.into(), stat, node))
+}
+
+/// Reads a file of `size` bytes, and one byte more if it grew: its end may never come.
+fn read_up_to<'b>(mut file: &File, size: usize, buffer: &'b mut Vec<u8>) -> std::io::Result<&'b [u8]> {
+    if buffer.len() <= size {
+        buffer.resize(size + 1, 0);
+    }
+    let buffer = buffer.get_mut(..=size).unwrap_or_default();
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        // It ended one byte short of what was asked for: no need to ask again.
+        if filled == size {
+            break;
+        }
+    }
+    Ok(buffer.get(..filled).unwrap_or_default())
+}
+
+fn has_changed(before: &Stat, after: &Stat) -> bool {
     let key = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
-    key(before) != key(after) || u64::try_from(after.st_size) != Ok(bytes_read)
+    key(before) != key(after)
 }

@@ -3,12 +3,13 @@
 use super::super::mode;
 use super::super::tree::{Base64, ExtendedAttribute, Node, NodeType};
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr, OsString};
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Returns the type of a node; `None` for what restic does not know either.
@@ -43,7 +44,10 @@ pub(super) fn node(name: &OsStr, kind: NodeType, stat: &Stat) -> Node {
         ..Node::new(name, kind)
     };
     if kind != NodeType::Dir {
-        node.links = stat.st_nlink;
+        #[allow(clippy::useless_conversion, reason = "the type is not the same on every processor")]
+        {
+            node.links = stat.st_nlink.into();
+        }
         if node.links > 1 {
             node.device_id = stat.st_dev;
         }
@@ -91,18 +95,39 @@ pub(super) fn read_link(directory: BorrowedFd<'_>, name: &OsStr) -> rustix::io::
     Ok(OsString::from_vec(target.into_bytes()))
 }
 
-/// Reads the extended attributes of an entry of a directory, sorted by name.
+/// Reads the extended attributes of an open file, sorted by name.
+pub(super) fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<ExtendedAttribute>> {
+    collect_attributes(
+        |buffer| rustix::fs::flistxattr(file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(file, name, buffer),
+    )
+}
+
+/// Reads the extended attributes of an entry of a directory, sorted by name; `path` is its full path.
 ///
 /// There is no call that takes a directory and a name, so the path goes through `/proc/self/fd`; it is not followed.
-pub(super) fn extended_attributes(
+pub(super) fn attributes_at(
     directory: BorrowedFd<'_>,
     name: &OsStr,
+    path: &Path,
 ) -> rustix::io::Result<Vec<ExtendedAttribute>> {
-    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.as_bytes());
-    let path = OsString::from_vec(path);
-    let names = match read_growing(256, |buffer| rustix::fs::llistxattr(&path, buffer)) {
-        Ok(names) if names.is_empty() => return Ok(Vec::new()),
+    static HAS_PROC: LazyLock<bool> = LazyLock::new(|| Path::new("/proc/self/fd").exists());
+    // Where no /proc is mounted, the full path serves, as long as it is not too long for the system.
+    let path = match *HAS_PROC {
+        true => Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name),
+        false => path.to_owned(),
+    };
+    collect_attributes(
+        |buffer| rustix::fs::llistxattr(&path, buffer),
+        |name, buffer| rustix::fs::lgetxattr(&path, name, buffer),
+    )
+}
+
+fn collect_attributes(
+    list: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+    mut get: impl FnMut(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<ExtendedAttribute>> {
+    let names = match read_growing(list) {
         Ok(names) => names,
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -110,7 +135,7 @@ pub(super) fn extended_attributes(
     let mut attributes = Vec::new();
     for name in names.split_inclusive(|&byte| byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        let value = match read_growing(256, |buffer| rustix::fs::lgetxattr(&path, name, buffer)) {
+        let value = match read_growing(|buffer| get(name, buffer)) {
             Ok(value) => value,
             // It was removed since it was listed.
             Err(Errno::NODATA) => continue,
@@ -124,21 +149,28 @@ pub(super) fn extended_attributes(
 }
 
 /// Calls `read` with a buffer that grows until the answer fits.
-fn read_growing(
-    mut size: usize,
-    mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
-) -> rustix::io::Result<Vec<u8>> {
-    loop {
-        let mut buffer = vec![0; size];
-        match read(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            // An attribute holds 64 KiB at most, a list of names too.
-            Err(Errno::RANGE) if size < 1 << 20 => size *= 4,
-            Err(error) => return Err(error),
-        }
+fn read_growing(mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    // Most files have none, and most values are short: no memory is taken for these.
+    let mut short = [0; 256];
+    match read(&mut short) {
+        Ok(length) => return Ok(short.get(..length).unwrap_or(&short).to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(error) => return Err(error),
+    }
+    // The system ends both a value and a list of names at 64 KiB.
+    let mut long = vec![0; 64 << 10];
+    let length = read(&mut long)?;
+    long.truncate(length);
+    Ok(long)
+}
+
+/// Opens an entry of a directory for reading, leaving its time of access alone where that is permitted.
+pub(super) fn open(directory: BorrowedFd<'_>, name: &OsStr, extra: OFlags) -> rustix::io::Result<OwnedFd> {
+    // Without NONBLOCK, opening what has become a pipe meanwhile would wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | extra;
+    match rustix::fs::openat(directory, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(directory, name, flags, Mode::empty()),
+        result => result,
     }
 }
 

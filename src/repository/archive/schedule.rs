@@ -10,7 +10,8 @@ use super::{super::id::Id, super::pack::BlobType};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::progress::Progress;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ pub(super) enum Job {
     Chunk(ChunkJob),
 }
 
+impl Job {
+    fn is_chunk(&self) -> bool {
+        matches!(self, Self::Chunk(_))
+    }
+}
+
 /// What the workers of one archive call share.
 pub(super) struct Schedule<'a> {
     pub writer: &'a PackWriter,
@@ -37,7 +44,6 @@ pub(super) struct Schedule<'a> {
     pub tally: Tally,
     state: Mutex<State>,
     wake: Condvar,
-    waiting_chunks: AtomicUsize,
     /// Buffers of chunks, to be filled again.
     spare: Mutex<Vec<Vec<u8>>>,
 }
@@ -46,6 +52,8 @@ pub(super) struct Schedule<'a> {
 struct State {
     /// Last in, first out: depth first, so that few directories are open at once, and chunks before new files.
     jobs: Vec<Job>,
+    /// How many of them are chunks.
+    chunks: usize,
     /// The root of the tree, once it is stored.
     root: Option<Id>,
     failure: Option<Error>,
@@ -69,7 +77,6 @@ impl<'a> Schedule<'a> {
             tally: Tally::default(),
             state: Mutex::default(),
             wake: Condvar::new(),
-            waiting_chunks: AtomicUsize::new(0),
             spare: Mutex::default(),
         }
     }
@@ -82,9 +89,7 @@ impl<'a> Schedule<'a> {
     pub fn push(&self, jobs: impl IntoIterator<Item = Job>) {
         let mut state = self.lock();
         for job in jobs {
-            if matches!(job, Job::Chunk(_)) {
-                self.waiting_chunks.fetch_add(1, Relaxed);
-            }
+            state.chunks += usize::from(job.is_chunk());
             state.jobs.push(job);
         }
         drop(state);
@@ -108,31 +113,40 @@ impl<'a> Schedule<'a> {
     ) -> Result<(Option<Id>, Tally)> {
         std::thread::scope(|scope| {
             for _ in 1..workers {
-                scope.spawn(|| self.work(|_| Ok(())));
+                // Where a thread is not to be had, fewer workers do the work.
+                let thread = std::thread::Builder::new().name("archive".to_owned());
+                let _ = thread.spawn_scoped(scope, || self.work(|_| Ok(())));
             }
             self.work(first);
         });
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failure {
-            Some(failure) => Err(failure),
-            None => Ok((state.root, self.tally)),
+        if let Some(failure) = state.failure {
+            return Err(failure);
         }
+        // A stream ends early when a cancellation stops its program: that is not its end.
+        self.cancel.check()?;
+        Ok((state.root, self.tally))
     }
 
+    /// Works until the work of all has ended; a failure or panic of one ends it.
     fn work(&self, first: impl FnOnce(&mut Worker<'_, 'a>) -> Result<()>) {
-        let guard = PanicGuard(self);
-        let result = Encoder::new().and_then(|encoder| {
-            let mut worker = Worker { schedule: self, encoder, buffer: Vec::new() };
+        let work = || {
+            let mut worker = Worker { schedule: self, encoder: Encoder::new()?, buffer: Vec::new() };
             first(&mut worker)?;
             while let Some(job) = self.next()? {
                 worker.perform(job)?;
             }
             Ok(())
+        };
+        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let error = Error::new(ErrorCode::Internal, "an archive thread panicked");
+            // It may have claimed a blob that others of the run rely on now.
+            self.writer.fail(error.replica());
+            Err(error)
         });
         if let Err(error) = result {
             self.fail(error);
         }
-        drop(guard);
     }
 
     /// Waits for a job; `None` when the work has ended.
@@ -144,6 +158,7 @@ impl<'a> Schedule<'a> {
             }
             self.cancel.check()?;
             if let Some(job) = state.jobs.pop() {
+                state.chunks -= usize::from(job.is_chunk());
                 return Ok(Some(job));
             }
             state = self.wake.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;
@@ -152,18 +167,13 @@ impl<'a> Schedule<'a> {
 
     /// Takes a waiting chunk if a reader is too far ahead of the other workers.
     fn chunk_to_help_with(&self) -> Option<ChunkJob> {
-        if self.waiting_chunks.load(Relaxed) < WAITING_CHUNKS {
+        let mut state = self.lock();
+        if state.chunks < WAITING_CHUNKS {
             return None;
         }
-        let mut state = self.lock();
-        match state.jobs.pop() {
-            Some(Job::Chunk(chunk)) => Some(chunk),
-            Some(other) => {
-                state.jobs.push(other);
-                None
-            }
-            None => None,
-        }
+        let Job::Chunk(chunk) = state.jobs.pop_if(|job| job.is_chunk())? else { return None };
+        state.chunks -= 1;
+        Some(chunk)
     }
 
     /// Returns a buffer for a chunk, used before if there is one.
@@ -199,10 +209,7 @@ impl Worker<'_, '_> {
         match job {
             Job::Scan(directory) => self.scan(&directory),
             Job::Files(batch) => self.read_batch(batch),
-            Job::Chunk(chunk) => {
-                self.schedule.waiting_chunks.fetch_sub(1, Relaxed);
-                self.store_chunk(chunk)
-            }
+            Job::Chunk(chunk) => self.store_chunk(chunk),
         }
     }
 
@@ -214,7 +221,6 @@ impl Worker<'_, '_> {
         }
         self.schedule.push([Job::Chunk(chunk)]);
         while let Some(chunk) = self.schedule.chunk_to_help_with() {
-            self.schedule.waiting_chunks.fetch_sub(1, Relaxed);
             self.store_chunk(chunk)?;
         }
         Ok(())
@@ -230,16 +236,5 @@ impl Worker<'_, '_> {
             tally.bytes_stored.fetch_add(stored, Relaxed);
         }
         Ok(())
-    }
-}
-
-/// Ends the work of all when one worker panics: the others would wait for ever.
-struct PanicGuard<'s, 'a>(&'s Schedule<'a>);
-
-impl Drop for PanicGuard<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.fail(Error::new(ErrorCode::Internal, "an archive thread panicked"));
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! Listing a directory, and archiving what needs no reading.
 
 use super::super::exclude::DirMatcher;
+use super::super::id::Id;
+use super::super::index::Index;
 use super::super::pack::BlobType;
 use super::super::tree::{Node, NodeType};
 use super::directory::{Directory, Entry};
@@ -9,11 +11,11 @@ use super::metadata;
 use super::outcome::IssueKind;
 use super::schedule::{Job, Worker};
 use crate::error::Result;
-use rustix::fs::{Mode, OFlags, RawDir, Stat};
+use rustix::fs::{CWD, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,7 +56,6 @@ impl Plan {
 impl Worker<'_, '_> {
     /// Lists a directory, delivers what is unchanged or has no content, and plans jobs for the rest.
     pub fn scan(&mut self, directory: &Arc<Directory>) -> Result<()> {
-        self.schedule.cancel.check()?;
         let names = match open_listed(directory) {
             Ok(names) => names,
             Err(error) => return self.give_up(directory, error),
@@ -66,19 +67,15 @@ impl Worker<'_, '_> {
             None => Vec::new(),
         };
         directory.expect(names.len(), previous.len());
-        let only_tag = directory.matcher.is_cache_dir(&directory.path);
         let mut previous = previous.into_iter().peekable();
         let mut plan = Plan::default();
         for (place, name) in names.into_iter().enumerate() {
+            self.schedule.cancel.check()?;
             let before = matching(&mut previous, &name);
-            if only_tag && name != "CACHEDIR.TAG" {
-                self.deliver(directory, place, Entry::Absent)?;
-                continue;
-            }
             match metadata::stat(fd.as_fd(), &name) {
                 Ok(stat) => self.visit(Found { directory, fd: fd.as_fd(), place, name, stat, before }, &mut plan)?,
                 Err(error) => {
-                    self.note(&directory.path.join(&name), error);
+                    self.note(directory.path.join(&name), &error.into());
                     self.deliver(directory, place, Entry::Absent)?;
                 }
             }
@@ -116,6 +113,8 @@ impl Worker<'_, '_> {
             self.schedule.tally.issue(path, IssueKind::Unreadable, "is of a type that cannot be stored".to_owned());
             return self.deliver(directory, place, Entry::Absent);
         };
+        // A directory that changed has most of its entries as before.
+        let previous = before.as_ref().and_then(|node| node.subtree);
         let before = before.filter(|before| metadata::is_unchanged(&stat, before));
         match kind {
             // As restic: a socket is nothing without the process that listens on it.
@@ -129,14 +128,12 @@ impl Worker<'_, '_> {
                 }
             },
             NodeType::Dir => {
-                let previous = before.as_ref().and_then(|node| node.subtree);
-                let previous = previous.filter(|tree| self.schedule.indexed().contains(BlobType::Tree, tree));
                 let Some(node) = self.node_of(&name, kind, &stat, fd, before, &path) else {
                     return self.deliver(directory, place, Entry::Absent);
                 };
                 let matcher = enter(&directory.matcher, &path);
                 let parent = Some((Arc::clone(directory), place));
-                plan.jobs.push(Job::Scan(Directory::new(path, matcher, parent, Some(node), previous)));
+                plan.jobs.push(Job::Scan(Directory::new(path, matcher, parent, Some(node), self.known(previous))));
                 self.schedule.tally.dirs.fetch_add(1, Relaxed);
                 self.count_item();
                 Ok(())
@@ -151,6 +148,11 @@ impl Worker<'_, '_> {
                 self.deliver(directory, place, entry)
             }
         }
+    }
+
+    /// Passes a tree on that is in the repository; one that is not is stored again.
+    pub fn known(&self, tree: Option<Id>) -> Option<Id> {
+        tree.filter(|tree| self.schedule.indexed().contains(BlobType::Tree, tree))
     }
 
     /// Delivers a file that the parent snapshot has already.
@@ -179,27 +181,32 @@ impl Worker<'_, '_> {
             if kind == NodeType::Symlink {
                 node.set_link_target(metadata::read_link(fd, name)?);
             }
-            with_attributes(node, fd)
+            node.extended_attributes = metadata::attributes_at(fd, name, path)?;
+            Ok(node)
         };
         match before.map_or_else(read, Ok) {
             Ok(node) => Some(node),
             Err(error) => {
-                self.note(path, error);
+                self.note(path.to_owned(), &error.into());
                 None
             }
         }
     }
 
-    /// Says whether every blob of a file of the parent snapshot is still in the repository.
+    /// Says whether every blob of a file of the parent snapshot is still in the repository, all of its size.
     fn has_content(&self, node: &Node) -> bool {
         let Some(content) = &node.content else { return false };
-        self.schedule.indexed().with_index(|index| content.iter().all(|id| index.contains(BlobType::Data, id)))
+        let length = |index: &Index, id| Some(index.find(BlobType::Data, id)?.1.plain_length() as u64);
+        let known: Option<u64> =
+            self.schedule.indexed().with_index(|index| content.iter().map(|id| length(index, id)).sum());
+        known == Some(node.size)
     }
 
     /// Notes an entry that the system does not let us have.
-    pub fn note(&self, path: &Path, error: Errno) {
-        let kind = if error == Errno::NOENT { IssueKind::Vanished } else { IssueKind::Unreadable };
-        self.schedule.tally.issue(path.to_owned(), kind, std::io::Error::from(error).to_string());
+    pub fn note(&self, path: PathBuf, error: &std::io::Error) {
+        let vanished = error.kind() == std::io::ErrorKind::NotFound;
+        let kind = if vanished { IssueKind::Vanished } else { IssueKind::Unreadable };
+        self.schedule.tally.issue(path, kind, error.to_string());
     }
 
     pub fn count_item(&self) {
@@ -209,25 +216,18 @@ impl Worker<'_, '_> {
 
     /// Notes a directory that cannot be listed, and stores it as an empty one.
     fn give_up(&mut self, directory: &Arc<Directory>, error: Errno) -> Result<()> {
-        self.note(&directory.path, error);
+        self.note(directory.path.clone(), &error.into());
         directory.expect(0, 0);
         self.release(directory)
     }
 }
 
-/// Adds the extended attributes to a node.
-pub(super) fn with_attributes(mut node: Node, fd: BorrowedFd<'_>) -> rustix::io::Result<Node> {
-    node.extended_attributes = metadata::extended_attributes(fd, &node.name)?;
-    Ok(node)
-}
-
 /// Opens a directory below its open parent and returns the sorted names of its entries.
 fn open_listed(directory: &Directory) -> rustix::io::Result<Vec<OsString>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let parent = directory.parent().and_then(|parent| parent.fd.get());
-    let fd: OwnedFd = match (parent, directory.path.file_name()) {
-        (Some(parent), Some(name)) => rustix::fs::openat(parent, name, flags, Mode::empty())?,
-        _ => rustix::fs::open(&directory.path, flags, Mode::empty())?,
+    let fd = match (parent, directory.path.file_name()) {
+        (Some(parent), Some(name)) => metadata::open(parent.as_fd(), name, OFlags::DIRECTORY)?,
+        _ => metadata::open(CWD, directory.path.as_os_str(), OFlags::DIRECTORY)?,
     };
     let mut buffer = [MaybeUninit::uninit(); LISTING_BUFFER];
     let mut names = Vec::new();

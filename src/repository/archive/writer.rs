@@ -10,9 +10,10 @@ use super::encoder::Encoder;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::PutMode;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A pack is stored when it has grown to this size; restic's default too.
 const PACK_SIZE: usize = 16 << 20;
@@ -22,13 +23,16 @@ const UPLOADERS: usize = 2;
 const INDEX_BLOBS: usize = 50_000;
 /// Locks that the set of claimed blobs is spread over.
 const SHARDS: usize = 16;
+/// An index file is written when a pack has waited for one so long, so that a run that is killed loses little.
+const INDEX_AGE: Duration = Duration::from_secs(60);
+/// How often a worker that waits for an uploader looks whether the run was cancelled.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Writes the packs of one run; all sources of the run share it.
 pub struct PackWriter {
     shared: Arc<Shared>,
     chunker: Arc<Chunker>,
     open: [Mutex<OpenPack>; 2],
-    claimed: [Mutex<IdSet>; 2 * SHARDS],
     packs: Option<Sender<OpenPack>>,
     uploaders: Vec<JoinHandle<()>>,
 }
@@ -49,12 +53,22 @@ struct OpenPack {
     blobs: Vec<BlobLocation>,
 }
 
+/// Packs that are stored, and not yet in an index file.
+#[derive(Default)]
+struct Unindexed {
+    packs: Vec<PackEntry>,
+    blobs: usize,
+    /// When the first one was stored.
+    since: Option<Instant>,
+}
+
 /// What workers and uploaders share.
 struct Shared {
     indexed: Arc<Indexed>,
     cancel: Cancel,
-    /// Stored, not yet in an index file.
-    unindexed: Mutex<Vec<PackEntry>>,
+    /// Blobs on their way into packs that are not in the index yet.
+    claimed: [[Mutex<IdSet>; SHARDS]; 2],
+    unindexed: Mutex<Unindexed>,
     stored: Mutex<StoredPacks>,
     /// The first failure: everything after it fails in its name.
     failure: Mutex<Option<Error>>,
@@ -71,6 +85,7 @@ impl PackWriter {
         let shared = Arc::new(Shared {
             indexed,
             cancel,
+            claimed: Default::default(),
             unindexed: Mutex::default(),
             stored: Mutex::default(),
             failure: Mutex::default(),
@@ -88,14 +103,7 @@ impl PackWriter {
             uploaders.push(handle);
         }
         let chunker = Arc::new(Chunker::new(shared.indexed.repository().config().chunker_polynomial));
-        Ok(Self {
-            shared,
-            chunker,
-            open: Default::default(),
-            claimed: std::array::from_fn(|_| Mutex::default()),
-            packs: Some(packs),
-            uploaders,
-        })
+        Ok(Self { shared, chunker, open: Default::default(), packs: Some(packs), uploaders })
     }
 
     /// Returns the repository that is written to.
@@ -112,27 +120,34 @@ impl PackWriter {
     ///
     /// Returns how many bytes it takes as stored; `None` if it was known.
     pub(super) fn add(&self, encoder: &mut Encoder, kind: BlobType, id: Id, plain: &[u8]) -> Result<Option<u64>> {
-        if !self.claim(kind, id) {
+        self.shared.check()?;
+        if !self.shared.claim(kind, id) {
             return Ok(None);
         }
-        self.shared.check()?;
+        // Others rely on a claimed blob: that it could not be stored is the failure of all.
+        self.append(encoder, kind, id, plain).map(Some).inspect_err(|error| self.fail(error.replica()))
+    }
+
+    fn append(&self, encoder: &mut Encoder, kind: BlobType, id: Id, plain: &[u8]) -> Result<u64> {
         let (sealed, mut location) = encoder.encode(self.shared.indexed.repository().key(), kind, id, plain)?;
-        let full = {
-            let mut open = lock(self.open_pack(kind));
-            if open.bytes.capacity() == 0 {
-                open.bytes =
-                    lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
-            }
-            location.offset = u32::try_from(open.bytes.len())
-                .map_err(|error| Error::new(ErrorCode::Internal, "a pack grew too large").caused_by(error))?;
-            open.bytes.extend_from_slice(sealed);
-            open.blobs.push(location);
-            (open.bytes.len() >= PACK_SIZE).then(|| std::mem::take(&mut *open))
-        };
-        if let Some(pack) = full {
-            self.hand_over(pack)?;
+        let mut open = lock(self.open_pack(kind));
+        if open.bytes.capacity() == 0 {
+            open.bytes = lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
         }
-        Ok(Some(location.length.into()))
+        location.offset = u32::try_from(open.bytes.len())
+            .map_err(|error| Error::new(ErrorCode::Internal, "a pack grew too large").caused_by(error))?;
+        open.bytes.extend_from_slice(sealed);
+        open.blobs.push(location);
+        if open.bytes.len() >= PACK_SIZE {
+            // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
+            self.hand_over(std::mem::take(&mut *open))?;
+        }
+        Ok(location.length.into())
+    }
+
+    /// Makes everything that is added from now on fail.
+    pub(super) fn fail(&self, error: Error) {
+        self.shared.fail(error);
     }
 
     /// Stores what is left, writes the index, and returns what this run added.
@@ -169,22 +184,17 @@ impl PackWriter {
         }
     }
 
-    fn hand_over(&self, pack: OpenPack) -> Result<()> {
-        self.shared.check()?;
-        let sent = self.packs.as_ref().is_some_and(|packs| packs.send(pack).is_ok());
-        if sent {
-            return Ok(());
+    fn hand_over(&self, mut pack: OpenPack) -> Result<()> {
+        let gone = || Error::new(ErrorCode::Internal, "the upload threads are gone");
+        let packs = self.packs.as_ref().ok_or_else(gone)?;
+        loop {
+            self.shared.check()?;
+            match packs.send_timeout(pack, POLL) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(unsent)) => pack = unsent,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(gone()),
+            }
         }
-        self.shared.check()?;
-        Err(Error::new(ErrorCode::Internal, "the upload threads are gone"))
-    }
-
-    fn claim(&self, kind: BlobType, id: Id) -> bool {
-        if self.shared.indexed.contains(kind, &id) {
-            return false;
-        }
-        let shard = usize::from(id.as_bytes()[31]) % SHARDS + SHARDS * kind as usize;
-        self.claimed.get(shard).is_some_and(|set| lock(set).insert(id))
     }
 
     fn open_pack(&self, kind: BlobType) -> &Mutex<OpenPack> {
@@ -226,6 +236,10 @@ impl Shared {
         // A pack of that name holds the same bytes.
         let _ = repository.storage().put(&FileType::Pack.key(&id), &pack.bytes, PutMode::CreateOnly)?;
         self.indexed.add_pack(id, &pack.blobs)?;
+        // They are found in the index from now on.
+        for blob in &pack.blobs {
+            lock(self.shard(blob.kind, &blob.id)).remove(&blob.id);
+        }
         {
             let mut stored = lock(&self.stored);
             stored.packs.push(id);
@@ -233,17 +247,33 @@ impl Shared {
         }
         pack.bytes.clear();
         lock(&self.spare).push(pack.bytes);
-        let mut unindexed = lock(&self.unindexed);
-        unindexed.push(PackEntry::new(id, &pack.blobs));
-        if unindexed.iter().map(|pack| pack.blobs.len()).sum::<usize>() >= INDEX_BLOBS {
-            drop(unindexed);
-            self.write_index()?;
-        }
-        Ok(())
+        let is_due = {
+            let mut unindexed = lock(&self.unindexed);
+            unindexed.packs.push(PackEntry::new(id, &pack.blobs));
+            unindexed.blobs += pack.blobs.len();
+            let since = *unindexed.since.get_or_insert_with(Instant::now);
+            unindexed.blobs >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE
+        };
+        if is_due { self.write_index() } else { Ok(()) }
+    }
+
+    /// Claims a blob that is neither in the index nor claimed already.
+    fn claim(&self, kind: BlobType, id: Id) -> bool {
+        let mut shard = lock(self.shard(kind, &id));
+        !self.indexed.contains(kind, &id) && shard.insert(id)
+    }
+
+    fn shard(&self, kind: BlobType, id: &Id) -> &Mutex<IdSet> {
+        let [data, trees] = &self.claimed;
+        let shards = match kind {
+            BlobType::Data => data,
+            BlobType::Tree => trees,
+        };
+        &shards[usize::from(id.as_bytes()[31]) % SHARDS]
     }
 
     fn write_index(&self) -> Result<()> {
-        let packs = std::mem::take(&mut *lock(&self.unindexed));
+        let packs = std::mem::take(&mut *lock(&self.unindexed)).packs;
         if packs.is_empty() {
             return Ok(());
         }
