@@ -3,7 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown, variable};
-use crate::config::{FilesConfig, SourceConfig, SourceKind};
+use crate::config::{FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
 use crate::gate::plan;
@@ -288,6 +288,10 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
         let absolute = std::path::absolute(path).map_err(|error| {
             Error::new(ErrorCode::Usage, format!("cannot resolve {}", path.display())).caused_by(error)
         })?;
+        if is_root(&absolute) {
+            let message = format!("{} is the whole machine", path.display());
+            return Err(Error::new(ErrorCode::Usage, message).hint("name the directories that the application owns"));
+        }
         let name = absolute.file_name().map_or("root".into(), |name| name.to_string_lossy().into_owned());
         if sources.iter().any(|source| source.name == name) {
             let message = format!("two sources would be named `{name}`, one of them {}", shown(path));

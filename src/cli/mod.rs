@@ -32,11 +32,16 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let (command, format, environment) = (cli.command.name(), cli.global.format, cli.global.environment.clone());
+    let verbose = cli.global.verbose;
     match run(cli) {
         Ok(exit) => exit,
         Err(error) => {
             let words = Closing { command, environment: environment.as_deref(), ..Closing::default() };
-            output::failure(words, format, &as_error(error))
+            let error = as_error(error);
+            if verbose {
+                output::note(&format!("code: {} (see docs/errors.md)", error.code().as_str()));
+            }
+            output::failure(words, format, &error)
         }
     }
 }
@@ -51,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     let session = Session::open(global, command.needs_git())?;
+    session.tell();
     let result = match command {
         Command::Init(options) => init::run(&session, &options),
         Command::Doctor(options) => gate::doctor(&session, options),

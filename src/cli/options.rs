@@ -46,7 +46,7 @@ pub struct Global {
     /// Print the result only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more of what is done
+    /// Say what is worked on, and the code of an error
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
     /// Show no progress

@@ -1,6 +1,7 @@
 //! What commands share: the configuration, the place, the observer, the cancellation.
 
 use super::options::{Format, Global};
+use super::output::note;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{self, Config, EnvironmentConfig};
 use crate::error::{Error, ErrorCode, IoContext, Result};
@@ -63,6 +64,21 @@ impl Session {
         let cancel = Cancel::new();
         listen(&runtime, &cancel)?;
         Ok(Self { global, config, ci: ci::detect(&variable), tree, cancel, runtime, current })
+    }
+
+    /// Says what the command works on, if it was asked to.
+    pub fn tell(&self) {
+        if !self.global.verbose {
+            return;
+        }
+        let none = || "none".to_owned();
+        let config = self.config.path.as_deref().map_or_else(none, shown);
+        let tree = self.tree.as_ref().map_or_else(none, |tree| tree.directory().display().to_string());
+        let ci = self.ci.as_ref().and_then(|ci| ci.pipeline.system.clone()).unwrap_or_else(none);
+        note(&format!("configuration: {config}; working tree: {tree}; CI system: {ci}"));
+        if let (Ok(application), Ok(environment)) = (self.application(), self.environment()) {
+            note(&format!("application: {application}; environment: {environment}"));
+        }
     }
 
     /// Returns the format of the result.

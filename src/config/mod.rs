@@ -19,5 +19,6 @@ mod walk;
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
+pub use sources::is_root;
 pub use template::{Found, template};
 pub use types::*;

@@ -69,8 +69,8 @@ fn captured_path(value: &Value<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Says whether an absolute path is `/` in another spelling, as its text tells.
-fn is_root(path: &Path) -> bool {
+/// Says whether an absolute path is `/`, in whatever spelling: the whole machine is never what an application owns.
+pub fn is_root(path: &Path) -> bool {
     let depth = path.components().try_fold(0_usize, |depth, component| match component {
         Component::RootDir => Some(0),
         Component::ParentDir => Some(depth.saturating_sub(1)),

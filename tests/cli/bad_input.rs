@@ -84,6 +84,11 @@ fn nothing_to_capture() {
     let shop = Shop::new();
     let nothing = gate(&["--release", "1.4.0", "--commit", COMMIT]);
     fails(&shop, &nothing, 2, "usage", &["nothing to capture", "[[source]]"]);
+    for root in ["/", "//", "/..", "/tmp/.."] {
+        // A plan, for a gate that took this would store the machine.
+        let plan = ["plan", "-e", "staging", "--release", "1.4.0", "--commit", COMMIT, root];
+        fails(&shop, &plan, 2, "usage", &["is the whole machine"]);
+    }
     let empty = gate(&["--release", "1.4.0", "--commit", COMMIT, ""]);
     fails(&shop, &empty, 2, "usage", &["empty path", "is a variable of the pipeline unset?"]);
     shop.configure("[[source]]\nname = \"uploads\"\nkind = \"files\"\npaths = []\n");
@@ -166,6 +171,8 @@ fn a_command_line_that_does_not_parse() {
     fails(&shop, &["schema", "verdct"], 2, "usage", &["'verdct'", "hint: a similar value exists: 'verdict'"]);
     let document = shop.run(&["--format", "json", "gate", "--relase"]).expect(2).json();
     assert_eq!(document["command"], "gate");
+    let verbose = shop.run(&["gate", "-e", "staging", "-v", "--release", "new", "uploads"]).expect(2);
+    verbose.says(&["configuration: none; working tree: none; CI system: none", "code: release-unknown"]);
     let document = shop.run(&["--format=json", "-e", "staging"]).expect(2).json();
     assert_eq!(document["command"], "holdpoint");
 }
