@@ -1,15 +1,19 @@
 //! The workers of one archive call: a stack of jobs that all of them take from.
 
 use super::super::blobs::Indexed;
+use super::super::id::Id;
+use super::super::pack::BlobType;
+use super::super::tree::Node;
+use super::super::trees::{Scratch, TreeReader};
 use super::directory::Directory;
 use super::encoder::Encoder;
 use super::file::{Batch, ChunkJob};
 use super::outcome::Tally;
 use super::writer::PackWriter;
-use super::{super::id::Id, super::pack::BlobType};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::progress::Progress;
+use crate::storage::ReadFrom;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,7 +22,7 @@ use std::time::Duration;
 /// How often a worker without work looks whether the run was cancelled.
 const POLL: Duration = Duration::from_millis(50);
 /// Chunks that may wait for a worker; a reader that is further ahead takes one itself.
-const WAITING_CHUNKS: usize = 4;
+const WAITING_CHUNKS: usize = 2;
 
 /// One piece of work.
 pub(super) enum Job {
@@ -42,6 +46,8 @@ pub(super) struct Schedule<'a> {
     pub progress: &'a Progress,
     pub cancel: &'a Cancel,
     pub tally: Tally,
+    /// Reads the trees of the parent snapshot.
+    trees: TreeReader<'a>,
     state: Mutex<State>,
     wake: Condvar,
     /// Buffers of chunks, to be filled again.
@@ -64,6 +70,8 @@ struct State {
 pub(super) struct Worker<'s, 'a> {
     pub schedule: &'s Schedule<'a>,
     pub encoder: Encoder,
+    /// For trees of the parent snapshot.
+    scratch: Scratch<'s>,
     /// Content of small files.
     pub buffer: Vec<u8>,
 }
@@ -75,6 +83,7 @@ impl<'a> Schedule<'a> {
             progress,
             cancel,
             tally: Tally::default(),
+            trees: TreeReader::new(writer.indexed(), ReadFrom::Anywhere),
             state: Mutex::default(),
             wake: Condvar::new(),
             spare: Mutex::default(),
@@ -131,7 +140,8 @@ impl<'a> Schedule<'a> {
     /// Works until the work of all has ended; a failure or panic of one ends it.
     fn work(&self, first: impl FnOnce(&mut Worker<'_, 'a>) -> Result<()>) {
         let work = || {
-            let mut worker = Worker { schedule: self, encoder: Encoder::new()?, buffer: Vec::new() };
+            let scratch = Scratch::new(self.indexed().repository())?;
+            let mut worker = Worker { schedule: self, encoder: Encoder::new()?, scratch, buffer: Vec::new() };
             first(&mut worker)?;
             while let Some(job) = self.next()? {
                 worker.perform(job)?;
@@ -224,6 +234,14 @@ impl Worker<'_, '_> {
             self.store_chunk(chunk)?;
         }
         Ok(())
+    }
+
+    /// Returns the nodes of a tree of the parent snapshot.
+    pub fn read_tree(&mut self, id: Option<Id>) -> Result<Vec<Node>> {
+        match id {
+            Some(id) => Ok(self.schedule.trees.read(&mut self.scratch, &id)?.nodes),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Stores a blob of content or a tree, and counts what it added.

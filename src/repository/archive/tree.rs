@@ -73,10 +73,7 @@ impl Worker<'_, '_> {
     /// Archives what lies on the ways below one directory, which is itself only on the way.
     fn follow(&mut self, way: &Way, directory: &Arc<Directory>, fd: OwnedFd, matcher: &Matcher) -> Result<()> {
         let fd = directory.fd.get_or_init(|| fd).as_fd();
-        let previous = match directory.previous() {
-            Some(id) => self.schedule.indexed().read_tree(&id)?,
-            None => Tree::default(),
-        };
+        let previous = Tree { nodes: self.read_tree(directory.previous())? };
         directory.expect(way.children.len(), previous.nodes.len());
         let mut plan = Plan::default();
         for (place, (name, child)) in way.children.iter().enumerate() {

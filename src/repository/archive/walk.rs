@@ -62,10 +62,7 @@ impl Worker<'_, '_> {
         };
         // `open_listed` set it.
         let Some(fd) = directory.fd.get() else { return self.give_up(directory, Errno::BADF) };
-        let previous = match directory.previous() {
-            Some(id) => self.schedule.indexed().read_tree(&id)?.nodes,
-            None => Vec::new(),
-        };
+        let previous = self.read_tree(directory.previous())?;
         directory.expect(names.len(), previous.len());
         let mut previous = previous.into_iter().peekable();
         let mut plan = Plan::default();

@@ -129,20 +129,27 @@ impl PackWriter {
     }
 
     fn append(&self, encoder: &mut Encoder, kind: BlobType, id: Id, plain: &[u8]) -> Result<u64> {
-        let (sealed, mut location) = encoder.encode(self.shared.indexed.repository().key(), kind, id, plain)?;
+        let internal = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(ErrorCode::Internal, format!("cannot put the {kind} blob {id} into a pack")).caused_by(error)
+        };
+        let payload = encoder.encode(plain)?;
         let mut open = lock(self.open_pack(kind));
         if open.bytes.capacity() == 0 {
             open.bytes = lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
         }
-        location.offset = u32::try_from(open.bytes.len())
-            .map_err(|error| Error::new(ErrorCode::Internal, "a pack grew too large").caused_by(error))?;
-        open.bytes.extend_from_slice(sealed);
-        open.blobs.push(location);
+        let start = open.bytes.len();
+        // Sealed where it stays: a buffer of its own for each worker would cost more than the wait for this lock.
+        let key = self.shared.indexed.repository().key();
+        key.seal_into(payload.bytes, &mut open.bytes).map_err(|error| internal(error.into()))?;
+        let number = |number: usize| u32::try_from(number).map_err(|error| internal(error.into()));
+        let length = number(open.bytes.len() - start)?;
+        let uncompressed_length = if payload.is_compressed { number(plain.len())? } else { 0 };
+        open.blobs.push(BlobLocation { kind, id, offset: number(start)?, length, uncompressed_length });
         if open.bytes.len() >= PACK_SIZE {
             // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
             self.hand_over(std::mem::take(&mut *open))?;
         }
-        Ok(location.length.into())
+        Ok(length.into())
     }
 
     /// Makes everything that is added from now on fail.
@@ -182,6 +189,7 @@ impl PackWriter {
                 self.shared.fail(Error::new(ErrorCode::Internal, "an upload thread panicked"));
             }
         }
+        lock(&self.shared.spare).clear();
     }
 
     fn hand_over(&self, mut pack: OpenPack) -> Result<()> {
