@@ -10,6 +10,7 @@
 mod dependencies;
 mod docs;
 mod fuzz_corpus;
+mod gate;
 mod repository;
 mod rooms;
 mod support;
