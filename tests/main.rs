@@ -13,6 +13,7 @@ mod docs;
 mod fuzz_corpus;
 mod readme;
 mod release;
+mod gate;
 mod repository;
 mod rooms;
 mod support;

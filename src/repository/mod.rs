@@ -77,19 +77,30 @@ impl Repository {
         let failed = |error: &dyn fmt::Display| {
             Error::new(ErrorCode::Internal, format!("cannot create the repository: {error}"))
         };
-        let key = Key::random().map_err(|error| failed(&error))?;
+        // The key first: a config without its key could never be opened. The key that a killed creator left is used, for
+        // of two keys with one password restic takes any, and only one would open the config.
+        let (key, written) = match find_key(&storage, password, |_| true)? {
+            Some(key) => (key, None),
+            None => {
+                let key = Key::random().map_err(|error| failed(&error))?;
+                let file = KeyFile::create(&key, password, cost, creator.hostname, creator.username)?;
+                let json = serde_json::to_vec(&file).map_err(|error| failed(&error))?;
+                let name = FileType::Key.key(&Id::of(&json));
+                let _ = storage.put(&name, &json, PutMode::CreateOnly)?;
+                (key, Some(name))
+            }
+        };
         let config = RepositoryConfig::create()?;
-        let file = KeyFile::create(&key, password, cost, creator.hostname, creator.username)?;
-        let json = serde_json::to_vec(&file).map_err(|error| failed(&error))?;
-        let key_name = FileType::Key.key(&Id::of(&json));
-        // The key first: a config without its key could never be opened, a key without a config is harmless.
-        let _ = storage.put(&key_name, &json, PutMode::CreateOnly)?;
         let plain = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
         let sealed = key.seal(&plain).map_err(|error| failed(&error))?;
         match storage.put(CONFIG, &sealed, PutMode::CreateOnly)? {
             PutOutcome::Written => Ok(Self { storage, key, config }),
             PutOutcome::Exists => {
-                storage.delete(&key_name)?;
+                // The faster one may have used our key.
+                let theirs = storage.get(CONFIG, ReadFrom::Anywhere)?.unwrap_or_default();
+                if let Some(name) = written.filter(|_| !opens(&key, &theirs)) {
+                    storage.delete(&name)?;
+                }
                 let message = format!("a repository appeared at {} while this one was created", storage.location());
                 Err(Error::new(ErrorCode::Busy, message).hint("run the command again"))
             }
@@ -110,14 +121,28 @@ impl Repository {
     /// `no-repository`, `wrong-password`, `damaged`, `foreign-repository`, `store-unavailable`.
     pub fn open(storage: SharedStorage, password: &str) -> Result<Self> {
         let location = storage.location();
-        let Some(mut sealed) = storage.get(CONFIG, ReadFrom::Anywhere)? else {
+        let Some(sealed) = storage.get(CONFIG, ReadFrom::Anywhere)? else {
             let error = Error::new(ErrorCode::NoRepository, format!("there is no repository at {location}"));
             return Err(error.hint("check --store and --environment, or run `holdpoint gate` once to create it"));
         };
-        let key = find_key(&storage, password)?;
+        let mut password_fits = false;
+        let key = find_key(&storage, password, |key| {
+            password_fits = true;
+            opens(key, &sealed)
+        })?;
+        let key = key.ok_or_else(|| {
+            if password_fits {
+                let message = format!("the config of the repository at {location} was altered or cut");
+                return Error::new(ErrorCode::Damaged, message);
+            }
+            let message = format!("the password does not open the repository at {location}");
+            Error::new(ErrorCode::WrongPassword, message)
+                .hint("check HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND")
+        })?;
+        let mut sealed = sealed;
         let plain = key.open(&mut sealed).map_err(|error| {
-            let message = format!("the config of the repository at {location} was altered or cut");
-            Error::new(ErrorCode::Damaged, message).caused_by(error)
+            Error::new(ErrorCode::Damaged, format!("the config of the repository at {location} was altered or cut"))
+                .caused_by(error)
         })?;
         let config = RepositoryConfig::parse(plain)?;
         Ok(Self { storage, key, config })
@@ -164,8 +189,8 @@ impl Repository {
     }
 }
 
-/// Tries the password on every key file, as restic does.
-fn find_key(storage: &SharedStorage, password: &str) -> Result<Key> {
+/// Tries the password on every key file, and returns the first key that it opens and that `fits`.
+fn find_key(storage: &SharedStorage, password: &str, mut fits: impl FnMut(&Key) -> bool) -> Result<Option<Key>> {
     let mut broken = None;
     for entry in storage.list(FileType::Key.folder())? {
         let Some(json) = storage.get(&entry.key, ReadFrom::Anywhere)? else { continue };
@@ -173,17 +198,17 @@ fn find_key(storage: &SharedStorage, password: &str) -> Result<Key> {
             .map_err(|error| Error::new(ErrorCode::Damaged, "a key file is not what it should be").caused_by(error))
             .and_then(|file| file.open(password));
         match opened {
-            Ok(Some(key)) => return Ok(key),
-            Ok(None) => {}
+            Ok(Some(key)) if fits(&key) => return Ok(Some(key)),
+            Ok(_) => {}
             Err(error) => broken = Some(error),
         }
     }
     // A damaged file may be the one that this password opens: damage speaks before a wrong password.
-    Err(broken.unwrap_or_else(|| {
-        let message = format!("the password does not open the repository at {}", storage.location());
-        Error::new(ErrorCode::WrongPassword, message)
-            .hint("check HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND")
-    }))
+    broken.map_or(Ok(None), Err)
+}
+
+fn opens(key: &Key, sealed: &[u8]) -> bool {
+    key.open(&mut sealed.to_vec()).is_ok()
 }
 
 impl fmt::Debug for Repository {

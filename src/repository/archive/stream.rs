@@ -47,6 +47,11 @@ pub fn archive_stream(
         let bytes = worker.read_chunks(&content, stream, 0, true).map_err(|error| match error {
             ReadError::Run(error) => error,
             ReadError::Source(error) => {
+                // What ended the stream may be the end of the run: that is no failure of the source.
+                let own = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+                if let Some(cancelled) = own.filter(|error| error.is_cancelled()) {
+                    return cancelled.replica();
+                }
                 Error::new(ErrorCode::CaptureFailed, "the stream could not be read").caused_by(error)
             }
         })?;

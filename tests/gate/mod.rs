@@ -1,0 +1,11 @@
+//! The gate end to end: what passes, what refuses, what a run leaves behind.
+
+mod busy;
+mod deadline;
+mod embedded;
+mod failures;
+mod kill;
+mod pass;
+mod sanity;
+mod shop;
+mod store;
