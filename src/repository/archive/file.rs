@@ -342,3 +342,33 @@ fn has_changed(before: &Stat, after: &Stat) -> bool {
     let key = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
     key(before) != key(after)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode};
+
+    #[test]
+    fn what_has_become_a_pipe_or_a_link_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = File::open(folder.path()).unwrap();
+        rustix::fs::mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+        for name in ["pipe", "link"] {
+            assert!(open(directory.as_fd(), OsStr::new(name)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_to_one_byte_beyond_its_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"orders").unwrap();
+        let read = |size, buffer: &mut Vec<u8>| read_up_to(&File::open(&path).unwrap(), size, buffer).unwrap().to_vec();
+        let mut buffer = vec![7; 4];
+        assert_eq!(read(3, &mut buffer), b"orde");
+        assert_eq!(read(6, &mut buffer), b"orders");
+        assert_eq!(read(9, &mut buffer), b"orders");
+        assert_eq!(read(0, &mut buffer), b"o");
+    }
+}

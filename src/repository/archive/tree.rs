@@ -22,6 +22,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+/// How many files this process wants to be allowed to open. Not all that there are: programs that it starts inherit the
+/// limit, and some close every number up to it.
+const OPEN_FILES: u64 = 1 << 16;
+
 /// Files and directories to archive.
 #[derive(Debug, Clone, Default)]
 pub struct TreeRequest {
@@ -124,6 +128,9 @@ fn cannot_read(path: &Path, error: Errno) -> Error {
 /// Lets this process open as many files as it may: every directory between a root and what is read stays open.
 fn raise_limit_of_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, a tree that is too deep is reported as not readable.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let most = limit.maximum.unwrap_or(u64::MAX).min(OPEN_FILES);
+    if limit.current.is_some_and(|current| current < most) {
+        // Where it cannot be raised, a tree that is too deep is reported as not readable.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
+    }
 }

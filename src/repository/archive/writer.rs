@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 const PACK_SIZE: usize = 16 << 20;
 /// Threads that hash and store packs: two, so that one can hash while the other waits for the disk.
 const UPLOADERS: usize = 2;
-/// An index file is written when so many blobs wait for one.
-const INDEX_BLOBS: usize = 50_000;
+/// A pack is stored, and an index file written, when it has so many blobs: tiny files would make a pack whose header
+/// no client accepts, and an index file that takes much memory.
+const MAX_BLOBS: usize = 50_000;
 /// Locks that the set of claimed blobs is spread over.
 const SHARDS: usize = 16;
 /// An index file is written when a pack has waited for one so long, so that a run that is killed loses little.
@@ -145,7 +146,7 @@ impl PackWriter {
         let length = number(open.bytes.len() - start)?;
         let uncompressed_length = if payload.is_compressed { number(plain.len())? } else { 0 };
         open.blobs.push(BlobLocation { kind, id, offset: number(start)?, length, uncompressed_length });
-        if open.bytes.len() >= PACK_SIZE {
+        if open.bytes.len() >= PACK_SIZE || open.blobs.len() >= MAX_BLOBS {
             // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
             self.hand_over(std::mem::take(&mut *open))?;
         }
@@ -260,7 +261,7 @@ impl Shared {
             unindexed.packs.push(PackEntry::new(id, &pack.blobs));
             unindexed.blobs += pack.blobs.len();
             let since = *unindexed.since.get_or_insert_with(Instant::now);
-            unindexed.blobs >= INDEX_BLOBS || since.elapsed() >= INDEX_AGE
+            unindexed.blobs >= MAX_BLOBS || since.elapsed() >= INDEX_AGE
         };
         if is_due { self.write_index() } else { Ok(()) }
     }
@@ -304,4 +305,37 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Cost, Creator, Repository};
+    use super::*;
+    use crate::storage::{LocalStorage, ReadFrom};
+
+    #[test]
+    fn a_pack_of_tiny_blobs_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Arc::new(LocalStorage::new(folder.path()).unwrap());
+        let repository = Repository::create(storage, "secret", Cost::RandomKey, Creator::default()).unwrap();
+        let cancel = Cancel::new();
+        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), cancel.clone()).unwrap();
+        let mut encoder = Encoder::new().unwrap();
+        let mut add = |number: usize| {
+            let plain = number.to_string().into_bytes();
+            writer.add(&mut encoder, BlobType::Data, Id::of(&plain), &plain).unwrap()
+        };
+        assert!((0..MAX_BLOBS + 1).all(|number| add(number).is_some()));
+        // Whether in a pack that is stored, or in one that grows.
+        assert!((add(0), add(MAX_BLOBS)) == (None, None));
+        let stored = writer.finish().unwrap();
+        let blobs = |id: &Id| {
+            let bytes = repository.read_file(FileType::Pack, id, ReadFrom::Anywhere).unwrap().unwrap();
+            pack::read_header(repository.key(), &bytes).unwrap().len()
+        };
+        let mut found: Vec<usize> = stored.packs.iter().map(blobs).collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, MAX_BLOBS]);
+        assert_eq!(repository.index(&cancel).unwrap().with_index(|index| index.len(BlobType::Data)), MAX_BLOBS + 1);
+    }
 }
