@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A pack is stored when it has grown to this size; restic's default too.
-const PACK_SIZE: usize = 16 << 20;
+/// A pack is stored before it grows beyond this size; less than restic's 16 MiB, because several are in memory at once.
+const PACK_SIZE: usize = 12 << 20;
 /// Threads that hash and store packs: two, so that one can hash while the other waits for the disk.
 const UPLOADERS: usize = 2;
 /// A pack is stored, and an index file written, when it has so many blobs: tiny files would make a pack whose header
@@ -135,6 +135,11 @@ impl PackWriter {
         };
         let payload = encoder.encode(plain)?;
         let mut open = lock(self.open_pack(kind));
+        let has_room = open.bytes.len() + payload.bytes.len() <= PACK_SIZE && open.blobs.len() < MAX_BLOBS;
+        if !has_room && !open.blobs.is_empty() {
+            // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
+            self.hand_over(std::mem::take(&mut *open))?;
+        }
         if open.bytes.capacity() == 0 {
             open.bytes = lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
         }
@@ -146,10 +151,6 @@ impl PackWriter {
         let length = number(open.bytes.len() - start)?;
         let uncompressed_length = if payload.is_compressed { number(plain.len())? } else { 0 };
         open.blobs.push(BlobLocation { kind, id, offset: number(start)?, length, uncompressed_length });
-        if open.bytes.len() >= PACK_SIZE || open.blobs.len() >= MAX_BLOBS {
-            // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
-            self.hand_over(std::mem::take(&mut *open))?;
-        }
         Ok(length.into())
     }
 
