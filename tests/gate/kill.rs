@@ -113,7 +113,7 @@ fn assert_goes_on(shop: &Shop, total: u64) {
 
 #[test]
 fn a_gate_that_was_killed_at_any_instant_is_gone_on_from() {
-    let rounds = if crate::support::full() { 50 } else { 10 };
+    let kills = if crate::support::full() { 50 } else { 10 };
     let mut random = Random::new();
     eprintln!("seed {}", random.0);
     let undisturbed = shop(&mut random);
@@ -121,25 +121,26 @@ fn a_gate_that_was_killed_at_any_instant_is_gone_on_from() {
     let total = undisturbed.manifest().bytes_added();
     let last = files(&undisturbed.path(".holdpoint")).0;
     drop(undisturbed);
-    let mut killed = 0;
-    for round in 0..rounds {
+    let (mut killed, mut rounds) = (0, 0);
+    while killed < kills {
         let shop = shop(&mut random);
-        let instant = if round % 2 == 0 {
+        let instant = if rounds % 2 == 0 {
             let longest = u64::try_from(output.elapsed.as_micros()).unwrap();
             Instants::After(Duration::from_micros(random.below(longest)))
         } else {
             Instants::Files(usize::try_from(1 + random.below(last as u64)).unwrap())
         };
-        eprintln!("round {round}: {instant:?}");
+        eprintln!("round {rounds}: {instant:?}");
+        rounds += 1;
         if kill(&shop, &instant) {
             killed += 1;
             assert_goes_on(&shop, total);
         } else {
+            // It was faster than the first one, and ended before its instant came.
             shop.restic(STAGING).check();
         }
     }
     eprintln!("{killed} of {rounds} gates were killed before their end");
-    assert!(killed * 2 > rounds, "too few gates were killed before their end: {killed} of {rounds}");
 }
 
 #[test]
