@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// How many paths a message names.
 const NAMED: usize = 3;
 
-/// Judges one captured source, against what it was in the last release that passed.
+/// Judges one captured source, as if it were required, against what it was in the last release that passed.
 pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>) -> Vec<Finding> {
     let size = Size {
         bytes: captured.archived.bytes,
@@ -21,8 +21,7 @@ pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>
     };
     let mut findings = sanity::judge(&config.expect, size);
     findings.extend(issues(captured));
-    let findings = findings.into_iter().map(|finding| finding.of_source(&config.name));
-    findings.map(|finding| if config.required { finding } else { finding.softened() }).collect()
+    findings.into_iter().map(|finding| finding.of_source(&config.name)).collect()
 }
 
 /// Returns one finding for each kind of issue, naming the first paths.

@@ -5,7 +5,7 @@ use super::playbook::playbook;
 use super::request::Request;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
-use crate::model::finding::{Finding, Level};
+use crate::model::finding::Finding;
 use crate::model::manifest::{
     Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, Objectives, Policy, Previous, ProbeKind,
     Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State, StoreRecord, To, Tool,
@@ -205,9 +205,4 @@ pub fn add_proof(record: &mut SourceRecord, verification: Verification, snapshot
     record.outcome = SourceOutcome::Verified;
     record.verification = Some(verification);
     record.snapshot = Some(snapshot);
-}
-
-/// Says whether a refusal speaks against this source: then it is not published.
-pub fn is_refused(findings: &[Finding], source: &str) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Refusal && finding.source.as_deref() == Some(source))
 }

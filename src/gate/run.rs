@@ -309,18 +309,22 @@ impl Run<'_> {
             let name = &ready.config.name;
             let change = comparable.and_then(|last| change_since(last, name, captured));
             self.record_of(name, |record| manifest::add_run(record, run, change.clone()));
-            self.find(judge::judge(ready.config, captured, change.as_ref()));
+            let mut findings = judge::judge(ready.config, captured, change.as_ref());
             match verify::prove(ready, captured, indexed, read_back, self.cancel) {
                 Ok((verified, inspection)) => {
                     self.record_of(name, |record| record.content.extend(inspection.content));
-                    let soften = |finding: Finding| if ready.config.required { finding } else { finding.softened() };
-                    self.find(inspection.findings.into_iter().map(|finding| soften(finding.of_source(name))));
-                    proofs.insert(name.clone(), verified);
+                    findings.extend(inspection.findings.into_iter().map(|finding| finding.of_source(name)));
+                    // What is not what it should be is not published, even if the deploy may go on without it.
+                    if findings.iter().all(|finding| finding.level != Level::Refusal) {
+                        proofs.insert(name.clone(), verified);
+                    }
                 }
                 Err(error) => {
                     self.find([survey::source_finding(ready.config, &error, FindingCode::ReadBackFailed)]);
                 }
             }
+            let required = ready.config.required;
+            self.find(findings.into_iter().map(|finding| if required { finding } else { finding.softened() }));
         }
         self.draft(|draft| draft.measured.verify_seconds += clock.elapsed().as_secs_f64());
         proofs
@@ -339,13 +343,14 @@ impl Run<'_> {
             self.cancel.check()?;
             let source = ready.config.name.as_str();
             let (Ok(captured), Some(verified)) = (&run.result, proofs.get(source)) else { continue };
-            if self.draft(|draft| manifest::is_refused(&draft.findings, source)) {
-                continue;
-            }
             let parent = known.get(source).and_then(|known| known.parent).map(|(snapshot, _)| snapshot);
             let proved = Proved { source, captured, parent, started_at: run.started_at, verified };
             let (verification, snapshot) = verify::publish(self.request, &id, proved, indexed)?;
             self.record_of(source, |record| manifest::add_proof(record, verification, snapshot));
+        }
+        // Sources that are not required may fail one by one; all of them together leave nothing to go back to.
+        if !self.refuses() && self.draft(|draft| draft.sources.iter().all(|source| source.snapshot.is_none())) {
+            self.find([Finding::refusal(FindingCode::NothingCaptured, "no source has a snapshot")]);
         }
         Ok(())
     }
@@ -360,6 +365,14 @@ impl Run<'_> {
         // The ledger must not say that a run passed whose caller has no manifest, so that comes first.
         if let Err(error) = record::write_local(self.request, &manifest) {
             (manifest, exit) = self.unrecorded(&error);
+        }
+        // Whoever supervises this run may have given it up meanwhile: then it did not pass.
+        if let (ExitCode::Pass, Err(error)) = (exit, self.cancel.check()) {
+            self.find([Finding::from_error(&error, FindingCode::InternalError)]);
+            (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
+            if let Err(error) = record::write_local(self.request, &manifest) {
+                self.observer.note(&error.chain());
+            }
         }
         let held_the_lease = held.lease.is_some();
         let recorded = record::write_ledger(&ledger, &manifest, held_the_lease);

@@ -54,6 +54,8 @@ finding_codes! {
     SourceUnreadable = "source-unreadable" => SnapshotFailed;
     /// A source could not be captured, and its retries are used up.
     SourceFailed = "source-failed" => SnapshotFailed;
+    /// No source has a snapshot: there would be nothing to go back to.
+    NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
     FileChanged = "file-changed" => SnapshotFailed;
     /// A file vanished between listing and reading.

@@ -42,8 +42,9 @@ pub fn remove_abandoned(folder: &Path, prefix: &str) {
         if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        let abandoned = File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned {
+        let Ok(file) = File::options().write(true).open(entry.path()) else { continue };
+        // The lock is held until the file is gone: its writer may be just about to take it.
+        if file.try_lock().is_ok() {
             let _ = std::fs::remove_file(entry.path());
         }
     }

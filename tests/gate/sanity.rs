@@ -76,3 +76,13 @@ fn a_gate_that_reads_nothing_back_says_so() {
     assert_eq!(manifest.source("data")["verification"]["bytes_read"], 0);
     shop.restic("staging").check();
 }
+
+#[test]
+fn a_source_that_may_fail_is_not_published_when_it_did_and_cannot_be_all_there_is() {
+    let shop = Shop::with(&command("true", "").replace("expect", "required = false\nexpect"));
+    assert_refused(&shop, &[], 10, "nothing-captured");
+    assert!(shop.manifest().codes("warning").contains(&"stream-empty"));
+    shop.gate(&["data"]).expect(0);
+    assert_eq!(shop.manifest().source("orders")["outcome"], "unverified");
+    assert_eq!(shop.manifest().source("data")["outcome"], "verified");
+}

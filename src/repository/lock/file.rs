@@ -69,7 +69,8 @@ impl LockFile {
         }
         let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.pid > 0) else { return Ok(false) };
         match test_kill_process(pid) {
-            Ok(()) | Err(Errno::PERM) => Ok(false),
+            // A process that has ended and was not waited for still has its number, as in a container without an init.
+            Ok(()) | Err(Errno::PERM) => Ok(is_zombie(self.pid)),
             Err(Errno::SRCH) => Ok(true),
             Err(error) => {
                 let message = format!("cannot tell whether the process {} still runs", self.pid);
@@ -77,6 +78,12 @@ impl LockFile {
             }
         }
     }
+}
+
+/// Says whether a process has ended and was not waited for (field 3 of `/proc/PID/stat`, proc(5)).
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])))
 }
 
 fn hostname() -> String {
