@@ -193,9 +193,8 @@ impl Shared {
         let last = Record { released: true, expires_at: self.clock.now(), ..state.record.clone() };
         // The file above ours may be an own renewal whose answer was lost: then the next one is free.
         for number in [state.number + 1, state.number + 2] {
-            if self.files.claim(number, &last)? == Claim::Ours
-                && self.files.read(number)?.is_some_and(|written| written.released)
-            {
+            // Once it is written the lease is free: another run may have it before we look again.
+            if self.files.create(number, &last)? {
                 return self.files.delete_below(number);
             }
         }

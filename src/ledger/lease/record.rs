@@ -80,11 +80,16 @@ impl Files {
         })
     }
 
-    /// Creates file `number` and looks whether it rules. A file that lost is removed again.
-    pub(super) fn claim(&self, number: u64, record: &Record) -> Result<Claim> {
+    /// Creates file `number`; says whether there was none.
+    pub(super) fn create(&self, number: u64, record: &Record) -> Result<bool> {
         let json = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a lease as JSON").caused_by(error))?;
-        if self.storage.put(&Self::key(number), &json, PutMode::CreateOnly)? == PutOutcome::Exists {
+        Ok(self.storage.put(&Self::key(number), &json, PutMode::CreateOnly)? == PutOutcome::Written)
+    }
+
+    /// Creates file `number` and looks whether it rules. A file that lost is removed again.
+    pub(super) fn claim(&self, number: u64, record: &Record) -> Result<Claim> {
+        if !self.create(number, record)? {
             // An earlier try of ours may have been written although its answer was lost.
             let theirs = self.read(number)?.is_none_or(|other| other.owner.token != record.owner.token);
             if theirs {
