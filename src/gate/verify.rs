@@ -84,7 +84,7 @@ pub fn prove(
         return Err(Error::new(ErrorCode::Damaged, message));
     }
     let inspection = match &captured.stream {
-        Some(name) if read_back.mode != VerifyMode::None => {
+        Some(name) if read_back.mode != VerifyMode::None && ready.source.inspects() => {
             let mut stream = open_stream(indexed, root, name, threads(), cancel)?;
             ready.source.inspect(&ready.context, &mut stream)?
         }

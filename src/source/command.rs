@@ -1,14 +1,13 @@
 //! `kind = "command"`: the standard output of a program, captured as a stream.
 
-use super::write::{Staged, absolute, failed, read_all};
-use super::{Capture, Context, Facts, Inspection, Source, StreamCapture, Target};
+use super::write::{Staged, absolute, failed};
+use super::{Capture, Context, Facts, Source, StreamCapture, Target};
 use crate::config::{CommandConfig, Text};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Consistency, Content};
 use crate::model::release_id::path_component;
 use crate::process::{Program, Stream, feed};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -91,19 +90,6 @@ impl Source for CommandSource {
         Ok(Capture::Stream(Box::new(CommandCapture { stream, file_name: self.file_name.clone() })))
     }
 
-    fn inspect(&self, context: &Context, stream: &mut dyn Read) -> Result<Inspection> {
-        let mut digest = Sha256::new();
-        let mut bytes = 0_u64;
-        read_all(stream, &context.cancel, |data| {
-            digest.update(data);
-            bytes += data.len() as u64;
-            Ok(())
-        })?;
-        let digest = format!("sha256:{}", hex::encode(digest.finalize()));
-        let content = Content::from([("bytes".to_owned(), bytes.into()), ("sha256".to_owned(), digest.into())]);
-        Ok(Inspection { content, findings: Vec::new() })
-    }
-
     fn restore(&self, context: &Context, stream: &mut dyn Read, target: &Target, force: bool) -> Result<()> {
         match target {
             Target::Directory(directory) => {
@@ -181,11 +167,6 @@ mod tests {
         assert_eq!(source.preflight(&context()), []);
         let (data, name) = capture(&source).unwrap();
         assert_eq!((data.as_slice(), name.to_str().unwrap()), (&b"hello"[..], "shop%2Fdb"));
-
-        let inspection = source.inspect(&context(), &mut data.as_slice()).unwrap();
-        let sha256 = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-        assert_eq!(inspection.content["bytes"], 5);
-        assert_eq!(inspection.content["sha256"], sha256);
 
         let restore = |target: &Target, force| source.restore(&context(), &mut data.as_slice(), target, force);
         restore(&Target::Origin, false).unwrap();

@@ -1,7 +1,7 @@
 //! `kind = "files"`: files and directories, captured as a tree.
 
 use super::write::absolute;
-use super::{Capture, Context, Facts, Inspection, Source, Target, TreeCapture};
+use super::{Capture, Context, Facts, Source, Target, TreeCapture};
 use crate::config::FilesConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::exclude::Exclude;
@@ -149,10 +149,6 @@ impl Source for FilesSource {
             return Err(Error::new(ErrorCode::CaptureFailed, "the list of paths is empty"));
         }
         Ok(Capture::Tree(TreeCapture { roots: self.roots.clone(), exclude: self.exclude.clone() }))
-    }
-
-    fn inspect(&self, _: &Context, _: &mut dyn Read) -> Result<Inspection> {
-        Err(Error::new(ErrorCode::Internal, "a tree of files was inspected as a stream"))
     }
 
     fn restore(&self, _: &Context, _: &mut dyn Read, _: &Target, _: bool) -> Result<()> {

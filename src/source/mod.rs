@@ -54,12 +54,20 @@ pub trait Source: Send + Sync {
     /// Whatever kept the capture from starting; [`crate::error::Error::code`] says whether it was cancelled.
     fn capture(&self, context: &Context) -> Result<Capture>;
 
+    /// Says whether the bytes of a stream tell more than that they are those that were stored: then
+    /// [`Source::inspect`] is called with them.
+    fn inspects(&self) -> bool {
+        false
+    }
+
     /// Looks at a snapshot that was read back from the store: the stream that [`Capture::Stream`] was, byte for byte.
-    /// Not called for trees. Adds facts, or refuses what the bytes show to be wrong.
+    /// Adds facts, or refuses what the bytes show to be wrong.
     ///
     /// # Errors
     /// The stream could not be read.
-    fn inspect(&self, context: &Context, stream: &mut dyn Read) -> Result<Inspection>;
+    fn inspect(&self, _context: &Context, _stream: &mut dyn Read) -> Result<Inspection> {
+        Ok(Inspection::default())
+    }
 
     /// Puts a stream back into `target`; not called for trees, which are restored as files.
     ///

@@ -135,6 +135,10 @@ impl Source for SqliteSource {
         Ok(Capture::Stream(Box::new(copy)))
     }
 
+    fn inspects(&self) -> bool {
+        true
+    }
+
     fn inspect(&self, context: &Context, stream: &mut dyn Read) -> Result<Inspection> {
         let directory = scratch(context)?;
         let path = directory.path().join("read-back");
