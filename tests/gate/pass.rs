@@ -155,7 +155,7 @@ fn the_way_back_of_the_manifest_works_as_printed() {
     assert_eq!(sources, ["orders", "notes", "uploads"]);
     assert_eq!(manifest.source("orders")["content"]["integrity_check"], "ok");
     assert_eq!(manifest.source("orders")["owner"], "dba@acme.example");
-    assert_eq!(manifest.source("notes")["content"]["bytes"], 15);
+    assert_eq!(manifest.source("notes")["bytes"], 15);
     assert_eq!(manifest.0["release"]["from"]["version"], "1.3.0");
     assert_eq!(shop.restic(STAGING).snapshots().len(), 3);
 
