@@ -1,6 +1,6 @@
 # Sourced by scripts that call cargo: finds it where a shell that is not a login shell does not look.
 # shellcheck shell=bash
-command -v cargo >/dev/null || PATH="${HOME:-/root}/.cargo/bin:/usr/local/cargo/bin:/root/.cargo/bin:$PATH"
+command -v cargo >/dev/null || PATH="${HOME:-}/.cargo/bin:/usr/local/cargo/bin:$(getent passwd "$(id -u)" | cut -d: -f6)/.cargo/bin:$PATH"
 command -v cargo >/dev/null || {
     echo "cargo is missing; install Rust from https://rustup.rs" >&2
     exit 1

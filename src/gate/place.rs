@@ -111,11 +111,6 @@ impl Place {
         self.repository_storage().location()
     }
 
-    /// Returns how the password becomes known.
-    pub fn password(&self) -> &Password {
-        &self.password
-    }
-
     /// Returns the storage of the environment's ledger.
     pub fn ledger_storage(&self) -> SharedStorage {
         Arc::new(SubStorage::new(Arc::clone(&self.store), self.prefix.clone()))
