@@ -11,10 +11,12 @@ use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_snapshot, find_source};
 use crate::gate::scratch::Scratch;
 use crate::ledger::Ledger;
+use crate::release::address::without_user_information;
 use crate::report::units;
 use crate::repository::Id;
 use crate::repository::lock::LockKind;
 use crate::repository::restore::Restored;
+use crate::source::Target;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +37,9 @@ pub struct Options {
     /// Take the manifest of the release ID, or of the only one that starts so
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Restore below DIR [default: where the source came from]
-    #[arg(long, value_name = "DIR")]
-    pub target: Option<PathBuf>,
+    /// Restore below DIR, or into the database at URL [default: where the source came from]
+    #[arg(long, value_name = "DIR|URL")]
+    pub target: Option<String>,
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
@@ -80,7 +82,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             ("snapshot", snapshot, Some(restored))
         }
     };
-    let target = options.target.as_deref().map(shown);
+    let target = target(options)?.as_ref().map(shown_target);
     let notes = restored.iter().flat_map(|restored| &restored.notes);
     let notes: Vec<_> = notes.map(|note| format!("{}: {}", note.path.display(), note.message)).collect();
     let (files, dirs, bytes) =
@@ -114,7 +116,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)> {
-    let Some(target) = &options.target else {
+    let Some(Target::Directory(target)) = target(options)? else {
         return Err(Error::new(ErrorCode::Usage, "a snapshot of a repository needs a place to go")
             .hint("name an empty directory by --target DIR"));
     };
@@ -123,8 +125,14 @@ fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)>
     let indexed = Arc::new(repository.index(&session.cancel)?);
     let (id, snapshot) = find_snapshot(&indexed, options.snapshot.as_deref().unwrap_or("latest"))?;
     let observer = session.observer();
-    let restore = Restore { indexed: &indexed, observer: &*observer, cancel: &session.cancel, force: options.force };
-    Ok((id, restore.tree(&id.short(), snapshot.tree, target)?))
+    let restore = Restore {
+        indexed: &indexed,
+        observer: &*observer,
+        cancel: &session.cancel,
+        runtime: session.runtime.handle(),
+        force: options.force,
+    };
+    Ok((id, restore.tree(&id.short(), snapshot.tree, &target)?))
 }
 
 fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, Option<Restored>)> {
@@ -141,11 +149,22 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let recorded = source.snapshot.as_ref().map_or("", |snapshot| snapshot.id.as_str());
     let (id, snapshot) = find_snapshot(&indexed, recorded)?;
     let observer = session.observer();
-    let restore = Restore { indexed: &indexed, observer: &*observer, cancel: &session.cancel, force: options.force };
-    if let Some(target) = &options.target {
+    let restore = Restore {
+        indexed: &indexed,
+        observer: &*observer,
+        cancel: &session.cancel,
+        runtime: session.runtime.handle(),
+        force: options.force,
+    };
+    let target = target(options)?;
+    if let Some(Target::Directory(target)) = &target {
         return Ok((id, Some(restore.tree(name, snapshot.tree, target)?)));
     }
     if source.kind == "files" {
+        if target.is_some() {
+            return Err(Error::new(ErrorCode::Usage, format!("{name} is files, which no URL can take"))
+                .hint("name a directory by --target DIR"));
+        }
         if !options.force {
             return Err(Error::new(
                 ErrorCode::Usage,
@@ -163,6 +182,29 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
         ));
     };
     let scratch = Scratch::create()?;
-    restore.stream(config, &session.directory()?, snapshot.tree, scratch.path())?;
+    let target = target.unwrap_or(Target::Origin);
+    restore.streams(config, &session.directory()?, snapshot.tree, scratch.path(), &target)?;
     Ok((id, None))
+}
+
+/// Reads `--target`: a URL has a scheme, everything else is a directory.
+fn target(options: &Options) -> Result<Option<Target>> {
+    Ok(match options.target.as_deref() {
+        None => None,
+        Some("") => {
+            return Err(
+                Error::new(ErrorCode::Usage, "--target is empty").hint("name a directory or the URL of a database")
+            );
+        }
+        Some(url) if url.contains("://") => Some(Target::Url(url.to_owned())),
+        Some(directory) => Some(Target::Directory(directory.into())),
+    })
+}
+
+fn shown_target(target: &Target) -> String {
+    match target {
+        Target::Directory(directory) => shown(directory),
+        Target::Url(url) => without_user_information(url.split(['?', '#']).next().unwrap_or_default()),
+        Target::Origin => "where it came from".to_owned(),
+    }
 }

@@ -133,9 +133,35 @@ pub(super) const EXPECT: Section = Section {
     keys: &[&[
         key("min_bytes", Form::Bytes, "the least size"),
         key("max_shrink", Form::Percent, "how much smaller than the last comparable snapshot it may be"),
+        key("min_tables", Form::Integer(0), "the least number of tables of a database; 1 unless given"),
+        key("min_rows", Form::Map(&Form::Integer(0)), "the least number of rows of tables"),
+        key("identity", Form::Text, "what the server must say of itself; see `identity` in a manifest"),
     ]],
-    later: &["min_rows"],
+    later: &[],
 };
+
+pub(super) const BASE_BACKUP: Section = Section {
+    name: "base_backup",
+    keys: &[&[
+        key("source", Form::Name, "the source whose snapshots are base backups"),
+        key("pgbackrest", Form::Name, "a pgBackRest stanza"),
+        key("barman", Form::Name, "a Barman server"),
+    ]],
+    later: &[],
+};
+
+/// What every server with client programs has.
+const SERVER: &[Key] = &[
+    required("url", Form::Text, "the server, with user, password and database"),
+    key("programs", Form::Text, "the directory of the client programs; PATH is searched without it"),
+    CONNECT_TIMEOUT,
+];
+
+const CONNECT_TIMEOUT: Key =
+    key("connect_timeout", Form::Duration, "how long the server may take to answer before a capture; 10s unless given");
+
+const SCHEMA_VERSION_QUERY: Key =
+    key("schema_version_query", Form::Text, "a query whose first value is the version of the schema");
 
 /// What every source has.
 const SOURCE: &[Key] = &[
@@ -147,7 +173,7 @@ const SOURCE: &[Key] = &[
     key("expect", Form::Table(&EXPECT), "what its snapshot must look like"),
 ];
 
-const LATER_OF_SOURCES: &[&str] = &["when_changed", "url", "method"];
+const LATER_OF_SOURCES: &[&str] = &["when_changed"];
 
 pub(super) const SOURCES: &[Kind] = &[
     Kind {
@@ -187,15 +213,72 @@ pub(super) const SOURCES: &[Kind] = &[
         name: "sqlite",
         section: Section {
             name: "a source of kind \"sqlite\"",
-            keys: &[SOURCE, &[required("path", Form::Text, "the database file")]],
+            keys: &[
+                SOURCE,
+                &[required("path", Form::Text, "the database file, or a glob of several"), SCHEMA_VERSION_QUERY],
+            ],
+            later: LATER_OF_SOURCES,
+        },
+    },
+    Kind {
+        name: "postgres",
+        section: Section {
+            name: "a source of kind \"postgres\"",
+            keys: &[
+                SOURCE,
+                SERVER,
+                &[
+                    SCHEMA_VERSION_QUERY,
+                    key("method", Form::Choice(&["dump", "base-backup", "restore-point"]), "how it is captured"),
+                    key("jobs", Form::Integer(1), "how many tables are dumped at once; needs scratch space"),
+                    key("globals", Form::Boolean, "whether roles and other objects of the cluster are dumped, too"),
+                    key("restore_command", ARGUMENTS, "brings the segment %f of the log from the archive to %p"),
+                    key("base_backup", Form::Table(&BASE_BACKUP), "the base backup that a restore point counts from"),
+                    key("base_backup_within", Form::Duration, "how old that may be; 25h unless given"),
+                ],
+            ],
+            later: LATER_OF_SOURCES,
+        },
+    },
+    Kind { name: "mysql", section: MYSQL },
+    Kind { name: "mariadb", section: MYSQL },
+    Kind {
+        name: "redis",
+        section: Section {
+            name: "a source of kind \"redis\"",
+            keys: &[
+                SOURCE,
+                &[
+                    required("url", Form::Text, "the server, with user and password"),
+                    CONNECT_TIMEOUT,
+                    key("ca_file", Form::Text, "the certificates that the server's may be signed by"),
+                ],
+            ],
+            later: LATER_OF_SOURCES,
+        },
+    },
+    Kind {
+        name: "mongodb",
+        section: Section {
+            name: "a source of kind \"mongodb\"",
+            keys: &[
+                SOURCE,
+                SERVER,
+                &[key("oplog", Form::Boolean, "whether writes during the dump are captured, too; replica sets only")],
+            ],
             later: LATER_OF_SOURCES,
         },
     },
 ];
 
+const MYSQL: Section = Section {
+    name: "a source of kind \"mysql\" or \"mariadb\"",
+    keys: &[SOURCE, SERVER, &[SCHEMA_VERSION_QUERY]],
+    later: LATER_OF_SOURCES,
+};
+
 /// Kinds of sources that this version does not know yet.
-pub(super) const LATER_SOURCES: &[&str] =
-    &["postgres", "mysql", "mariadb", "redis", "mongodb", "etcd", "kubernetes", "velero", "s3", "volume"];
+pub(super) const LATER_SOURCES: &[&str] = &["etcd", "kubernetes", "velero", "s3", "volume"];
 
 pub(super) const ENVIRONMENT: Section = Section {
     name: "an environment",

@@ -8,6 +8,7 @@ mod keys;
 mod load;
 mod mistakes;
 mod schema;
+mod servers;
 mod sources;
 mod template;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! `[[source]]`.
 
 use super::keys::{EXPECT, LATER_SOURCES, SOURCES};
+use super::servers;
 use super::types::{CommandConfig, Expect, FilesConfig, SourceConfig, SourceKind, SqliteConfig};
 use super::walk::{Table, Value};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 /// Reads every source; names are unique among those returned.
@@ -24,7 +25,8 @@ pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
         let kind = match kind {
             "files" => files(&table).map(SourceKind::Files),
             "command" => command(&table).map(SourceKind::Command),
-            _ => sqlite(&table).map(SourceKind::Sqlite),
+            "sqlite" => sqlite(&table).map(SourceKind::Sqlite),
+            server => servers::server(server, &table),
         };
         let required = table.get("required").and_then(|value| value.boolean()).unwrap_or(true);
         let owner = table.get("owner").and_then(|value| value.string());
@@ -45,7 +47,18 @@ fn expect(value: &Value<'_>) -> Expect {
     Expect {
         min_bytes: table.get("min_bytes").and_then(|value| value.bytes()).unwrap_or(default.min_bytes),
         max_shrink: table.get("max_shrink").and_then(|value| value.percent()).unwrap_or(default.max_shrink),
+        min_tables: table.get("min_tables").and_then(count).unwrap_or(default.min_tables),
+        min_rows: table.get("min_rows").map(rows).unwrap_or_default(),
+        identity: table.get("identity").and_then(|value| value.string()),
     }
+}
+
+fn count(value: Value<'_>) -> Option<u64> {
+    value.integer(0, u32::MAX).map(u64::from)
+}
+
+fn rows(value: Value<'_>) -> BTreeMap<String, u64> {
+    value.map().into_iter().filter_map(|(table, value)| Some((table.to_owned(), count(value)?))).collect()
 }
 
 fn files(table: &Table<'_>) -> Option<FilesConfig> {
@@ -106,7 +119,8 @@ fn command(table: &Table<'_>) -> Option<CommandConfig> {
 }
 
 fn sqlite(table: &Table<'_>) -> Option<SqliteConfig> {
-    Some(SqliteConfig { path: table.get("path")?.path()? })
+    let schema_version_query = table.get("schema_version_query").and_then(|value| value.string());
+    Some(SqliteConfig { path: table.get("path")?.path()?, schema_version_query })
 }
 
 #[cfg(test)]

@@ -125,18 +125,24 @@ pub struct SourceConfig {
     pub expect: Expect,
 }
 
-/// `expect = { min_bytes = "1MiB", max_shrink = "30%" }`.
-#[derive(Debug, Clone, Copy)]
+/// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.
+#[derive(Debug, Clone)]
 pub struct Expect {
     /// The least size in bytes.
     pub min_bytes: u64,
     /// How much smaller than the last comparable snapshot it may be, from 0 to 1; 0.5 unless the file says otherwise.
     pub max_shrink: f64,
+    /// The least number of tables of a database; 1 unless the file says otherwise.
+    pub min_tables: u64,
+    /// The least number of rows by table, `schema.table` or a name that only one schema has.
+    pub min_rows: BTreeMap<String, u64>,
+    /// What the server must say of itself.
+    pub identity: Option<String>,
 }
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { min_bytes: 0, max_shrink: 0.5 }
+        Self { min_bytes: 0, max_shrink: 0.5, min_tables: 1, min_rows: BTreeMap::new(), identity: None }
     }
 }
 
@@ -147,8 +153,16 @@ pub enum SourceKind {
     Files(FilesConfig),
     /// The standard output of a program.
     Command(CommandConfig),
-    /// An SQLite database.
+    /// SQLite databases.
     Sqlite(SqliteConfig),
+    /// A PostgreSQL database or cluster.
+    Postgres(PostgresConfig),
+    /// A MySQL or MariaDB database.
+    Mysql(MysqlConfig),
+    /// A Redis server.
+    Redis(RedisConfig),
+    /// A MongoDB database or server.
+    Mongodb(MongodbConfig),
 }
 
 impl SourceKind {
@@ -158,6 +172,10 @@ impl SourceKind {
             Self::Files(_) => "files",
             Self::Command(_) => "command",
             Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+            Self::Mysql(mysql) => mysql.kind,
+            Self::Redis(_) => "redis",
+            Self::Mongodb(_) => "mongodb",
         }
     }
 }
@@ -193,8 +211,102 @@ pub struct CommandConfig {
 /// `kind = "sqlite"`.
 #[derive(Debug, Clone)]
 pub struct SqliteConfig {
-    /// The database file.
+    /// The database file, or a glob of several.
     pub path: PathBuf,
+    /// A query whose first value is the version of the schema.
+    pub schema_version_query: Option<String>,
+}
+
+/// How long a server may take to answer before a capture, unless the file says otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a server is reached, and by which programs.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Its URL, with user and password.
+    pub url: Text,
+    /// The directory of the client programs; `PATH` is searched without it.
+    pub programs: Option<PathBuf>,
+    /// How long it may take to answer before a capture.
+    pub connect_timeout: Duration,
+    /// A query whose first value is the version of the schema.
+    pub schema_version_query: Option<String>,
+}
+
+/// `kind = "postgres"`.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    /// The server and database.
+    pub server: ServerConfig,
+    /// How it is captured.
+    pub method: PostgresMethod,
+}
+
+/// How a PostgreSQL database is captured.
+#[derive(Debug, Clone)]
+pub enum PostgresMethod {
+    /// `dump`: one database, logically.
+    Dump {
+        /// How many tables are dumped at once; more than one needs scratch space for the whole dump.
+        jobs: u32,
+        /// Whether roles and other objects of the whole cluster are dumped, too.
+        globals: bool,
+    },
+    /// `base-backup`: the files of the whole cluster.
+    BaseBackup,
+    /// `restore-point`: a named point in the log of a cluster that is archived anyway.
+    RestorePoint(RestorePointConfig),
+}
+
+/// `method = "restore-point"`.
+#[derive(Debug, Clone)]
+pub struct RestorePointConfig {
+    /// The program and arguments that bring a segment of the log from the archive: `%f` is its name, `%p` where it goes.
+    pub restore_command: Vec<String>,
+    /// Where the base backup is.
+    pub base_backup: BaseBackup,
+    /// How old the base backup may be.
+    pub base_backup_within: Duration,
+}
+
+/// The base backup that a restore point counts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseBackup {
+    /// The newest verified snapshot of another source, of the method `base-backup`.
+    Source(String),
+    /// The newest one of a pgBackRest stanza.
+    PgBackRest(String),
+    /// The newest one of a Barman server.
+    Barman(String),
+}
+
+/// `kind = "mysql"` or `kind = "mariadb"`.
+#[derive(Debug, Clone)]
+pub struct MysqlConfig {
+    /// The kind as it was written.
+    pub kind: &'static str,
+    /// The server and database.
+    pub server: ServerConfig,
+}
+
+/// `kind = "redis"`.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// The server, with the user of its access list and password.
+    pub url: Text,
+    /// How long it may take to answer before a capture.
+    pub connect_timeout: Duration,
+    /// The certificates that a server's may be signed by; the system's without it.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `kind = "mongodb"`.
+#[derive(Debug, Clone)]
+pub struct MongodbConfig {
+    /// The server, replica set or database.
+    pub server: ServerConfig,
+    /// Whether what is written during the dump is captured, too, so that it is of one moment; only replica sets can.
+    pub oplog: bool,
 }
 
 /// One `[environment.NAME]`.

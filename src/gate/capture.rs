@@ -4,11 +4,12 @@ use super::request::Request;
 use super::survey::Ready;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Attempt, Content};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::Id;
-use crate::repository::archive::{Archived, PackWriter, TreeRequest, archive_stream, archive_tree};
-use crate::source::{Capture, StreamCapture};
+use crate::repository::archive::{Archived, PackWriter, TreeRequest, archive_streams, archive_tree};
+use crate::source::{Capture, Streams};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub struct SourceRun {
     pub attempts: Vec<Attempt>,
     /// The capture, or why the last try failed.
     pub result: Result<Captured>,
+    /// What was left on a server, ended or not.
+    pub left: Vec<Finding>,
 }
 
 /// A source whose bytes are in the repository; nothing of it is visible yet.
@@ -50,9 +53,7 @@ pub struct Captured {
     pub paths: Vec<String>,
     /// What was left out.
     pub excludes: Vec<String>,
-    /// The name of the file that holds the stream, if it is one.
-    pub stream: Option<PathBuf>,
-    /// Whether it is one stream.
+    /// Whether it is streams, each of them one file, and not a tree.
     pub is_stream: bool,
 }
 
@@ -85,7 +86,7 @@ pub fn capture_all(
 fn panicked() -> SourceRun {
     let now = Timestamp::now();
     let result = Err(Error::new(ErrorCode::Internal, "the capture panicked"));
-    SourceRun { started_at: now, finished_at: now, attempts: Vec::new(), result }
+    SourceRun { started_at: now, finished_at: now, attempts: Vec::new(), result, left: Vec::new() }
 }
 
 fn capture_one(
@@ -101,12 +102,14 @@ fn capture_one(
     let retry = request.config.gate.retry;
     let started_at = Timestamp::now();
     let mut attempts = Vec::new();
+    let mut left = Vec::new();
     let mut backoff = retry.backoff;
     loop {
         let progress = Progress::new();
-        observer.started(Phase::Capture, name, &progress, known.bytes);
+        observer.started(Phase::Capture, name, &progress, known.bytes.or(ready.source.facts().estimated_bytes));
         let (began, clock) = (Timestamp::now(), Instant::now());
         let result = capture_once(ready, known, never, writer, &progress, cancel);
+        left.extend(clean_up(ready));
         let error = result.as_ref().err().map(Error::chain);
         observer.finished(Phase::Capture, name, if error.is_none() { "captured" } else { "failed" });
         attempts.push(Attempt { started_at: began, seconds: clock.elapsed().as_secs_f64(), error });
@@ -115,14 +118,24 @@ fn capture_one(
             Err(error) => is_transient(error) && attempts.len() < retry.attempts as usize && !cancel.is_cancelled(),
         };
         if !again {
-            return SourceRun { started_at, finished_at: Timestamp::now(), attempts, result };
+            return SourceRun { started_at, finished_at: Timestamp::now(), attempts, result, left };
         }
         observer.note(&format!("{name}: try {} failed, the next begins in {backoff:?}", attempts.len()));
         if let Err(error) = cancel.sleep(backoff) {
-            return SourceRun { started_at, finished_at: Timestamp::now(), attempts, result: Err(error) };
+            return SourceRun { started_at, finished_at: Timestamp::now(), attempts, result: Err(error), left };
         }
         backoff = (backoff * 2).min(MAX_BACKOFF);
     }
+}
+
+/// Has the source look for what a try left on its server: a session of ours would hold up the deploy.
+fn clean_up(ready: &Ready<'_>) -> Option<Finding> {
+    let finding = match ready.source.clean_up(&ready.context) {
+        Ok(ended) if ended.is_empty() => return None,
+        Ok(ended) => Finding::info(FindingCode::SessionEnded, format!("had to be ended: {}", ended.join("; "))),
+        Err(error) => Finding::from_error(&error, FindingCode::SessionLeft),
+    };
+    Some(finding.of_source(&ready.config.name))
 }
 
 /// Says whether another try may help: a program or a busy database may do better, a missing path will not.
@@ -147,29 +160,25 @@ fn capture_once(
             let parent = known.parent.map(|(_, tree)| tree);
             let request = TreeRequest { roots: tree.roots, exclude: tree.exclude, parent };
             let archived = archive_tree(writer, &request, progress, cancel)?;
-            Ok(Captured { archived, content: Content::new(), paths, excludes, stream: None, is_stream: false })
+            Ok(Captured { archived, content: Content::new(), paths, excludes, is_stream: false })
         }
-        Capture::Stream(stream) => capture_stream(stream, writer, progress, cancel),
+        Capture::Streams(streams) => capture_streams(streams, writer, progress, cancel),
     }
 }
 
-fn capture_stream(
-    mut stream: Box<dyn StreamCapture>,
-    writer: &PackWriter,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<Captured> {
-    let name = stream.file_name().to_owned();
-    let archived = archive_stream(writer, name.as_os_str(), &mut stream, progress, cancel)?;
-    // Only now is it known whether the stream was complete.
-    let content = stream.finish()?;
-    let path = PathBuf::from("/").join(&name);
-    Ok(Captured {
-        archived,
-        content,
-        paths: vec![path.display().to_string()],
-        excludes: Vec::new(),
-        stream: Some(name),
-        is_stream: true,
-    })
+fn capture_streams(streams: Streams, writer: &PackWriter, progress: &Progress, cancel: &Cancel) -> Result<Captured> {
+    let mut content = Content::new();
+    let mut paths = Vec::new();
+    let archived = archive_streams(writer, progress, cancel, |store| {
+        for stream in streams {
+            let mut stream = stream?;
+            let name = stream.file_name().to_owned();
+            store(name.as_os_str(), &mut stream)?;
+            // Only now is it known whether the stream was complete.
+            content.extend(stream.finish()?);
+            paths.push(PathBuf::from("/").join(name).display().to_string());
+        }
+        Ok(())
+    })?;
+    Ok(Captured { archived, content, paths, excludes: Vec::new(), is_stream: true })
 }

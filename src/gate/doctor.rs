@@ -47,7 +47,7 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
     };
     checks.push(Check::new("deployed version", detail, findings));
     let scratch = Scratch::create()?;
-    let (ready, findings) = survey::prepare(request, &scratch, cancel)?;
+    let (ready, findings) = survey::prepare(request, &scratch, cancel, runtime)?;
     for ready in &ready {
         let name = &ready.config.name;
         let own = findings.iter().filter(|finding| finding.source.as_ref() == Some(name)).cloned().collect();

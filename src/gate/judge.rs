@@ -1,9 +1,11 @@
 //! What the sizes and issues of a capture say.
 
 use super::capture::Captured;
+use super::survey::Ready;
 use crate::config::SourceConfig;
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::Change;
+use crate::model::manifest::{Change, Manifest, SourceRecord};
+use crate::policy::identity;
 use crate::policy::sanity::{self, Size};
 use crate::repository::archive::IssueKind;
 use std::collections::BTreeMap;
@@ -22,6 +24,23 @@ pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>
     let mut findings = sanity::judge(&config.expect, size);
     findings.extend(issues(captured));
     findings.into_iter().map(|finding| finding.of_source(&config.name)).collect()
+}
+
+/// Judges whether the servers of sources are the right ones, against the last release that passed.
+pub fn judge_identities(ready: &[Ready<'_>], last: Option<&Manifest>) -> Vec<Finding> {
+    let judge = |ready: &Ready<'_>| {
+        let config = ready.config;
+        let facts = ready.source.facts();
+        let same = |record: &&SourceRecord| {
+            record.name == config.name && record.kind == config.kind.name() && record.method == facts.method
+        };
+        let before = last.and_then(|last| last.sources.iter().filter(|record| record.snapshot.is_some()).find(same));
+        let before = before.and_then(|record| record.identity.as_deref());
+        let finding = identity::judge(&config.expect, facts.identity.as_deref(), before.filter(|_| facts.is_bound))?;
+        let finding = finding.of_source(&config.name);
+        Some(if config.required { finding } else { finding.softened() })
+    };
+    ready.iter().filter_map(judge).collect()
 }
 
 /// Returns one finding for each kind of issue, naming the first paths.

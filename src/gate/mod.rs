@@ -16,6 +16,7 @@ pub mod request;
 pub mod restore;
 pub mod run;
 pub mod scratch;
+pub mod stored;
 pub mod supervise;
-pub mod survey;
+mod survey;
 pub mod verify;

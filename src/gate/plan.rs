@@ -1,5 +1,6 @@
 //! What the gate would do, without doing it.
 
+use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
 use super::survey;
@@ -68,11 +69,12 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let (mut from, more) = survey::observe(request, cancel, runtime)?;
     findings.extend(more);
     let scratch = Scratch::create()?;
-    let (ready, more) = survey::prepare(request, &scratch, cancel)?;
+    let (ready, more) = survey::prepare(request, &scratch, cancel, runtime)?;
     findings.extend(more);
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = ledger.last_passed()?.found;
+    findings.extend(judge::judge_identities(&ready, last.as_ref().map(|last| &last.manifest)));
     let before = |name: &str| {
         let sources = &last.as_ref()?.manifest.sources;
         sources.iter().find(|source| source.name == name && source.snapshot.is_some()).map(|source| source.bytes)

@@ -1,26 +1,18 @@
 //! Bringing back one source of a release.
 
+use super::stored::StoredStreams;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::restore::{Restored, plan};
-use crate::repository::stream::open_stream;
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Target};
 use crate::storage::ReadFrom;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Where a source goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// Below a directory, whatever kind it is.
-    Directory(PathBuf),
-    /// Where it came from.
-    Origin,
-}
+use tokio::runtime::Handle;
 
 /// What a restore of one source needs.
 pub struct Restore<'a> {
@@ -30,6 +22,8 @@ pub struct Restore<'a> {
     pub observer: &'a dyn Observer,
     /// Ends the work.
     pub cancel: &'a Cancel,
+    /// Runs what is asynchronous.
+    pub runtime: &'a Handle,
     /// Whether what exists may be overwritten.
     pub force: bool,
 }
@@ -68,24 +62,25 @@ impl Restore<'_> {
         result
     }
 
-    /// Restores a stream by its source's own means, to where it came from.
+    /// Restores streams by their source's own means.
     ///
     /// # Errors
     /// `restore-failed`, naming what is in the way.
-    pub fn stream(&self, config: &SourceConfig, directory: &Path, root: Id, scratch: &Path) -> Result<()> {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let name = self.stream_name(root)?;
-        let mut stream = open_stream(self.indexed, root, &name, threads, self.cancel)?;
-        let context = Context { cancel: self.cancel.clone(), scratch: scratch.to_owned() };
-        source::build(config, directory).restore(&context, &mut stream, &Target::Origin, self.force)
-    }
-
-    fn stream_name(&self, root: Id) -> Result<PathBuf> {
-        let tree = self.indexed.read_tree(&root)?;
-        match tree.nodes.as_slice() {
-            [node] => Ok(PathBuf::from(&node.name)),
-            _ => Err(Error::new(ErrorCode::Damaged, "the snapshot of a stream does not hold one file")),
-        }
+    pub fn streams(
+        &self,
+        config: &SourceConfig,
+        directory: &Path,
+        root: Id,
+        scratch: &Path,
+        target: &Target,
+    ) -> Result<()> {
+        let context = Context::new(self.cancel.clone(), scratch.to_owned(), self.runtime.clone())?;
+        let stored = StoredStreams::of(self.indexed, root, self.cancel)?;
+        let source = source::build(config, directory);
+        let restored = source.restore(&context, &stored, target, self.force);
+        // A restore that was cut off must not go on working on the server, either.
+        let cleaned = source.clean_up(&context);
+        restored.and_then(|()| cleaned.map(drop))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Change, Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
+use crate::policy::content;
 use crate::policy::severity::severity;
 use crate::release::git::WorkTree;
 use crate::repository::archive::{PackWriter, adopt_orphans};
@@ -104,7 +105,7 @@ impl Run<'_> {
             )]);
         }
         let scratch = Scratch::create()?;
-        let (ready, findings) = survey::prepare(request, &scratch, self.cancel)?;
+        let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
@@ -153,6 +154,10 @@ impl Run<'_> {
         let indexed = Arc::new(repository.index(self.cancel)?);
         let adopted = self.adopt(&indexed)?;
         let comparable = self.comparable(&ledger)?;
+        self.find(judge::judge_identities(&ready, comparable.as_ref()));
+        if self.refuses() {
+            return Ok(());
+        }
         let known = self.known(&indexed, comparable.as_ref())?;
         let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
         let read_back = self.read_back(&indexed, &packs)?;
@@ -269,6 +274,7 @@ impl Run<'_> {
             if let Err(error) = &run.result {
                 self.find([survey::source_finding(ready.config, error, FindingCode::SourceFailed)]);
             }
+            self.find(run.left.iter().cloned());
         }
         let mut packs = stored?.packs;
         packs.extend(adopted);
@@ -307,12 +313,19 @@ impl Run<'_> {
         for (ready, run) in ready.iter().zip(runs) {
             let Ok(captured) = &run.result else { continue };
             let name = &ready.config.name;
-            let change = comparable.and_then(|last| change_since(last, name, captured));
+            let before = comparable.and_then(|last| record_before(last, ready));
+            let change = comparable.zip(before).map(|(last, before)| change_since(last, before, captured));
             self.record_of(name, |record| manifest::add_run(record, run, change.clone()));
             let mut findings = judge::judge(ready.config, captured, change.as_ref());
             match verify::prove(ready, captured, indexed, read_back, self.cancel) {
                 Ok((verified, inspection)) => {
-                    self.record_of(name, |record| record.content.extend(inspection.content));
+                    let content = self.record_of(name, |record| {
+                        record.content.extend(inspection.content);
+                        record.content.clone()
+                    });
+                    let before = before.map(|before| &before.content);
+                    let plausible = content::judge(&ready.config.expect, &content.unwrap_or_default(), before);
+                    findings.extend(plausible.into_iter().map(|finding| finding.of_source(name)));
                     findings.extend(inspection.findings.into_iter().map(|finding| finding.of_source(name)));
                     // What is not what it should be is not published, even if the deploy may go on without it.
                     if findings.iter().all(|finding| finding.level != Level::Refusal) {
@@ -396,8 +409,8 @@ impl Run<'_> {
         change(&mut self.draft.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn record_of(&self, source: &str, change: impl FnOnce(&mut SourceRecord)) {
-        self.draft(|draft| draft.source_mut(source).map(change));
+    fn record_of<T>(&self, source: &str, change: impl FnOnce(&mut SourceRecord) -> T) -> Option<T> {
+        self.draft(|draft| draft.source_mut(source).map(change))
     }
 
     /// Adds findings; one that is there already is not added again.
@@ -434,12 +447,18 @@ pub fn clock_finding(newest: &Manifest) -> Option<Finding> {
 }
 
 /// Compares the size of a source with that in an earlier release.
-fn change_since(last: &Manifest, source: &str, captured: &Captured) -> Option<Change> {
-    let record = last.sources.iter().find(|record| record.name == source && record.snapshot.is_some())?;
-    let bytes_before = record.bytes;
+/// Finds the source in the last release that passed, if it was captured in the same way.
+fn record_before<'m>(last: &'m Manifest, ready: &Ready<'_>) -> Option<&'m SourceRecord> {
+    let method = ready.source.facts().method;
+    let is_it = |record: &&SourceRecord| record.name == ready.config.name && record.method == method;
+    last.sources.iter().filter(|record| record.snapshot.is_some()).find(is_it)
+}
+
+fn change_since(last: &Manifest, before: &SourceRecord, captured: &Captured) -> Change {
+    let bytes_before = before.bytes;
     #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
     let ratio = (bytes_before > 0).then(|| captured.archived.bytes as f64 / bytes_before as f64);
-    Some(Change { release: last.id.clone(), bytes_before, ratio })
+    Change { release: last.id.clone(), bytes_before, ratio }
 }
 
 /// Creates the identifier of a run that starts now.

@@ -127,12 +127,17 @@ pub fn compare_with_ledger(from: &mut From, ledger: &Ledger) -> Result<Vec<Findi
 ///
 /// # Errors
 /// No private directory can be made, or a cancellation.
-pub fn prepare<'r>(request: &'r Request, scratch: &Scratch, cancel: &Cancel) -> Result<(Vec<Ready<'r>>, Vec<Finding>)> {
+pub fn prepare<'r>(
+    request: &'r Request,
+    scratch: &Scratch,
+    cancel: &Cancel,
+    runtime: &Handle,
+) -> Result<(Vec<Ready<'r>>, Vec<Finding>)> {
     let mut ready = Vec::new();
     let mut findings = Vec::new();
     for config in &request.sources {
         cancel.check()?;
-        let context = Context { cancel: cancel.clone(), scratch: scratch.folder(&config.name)? };
+        let context = Context::new(cancel.clone(), scratch.folder(&config.name)?, runtime.clone())?;
         let source = source::build(config, &request.directory);
         for finding in source.preflight(&context) {
             let finding = finding.of_source(&config.name);

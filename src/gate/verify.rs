@@ -2,6 +2,7 @@
 
 use super::capture::Captured;
 use super::request::Request;
+use super::stored::StoredStreams;
 use super::survey::Ready;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -11,7 +12,6 @@ use crate::model::release_id::ReleaseId;
 use crate::repository::Workers;
 use crate::repository::pack::BlobType;
 use crate::repository::snapshot::Summary;
-use crate::repository::stream::open_stream;
 use crate::repository::verify::{PackEvidence, Verified, verify_index, verify_packs, verify_tree};
 use crate::repository::{Id, Indexed, Snapshot};
 use crate::source::Inspection;
@@ -83,12 +83,11 @@ pub fn prove(
         let message = format!("{} bytes were captured, and {} came back", captured.archived.bytes, verified.bytes());
         return Err(Error::new(ErrorCode::Damaged, message));
     }
-    let inspection = match &captured.stream {
-        Some(name) if read_back.mode != VerifyMode::None && ready.source.inspects() => {
-            let mut stream = open_stream(indexed, root, name, threads(), cancel)?;
-            ready.source.inspect(&ready.context, &mut stream)?
-        }
-        _ => Inspection::default(),
+    let inspects = captured.is_stream && read_back.mode != VerifyMode::None && ready.source.inspects();
+    let inspection = if inspects {
+        ready.source.inspect(&ready.context, &StoredStreams::of(indexed, root, cancel)?)?
+    } else {
+        Inspection::default()
     };
     Ok((verified, inspection))
 }

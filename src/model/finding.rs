@@ -54,6 +54,22 @@ finding_codes! {
     SourceUnreadable = "source-unreadable" => SnapshotFailed;
     /// A source could not be captured, and its retries are used up.
     SourceFailed = "source-failed" => SnapshotFailed;
+    /// Something of this run was left on a server, or the server does not say.
+    SessionLeft = "session-left" => SnapshotFailed;
+    /// Something of this run was left on a server, and was ended there.
+    SessionEnded = "session-ended" => SnapshotFailed;
+    /// The program that would capture a source is older than its server, or cannot work with it.
+    VersionMismatch = "version-mismatch" => SnapshotFailed;
+    /// The user of a source may not read everything that a capture needs.
+    PrivilegeMissing = "privilege-missing" => SnapshotFailed;
+    /// The server of a source does not answer, or does not let its user in.
+    ServerUnreachable = "server-unreachable" => SnapshotFailed;
+    /// Tables are of a kind that no transaction covers: they may change while they are captured.
+    NotTransactional = "not-transactional" => SnapshotFailed;
+    /// A database was found that no source captures.
+    DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
+    /// The time that is left before the deadline may be too short for what there is to capture.
+    MayNotFit = "may-not-fit" => SnapshotFailed;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
@@ -78,6 +94,16 @@ finding_codes! {
     RepositoryDamaged = "repository-damaged" => Unverified;
     /// The source's own integrity check refuses the copy.
     IntegrityFailed = "integrity-failed" => Unverified;
+    /// The server is not the one that the last snapshot came from, or not the one that is expected.
+    IdentityChanged = "identity-changed" => Unverified;
+    /// The database has fewer tables than `expect.min_tables`, which is 1 unless given.
+    BelowMinTables = "below-min-tables" => Unverified;
+    /// A table has fewer rows than `expect.min_rows`, or is not in the snapshot.
+    BelowMinRows = "below-min-rows" => Unverified;
+    /// A table that had rows in the last comparable snapshot has none.
+    TableEmptied = "table-emptied" => Unverified;
+    /// The content of a dump is not what the server said, or its end is missing.
+    ContentIncomplete = "content-incomplete" => Unverified;
     /// A stream ended without a single byte.
     StreamEmpty = "stream-empty" => Unverified;
     /// No file matched: the snapshot would hold nothing.

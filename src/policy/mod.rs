@@ -1,5 +1,7 @@
-//! Pure rules: how large a step is, what a comparison comes to, whether a size is plausible.
+//! Pure rules: how large a step is, what a comparison comes to, whether a server, a size and a content are plausible.
 
+pub mod content;
+pub mod identity;
 pub mod reconcile;
 pub mod sanity;
 pub mod severity;

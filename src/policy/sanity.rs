@@ -59,27 +59,27 @@ fn shrink(now: u64, before: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn codes(expect: Expect, bytes: u64, files: u64, is_stream: bool, bytes_before: Option<u64>) -> Vec<&'static str> {
+    fn codes(expect: &Expect, bytes: u64, files: u64, is_stream: bool, bytes_before: Option<u64>) -> Vec<&'static str> {
         let size = Size { bytes, files, is_stream, bytes_before };
-        judge(&expect, size).iter().map(|finding| finding.code.as_str()).collect()
+        judge(expect, size).iter().map(|finding| finding.code.as_str()).collect()
     }
 
     #[test]
     fn sizes_are_judged_by_what_is_expected() {
-        let strict = Expect { min_bytes: 100, max_shrink: 0.3 };
+        let strict = Expect { min_bytes: 100, max_shrink: 0.3, ..Expect::default() };
         let none = Expect::default();
-        assert_eq!(codes(none, 10, 1, false, None), [""; 0]);
-        assert_eq!(codes(none, 0, 1, true, None), ["stream-empty"]);
-        assert_eq!(codes(none, 0, 0, false, None), ["no-files-matched"]);
+        assert_eq!(codes(&none, 10, 1, false, None), [""; 0]);
+        assert_eq!(codes(&none, 0, 1, true, None), ["stream-empty"]);
+        assert_eq!(codes(&none, 0, 0, false, None), ["no-files-matched"]);
         // An empty file is content that somebody may need.
-        assert_eq!(codes(none, 0, 1, false, None), [""; 0]);
-        assert_eq!(codes(strict, 99, 1, false, None), ["below-min-bytes"]);
-        assert_eq!(codes(strict, 100, 1, false, None), [""; 0]);
-        assert_eq!(codes(strict, 700, 1, false, Some(1000)), [""; 0]);
-        assert_eq!(codes(strict, 699, 1, false, Some(1000)), ["size-shrank"]);
-        assert_eq!(codes(none, 500, 1, false, Some(1000)), [""; 0]);
-        assert_eq!(codes(none, 499, 1, false, Some(1000)), ["size-shrank"]);
-        assert_eq!(codes(none, 5000, 1, false, Some(1000)), [""; 0]);
-        assert_eq!(codes(strict, 0, 1, true, Some(1000)), ["stream-empty", "size-shrank"]);
+        assert_eq!(codes(&none, 0, 1, false, None), [""; 0]);
+        assert_eq!(codes(&strict, 99, 1, false, None), ["below-min-bytes"]);
+        assert_eq!(codes(&strict, 100, 1, false, None), [""; 0]);
+        assert_eq!(codes(&strict, 700, 1, false, Some(1000)), [""; 0]);
+        assert_eq!(codes(&strict, 699, 1, false, Some(1000)), ["size-shrank"]);
+        assert_eq!(codes(&none, 500, 1, false, Some(1000)), [""; 0]);
+        assert_eq!(codes(&none, 499, 1, false, Some(1000)), ["size-shrank"]);
+        assert_eq!(codes(&none, 5000, 1, false, Some(1000)), [""; 0]);
+        assert_eq!(codes(&strict, 0, 1, true, Some(1000)), ["stream-empty", "size-shrank"]);
     }
 }

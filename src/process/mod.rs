@@ -9,12 +9,14 @@ mod group;
 mod limit;
 mod program;
 mod run;
+mod secret_file;
 mod status;
 mod stream;
 mod tail;
 
 pub use program::Program;
 pub use run::{Output, feed, run_to_end};
+pub use secret_file::SecretFile;
 pub use stream::Stream;
 pub use tail::Tail;
 

@@ -1,7 +1,7 @@
 //! `kind = "command"`: the standard output of a program, captured as a stream.
 
 use super::write::{Staged, absolute, failed};
-use super::{Capture, Context, Facts, Source, StreamCapture, Target};
+use super::{Capture, Context, Facts, Source, Stored, StreamCapture, Target};
 use crate::config::{CommandConfig, Text};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
@@ -66,10 +66,12 @@ impl Source for CommandSource {
         Facts {
             // The arguments may say more than a manifest should.
             identity: self.command.first().cloned(),
+            is_bound: false,
             tool_version: None,
             server_version: None,
             method: "stream",
             consistency: Consistency::Program,
+            estimated_bytes: None,
         }
     }
 
@@ -87,14 +89,17 @@ impl Source for CommandSource {
 
     fn capture(&self, context: &Context) -> Result<Capture> {
         let stream = Stream::start(&self.program(&self.command)?, &context.cancel)?;
-        Ok(Capture::Stream(Box::new(CommandCapture { stream, file_name: self.file_name.clone() })))
+        Ok(Capture::stream(CommandCapture { stream, file_name: self.file_name.clone() }))
     }
 
-    fn restore(&self, context: &Context, stream: &mut dyn Read, target: &Target, force: bool) -> Result<()> {
+    fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
+        let mut stream = stored.open_only()?;
         match target {
             Target::Directory(directory) => {
-                Staged::write(stream, &directory.join(&self.file_name), &context.cancel)?.publish(force)
+                Staged::write(&mut stream, &directory.join(&self.file_name), &context.cancel)?.publish(force)
             }
+            Target::Url(_) => Err(failed(format!("{} is a program's output, which no URL can take", self.name))
+                .hint("restore it into a directory (--target DIR), or leave --target out for its `restore` program")),
             Target::Origin => {
                 let Some(restore) = &self.restore else {
                     let name = &self.name;
@@ -102,7 +107,7 @@ impl Source for CommandSource {
                         "give the source {name} a `restore` list, or restore it into a directory with --target DIR"
                     )));
                 };
-                feed(&self.program(restore)?, stream, &context.cancel).map_err(|error| self.restore_failed(error))
+                feed(&self.program(restore)?, &mut stream, &context.cancel).map_err(|error| self.restore_failed(error))
             }
         }
     }
@@ -133,8 +138,8 @@ impl StreamCapture for CommandCapture {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::{self, Kept};
     use super::*;
-    use crate::cancel::Cancel;
 
     fn source(command: &[&str], restore: Option<&[&str]>, directory: &Path) -> CommandSource {
         let owned = |argv: &[&str]| argv.iter().map(|&argument| argument.to_owned()).collect();
@@ -148,15 +153,7 @@ mod tests {
     }
 
     fn context() -> Context {
-        Context { cancel: Cancel::new(), scratch: PathBuf::new() }
-    }
-
-    fn capture(source: &CommandSource) -> Result<(Vec<u8>, PathBuf)> {
-        let Capture::Stream(mut stream) = source.capture(&context())? else { panic!("not a stream") };
-        let mut data = Vec::new();
-        stream.read_to_end(&mut data).unwrap();
-        let name = stream.file_name().to_owned();
-        stream.finish().map(|_| (data, name))
+        sample::context("")
     }
 
     #[test]
@@ -165,10 +162,10 @@ mod tests {
         let restore = ["sh", "-c", "cat > restored"];
         let source = source(&["printf", "hello"], Some(&restore), directory.path());
         assert_eq!(source.preflight(&context()), []);
-        let (data, name) = capture(&source).unwrap();
-        assert_eq!((data.as_slice(), name.to_str().unwrap()), (&b"hello"[..], "shop%2Fdb"));
+        let (kept, _) = sample::capture(&source, &context()).unwrap();
+        assert_eq!(kept, Kept::one("shop%2Fdb", "hello"));
 
-        let restore = |target: &Target, force| source.restore(&context(), &mut data.as_slice(), target, force);
+        let restore = |target: &Target, force| source.restore(&context(), &kept, target, force);
         restore(&Target::Origin, false).unwrap();
         assert_eq!(std::fs::read(directory.path().join("restored")).unwrap(), b"hello");
         let target = Target::Directory(directory.path().join("into"));
@@ -181,9 +178,9 @@ mod tests {
     #[test]
     fn a_program_that_fails_after_its_output_is_no_snapshot() {
         let source = source(&["sh", "-c", "echo data; echo oops >&2; exit 1"], None, Path::new("/"));
-        let error = capture(&source).unwrap_err();
+        let error = sample::capture(&source, &context()).unwrap_err();
         assert_eq!((error.code(), error.chain()), (ErrorCode::ProcessFailed, "sh exited 1: oops".to_owned()));
-        let error = source.restore(&context(), &mut std::io::empty(), &Target::Origin, false).unwrap_err();
+        let error = source.restore(&context(), &Kept::one("shop%2Fdb", ""), &Target::Origin, false).unwrap_err();
         assert!(error.message().contains("no program that restores it") && error.hints()[0].contains("`restore`"));
     }
 

@@ -1,7 +1,7 @@
 //! `kind = "files"`: files and directories, captured as a tree.
 
 use super::write::absolute;
-use super::{Capture, Context, Facts, Source, Target, TreeCapture};
+use super::{Capture, Context, Facts, Source, Stored, Target, TreeCapture};
 use crate::config::FilesConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::exclude::Exclude;
@@ -9,7 +9,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Consistency;
 use ignore::gitignore::GitignoreBuilder;
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Files and directories.
@@ -126,10 +126,12 @@ impl Source for FilesSource {
         let roots: Vec<String> = self.roots.iter().map(|root| root.display().to_string()).collect();
         Facts {
             identity: Some(roots.join(":")),
+            is_bound: false,
             tool_version: None,
             server_version: None,
             method: "walk",
             consistency: Consistency::PerFile,
+            estimated_bytes: None,
         }
     }
 
@@ -151,7 +153,7 @@ impl Source for FilesSource {
         Ok(Capture::Tree(TreeCapture { roots: self.roots.clone(), exclude: self.exclude.clone() }))
     }
 
-    fn restore(&self, _: &Context, _: &mut dyn Read, _: &Target, _: bool) -> Result<()> {
+    fn restore(&self, _: &Context, _: &dyn Stored, _: &Target, _: bool) -> Result<()> {
         Err(Error::new(ErrorCode::Internal, "a tree of files was restored as a stream"))
     }
 }
@@ -169,8 +171,8 @@ fn open(path: &Path, meta: &Metadata) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
-    use crate::cancel::Cancel;
     use crate::model::finding::Level;
     use std::os::unix::fs::symlink;
 
@@ -184,7 +186,7 @@ mod tests {
     }
 
     fn findings(source: &FilesSource) -> Vec<(FindingCode, Level, String)> {
-        let context = Context { cancel: Cancel::new(), scratch: PathBuf::new() };
+        let context = sample::context("");
         let findings = source.preflight(&context);
         findings.into_iter().map(|finding| (finding.code, finding.level, finding.message)).collect()
     }

@@ -3,18 +3,30 @@
 //! A source describes what there is to capture; the gate connects it to the repository. What a source says of itself
 //! ([`Facts`]) goes into the manifest.
 
+mod address;
+mod clients;
 mod command;
 mod files;
+mod migrations;
+mod pending;
+#[cfg(test)]
+mod sample;
 mod sqlite;
+mod tls;
 mod write;
 
 use crate::cancel::Cancel;
 use crate::config::{SourceConfig, SourceKind};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::Finding;
 use crate::model::manifest::{Consistency, Content};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How long [`Source::clean_up`] may take: a run that was cancelled has 5 s in all.
+pub const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What every call of a source gets.
 #[derive(Debug, Clone)]
@@ -23,6 +35,22 @@ pub struct Context {
     pub cancel: Cancel,
     /// A private directory for what must be on disk for a while; the caller deletes it.
     pub scratch: PathBuf,
+    /// Runs what is asynchronous; calls of a source come from threads that may block.
+    pub runtime: Handle,
+    /// Names what this run does on a server, such as its sessions: `holdpoint-` and 16 hexadecimal digits.
+    pub mark: String,
+}
+
+impl Context {
+    /// Creates a context with a mark of its own.
+    ///
+    /// # Errors
+    /// `io`: the system has no random numbers.
+    pub fn new(cancel: Cancel, scratch: PathBuf, runtime: Handle) -> Result<Self> {
+        let number = getrandom::u64()
+            .map_err(|error| Error::new(ErrorCode::Io, "the system has no random numbers").caused_by(error))?;
+        Ok(Self { cancel, scratch, runtime, mark: format!("holdpoint-{number:016x}") })
+    }
 }
 
 /// Creates the source that a configuration describes; its relative paths count from `directory`, which is absolute.
@@ -31,12 +59,15 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Files(files) => Box::new(files::FilesSource::new(files, directory)),
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
+        SourceKind::Postgres(_) | SourceKind::Mysql(_) | SourceKind::Redis(_) | SourceKind::Mongodb(_) => {
+            Box::new(pending::PendingSource)
+        }
     }
 }
 
 /// One thing that must be restorable.
 pub trait Source: Send + Sync {
-    /// Returns what is known of the source before it is captured.
+    /// Returns what is known of the source before it is captured; of its server, what the preflight found.
     fn facts(&self) -> Facts;
 
     /// Returns absolute paths that nothing else in this process may open while the source is captured, whether they
@@ -54,33 +85,74 @@ pub trait Source: Send + Sync {
     /// Whatever kept the capture from starting; [`crate::error::Error::code`] says whether it was cancelled.
     fn capture(&self, context: &Context) -> Result<Capture>;
 
-    /// Says whether the bytes of a stream tell more than that they are those that were stored: then
+    /// Asks the server whether anything of this run is left there, such as a session or a lock; ends it, and asks again.
+    /// Returns what had to be ended, in words for people. Called after every try, also after one that failed or was
+    /// cancelled: so it does not look at [`Context::cancel`], and takes no longer than [`CLEAN_UP_WITHIN`].
+    ///
+    /// # Errors
+    /// `capture-failed`: something is left there, or the server does not say.
+    fn clean_up(&self, _context: &Context) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Says whether the bytes of its streams tell more than that they are those that were stored: then
     /// [`Source::inspect`] is called with them.
     fn inspects(&self) -> bool {
         false
     }
 
-    /// Looks at a snapshot that was read back from the store: the stream that [`Capture::Stream`] was, byte for byte.
+    /// Looks at a snapshot that was read back from the store: the streams that [`Capture::Streams`] were, byte for byte.
     /// Adds facts, or refuses what the bytes show to be wrong.
     ///
     /// # Errors
-    /// The stream could not be read.
-    fn inspect(&self, _context: &Context, _stream: &mut dyn Read) -> Result<Inspection> {
+    /// A stream could not be read.
+    fn inspect(&self, _context: &Context, _stored: &dyn Stored) -> Result<Inspection> {
         Ok(Inspection::default())
     }
 
-    /// Puts a stream back into `target`; not called for trees, which are restored as files.
+    /// Puts streams back into `target`; not called for trees, which are restored as files.
     ///
     /// # Errors
     /// `restore-failed`, naming what is in the way; an existing target is overwritten only with `force`.
-    fn restore(&self, context: &Context, stream: &mut dyn Read, target: &Target, force: bool) -> Result<()>;
+    fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()>;
+}
+
+/// The files of a snapshot of streams, read back from the store.
+pub trait Stored {
+    /// Returns their names, sorted.
+    fn names(&self) -> &[String];
+
+    /// Opens one of them for reading from its start.
+    ///
+    /// # Errors
+    /// `not-found`; `damaged`; the store's own. What reading the stream fails with comes as an [`std::io::Error`] that
+    /// holds the [`Error`].
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>>;
+}
+
+impl dyn Stored + '_ {
+    /// Opens the only file.
+    ///
+    /// # Errors
+    /// `damaged`: there is not exactly one; as [`Stored::open`].
+    pub fn open_only(&self) -> Result<Box<dyn Read + '_>> {
+        match self.names() {
+            [name] => self.open(name),
+            names => Err(Error::new(
+                ErrorCode::Damaged,
+                format!("the snapshot should hold one stream, and holds {}", names.len()),
+            )),
+        }
+    }
 }
 
 /// Where a stream is restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A file below this directory, named as in the snapshot.
+    /// Files below this directory, named as in the snapshot.
     Directory(PathBuf),
+    /// Another database, by a URL of the kind that the source has.
+    Url(String),
     /// Where the source's own restore program puts it.
     Origin,
 }
@@ -88,8 +160,10 @@ pub enum Target {
 /// What a source says of itself.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// What tells it from another source of the same name, such as a path.
+    /// What tells it from another source of the same name, such as a path, or what a server says of itself.
     pub identity: Option<String>,
+    /// Whether the identity is a server's own, so that another one means another server, whatever the address.
+    pub is_bound: bool,
     /// The version of the program or library that captures it.
     pub tool_version: Option<String>,
     /// The version of the server it comes from.
@@ -98,14 +172,27 @@ pub struct Facts {
     pub method: &'static str,
     /// What its consistency rests on.
     pub consistency: Consistency,
+    /// About how much there is to capture, in bytes, where that can be told.
+    pub estimated_bytes: Option<u64>,
 }
 
 /// What is to be stored.
 pub enum Capture {
     /// Files and directories, stored under their absolute paths.
     Tree(TreeCapture),
-    /// A stream, stored as one file.
-    Stream(Box<dyn StreamCapture>),
+    /// Streams, each stored as one file.
+    Streams(Streams),
+}
+
+/// Streams to store one after another: each is produced when the one before it was read to its end and finished.
+pub type Streams = Box<dyn Iterator<Item = Result<Box<dyn StreamCapture>>> + Send>;
+
+impl Capture {
+    /// Returns the capture of a single stream.
+    pub fn stream(stream: impl StreamCapture + 'static) -> Self {
+        let stream: Box<dyn StreamCapture> = Box::new(stream);
+        Self::Streams(Box::new(std::iter::once(Ok(stream))))
+    }
 }
 
 /// Files and directories to store.

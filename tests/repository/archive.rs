@@ -9,7 +9,7 @@ use holdpoint::error::{Error, ErrorCode, Result};
 use holdpoint::model::exclude::Exclude;
 use holdpoint::model::progress::Progress;
 use holdpoint::repository::archive::{
-    Archived, IssueKind, PackWriter, StoredPacks, TreeRequest, adopt_orphans, archive_stream, archive_tree,
+    Archived, IssueKind, PackWriter, StoredPacks, TreeRequest, adopt_orphans, archive_streams, archive_tree,
 };
 use holdpoint::repository::{FileType, Id, Repository, Snapshot, ls};
 use rustix::fs::{CWD, FileType as Kind, Mode, OFlags};
@@ -80,7 +80,7 @@ impl Lab {
     }
 
     fn stream(&self, writer: &PackWriter, mut stream: impl Read + Send) -> Result<Archived> {
-        archive_stream(writer, OsStr::new("dump"), &mut stream, &Progress::new(), &self.cancel)
+        archive_streams(writer, &Progress::new(), &self.cancel, |store| store(OsStr::new("dump"), &mut stream))
     }
 
     /// Has restic check every byte.

@@ -90,6 +90,14 @@ impl Directory {
         self.pending.store(entries + 1, Release);
     }
 
+    /// Makes a place for one entry more than was expected; called before [`Worker::release`].
+    pub fn announce(&self) -> usize {
+        let mut own = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        own.nodes.push(None);
+        self.pending.fetch_add(1, AcqRel);
+        own.nodes.len() - 1
+    }
+
     /// Takes one entry; says whether nothing is awaited any more.
     fn put(&self, place: usize, entry: Entry) -> bool {
         {
@@ -165,7 +173,10 @@ impl Worker<'_, '_> {
         {
             return Ok(previous);
         }
-        let tree = Tree { nodes: entries.nodes.into_iter().flatten().collect() };
+        let mut nodes: Vec<_> = entries.nodes.into_iter().flatten().collect();
+        // Those of a directory are sorted already; streams come as they are produced.
+        nodes.sort_by(|one, two| one.name.cmp(&two.name));
+        let tree = Tree { nodes };
         let json = tree.to_json()?;
         let id = Id::of(&json);
         self.store(BlobType::Tree, id, &json)?;

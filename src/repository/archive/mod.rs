@@ -20,7 +20,7 @@ mod writer;
 
 pub use adopt::adopt_orphans;
 pub use outcome::{Archived, Issue, IssueKind};
-pub use stream::archive_stream;
+pub use stream::{Store, archive_streams};
 pub use tree::{TreeRequest, archive_tree};
 pub use writer::{PackWriter, StoredPacks};
 

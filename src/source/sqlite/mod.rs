@@ -4,8 +4,8 @@ mod backup;
 mod open;
 mod restore;
 
-use super::write::{absolute, read_all};
-use super::{Capture, Context, Facts, Inspection, Source, Target};
+use super::write::{absolute, failed, read_all};
+use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::SqliteConfig;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::finding::{Finding, FindingCode};
@@ -97,10 +97,12 @@ impl Source for SqliteSource {
     fn facts(&self) -> Facts {
         Facts {
             identity: Some(self.path.display().to_string()),
+            is_bound: false,
             tool_version: Some(format!("SQLite {}", rusqlite::version())),
             server_version: None,
             method: "online-backup",
             consistency: Consistency::Transaction,
+            estimated_bytes: None,
         }
     }
 
@@ -132,19 +134,20 @@ impl Source for SqliteSource {
 
     fn capture(&self, context: &Context) -> Result<Capture> {
         let copy = backup::capture(&self.real_path(), self.file_name(), context, self.busy_for)?;
-        Ok(Capture::Stream(Box::new(copy)))
+        Ok(Capture::stream(copy))
     }
 
     fn inspects(&self) -> bool {
         true
     }
 
-    fn inspect(&self, context: &Context, stream: &mut dyn Read) -> Result<Inspection> {
+    fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
+        let mut stream = stored.open_only()?;
         let directory = scratch(context)?;
         let path = directory.path().join("read-back");
         let cannot = || format!("cannot write {}", path.display());
         let mut file = create_private(&path).io_context(cannot)?;
-        read_all(stream, &context.cancel, |data| file.write_all(data).io_context(cannot))?;
+        read_all(&mut stream, &context.cancel, |data| file.write_all(data).io_context(cannot))?;
         drop(file);
         let problems = integrity_problems(&path, &context.cancel)?;
         if let Some(finding) = integrity_finding(&problems) {
@@ -153,12 +156,16 @@ impl Source for SqliteSource {
         Ok(Inspection { content: describe(&open_copy(&path)?)?, findings: Vec::new() })
     }
 
-    fn restore(&self, context: &Context, stream: &mut dyn Read, target: &Target, force: bool) -> Result<()> {
+    fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         let path = match target {
             Target::Directory(directory) => directory.join(self.file_name()),
             Target::Origin => self.real_path(),
+            Target::Url(_) => {
+                return Err(failed("an SQLite database is a file, which no URL names".to_owned())
+                    .hint("restore it into a directory with --target DIR"));
+            }
         };
-        restore::restore(stream, &path, force, &context.cancel)
+        restore::restore(&mut stored.open_only()?, &path, force, &context.cancel)
     }
 }
 

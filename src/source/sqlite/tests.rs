@@ -1,3 +1,4 @@
+use super::super::sample::{self, Kept};
 use super::*;
 use crate::cancel::{Cancel, Reason};
 use crate::model::manifest::Content;
@@ -5,6 +6,10 @@ use rusqlite::Connection;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+fn config(path: &str) -> SqliteConfig {
+    SqliteConfig { path: path.into(), schema_version_query: None }
+}
 
 /// A directory with a database, a scratch directory, and a source.
 struct Fixture {
@@ -18,9 +23,9 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let scratch = directory.path().join("scratch");
         std::fs::create_dir(&scratch).unwrap();
-        let mut source = SqliteSource::new(&SqliteConfig { path: "app data.db".into() }, directory.path());
+        let mut source = SqliteSource::new(&config("app data.db"), directory.path());
         source.busy_for = Duration::from_millis(20);
-        let context = Context { cancel: Cancel::new(), scratch };
+        let context = sample::context(scratch);
         Self { directory, source, context }
     }
 
@@ -48,15 +53,12 @@ impl Fixture {
     }
 
     fn capture(&self) -> Result<(Vec<u8>, Content)> {
-        let Capture::Stream(mut stream) = self.source.capture(&self.context)? else { panic!("not a stream") };
-        assert_eq!(stream.file_name(), Path::new("app data.db"));
-        let mut data = Vec::new();
-        stream.read_to_end(&mut data).unwrap();
-        Ok((data, stream.finish()?))
+        let (kept, content) = sample::capture(&self.source, &self.context)?;
+        Ok((kept.bytes("app data.db").to_vec(), content))
     }
 
     fn restore(&self, data: &[u8], target: &Target, force: bool) -> Result<()> {
-        self.source.restore(&self.context, &mut &data[..], target, force)
+        self.source.restore(&self.context, &Kept::one("app data.db", data), target, force)
     }
 
     /// Returns the sum of both accounts in a database given by its bytes.
@@ -136,7 +138,7 @@ fn the_facts_tell_what_is_in_the_database() {
         assert_eq!(content[key], value, "{key}");
     }
     assert_eq!((&content["journal_mode"], &content["schema_version"]), (&"wal".into(), &2.into()));
-    let inspection = fixture.source.inspect(&fixture.context, &mut data.as_slice()).unwrap();
+    let inspection = fixture.source.inspect(&fixture.context, &Kept::one("app data.db", data.as_slice())).unwrap();
     assert_eq!((inspection.findings.len(), &inspection.content["tables"]), (0, &2.into()));
     fixture.assert_scratch_is_empty();
 }
@@ -201,7 +203,8 @@ fn a_damaged_database_is_refused() {
 fn a_read_back_that_is_not_the_database_is_a_finding() {
     let fixture = Fixture::with_database("WAL", 200);
     let (mut data, _) = fixture.capture().unwrap();
-    let inspect = |data: &[u8]| fixture.source.inspect(&fixture.context, &mut &data[..]).unwrap().findings;
+    let inspect =
+        |data: &[u8]| fixture.source.inspect(&fixture.context, &Kept::one("app data.db", data)).unwrap().findings;
     assert_eq!(inspect(&data).len(), 0);
     for stream in [&b"not a database at all, but long enough to look at"[..], &data[..data.len() / 2]] {
         assert_eq!(inspect(stream)[0].code, FindingCode::IntegrityFailed);
@@ -295,10 +298,10 @@ fn a_link_is_followed_and_its_paths_are_kept_for_this_source() {
     let fixture = Fixture::with_database("WAL", 0);
     let link = fixture.directory.path().join("link.db");
     std::os::unix::fs::symlink(&fixture.source.path, &link).unwrap();
-    let source = SqliteSource::new(&SqliteConfig { path: "link.db".into() }, fixture.directory.path());
+    let source = SqliteSource::new(&config("link.db"), fixture.directory.path());
     let paths = source.exclusive_paths();
     assert!(paths.contains(&link) && paths.contains(&fixture.source.real_path()));
     assert!(paths.iter().any(|path| path.ends_with("app data.db-wal")));
-    let Capture::Stream(stream) = source.capture(&fixture.context).unwrap() else { panic!("not a stream") };
-    assert_eq!(stream.file_name(), Path::new("link.db"));
+    let (kept, _) = sample::capture(&source, &fixture.context).unwrap();
+    assert_eq!(kept.names(), ["link.db"]);
 }
