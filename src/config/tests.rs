@@ -1,6 +1,8 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
-use super::keys::{ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section};
+use super::keys::{
+    BASE_BACKUP, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section,
+};
 use super::load::parse_with;
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
@@ -40,7 +42,7 @@ fn a_whole_file_is_read() {
     assert_eq!((config.gate.retry.attempts, config.gate.retry.backoff), (5, Duration::from_secs(1)));
     assert!(config.digest.unwrap().starts_with("sha256:"));
 
-    let [uploads, orders, stock] = config.sources.as_slice() else { panic!("three sources") };
+    let [uploads, orders, stock, servers @ ..] = config.sources.as_slice() else { panic!("three sources and more") };
     let SourceKind::Files(files) = &uploads.kind else { panic!("files") };
     assert_eq!(files.paths, [PathBuf::from("uploads"), PathBuf::from("../shared")]);
     assert_eq!(files.exclude, ["cache/**", "*.log"]);
@@ -53,6 +55,8 @@ fn a_whole_file_is_read() {
     assert_eq!((orders.required, orders.expect.max_shrink), (true, 0.5));
     let SourceKind::Sqlite(sqlite) = &stock.kind else { panic!("sqlite") };
     assert_eq!(sqlite.path, PathBuf::from("stock.db"));
+    assert_eq!(sqlite.schema_version_query.as_deref(), Some("SELECT max(version) FROM versions"));
+    read_servers(servers);
 
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
@@ -70,6 +74,28 @@ fn a_whole_file_is_read() {
     assert!(matches!(config.environments["staging"].deployed.as_ref().unwrap().version, Selector::Regex(_)));
 }
 
+fn read_servers(servers: &[SourceConfig]) {
+    let [customers, ledger, elsewhere, third, shelf, sessions, events] = servers else { panic!("seven servers") };
+    let SourceKind::Postgres(postgres) = &customers.kind else { panic!("postgres") };
+    assert_eq!(postgres.server.url, Text::Env("DATABASE_URL".to_owned()));
+    assert_eq!(postgres.server.connect_timeout, Duration::from_secs(3));
+    assert!(matches!(postgres.method, PostgresMethod::Dump { jobs: 4, globals: false }));
+    assert_eq!((customers.expect.min_tables, customers.expect.min_rows["public.orders"]), (3, 1));
+    assert_eq!(customers.expect.identity.as_deref(), Some("postgres 7/shop"));
+    let point = |source: &SourceConfig| match &source.kind {
+        SourceKind::Postgres(PostgresConfig { method: PostgresMethod::RestorePoint(point), .. }) => point.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(point(ledger).base_backup, BaseBackup::Source("ledger-base".to_owned()));
+    assert_eq!(point(ledger).base_backup_within, Duration::from_secs(2 * 86400));
+    assert_eq!(point(elsewhere).base_backup, BaseBackup::PgBackRest("main".to_owned()));
+    assert_eq!(point(third).base_backup, BaseBackup::Barman("main".to_owned()));
+    assert_eq!((shelf.kind.name(), shelf.expect.min_tables), ("mariadb", 1));
+    let SourceKind::Redis(redis) = &sessions.kind else { panic!("redis") };
+    assert_eq!(redis.connect_timeout, CONNECT_TIMEOUT);
+    assert!(matches!(&events.kind, SourceKind::Mongodb(MongodbConfig { oplog: true, .. })));
+}
+
 #[test]
 fn an_empty_file_is_the_default() {
     let config = read("# nothing\r\n").unwrap();
@@ -80,7 +106,7 @@ fn an_empty_file_is_the_default() {
 #[test]
 fn five_mistakes_are_shown_at_once() {
     let text = "aplication = \"shop\"\n\n[gate]\ntimeout = \"soon\"\n\n[[source]]\nname = \"a\"\nkind = \"files\"\n\
-                paths = []\n\n[[source]]\nname = \"a\"\nkind = \"postgres\"\n\n[environment.production]\nrpo = 5\n";
+                paths = []\n\n[[source]]\nname = \"a\"\nkind = \"etcd\"\n\n[environment.production]\nrpo = 5\n";
     let error = read(text).unwrap_err();
     assert_eq!(
         error.message(),
@@ -88,7 +114,7 @@ fn five_mistakes_are_shown_at_once() {
          conf/holdpoint.toml:1:1: unknown key `aplication` in the file; did you mean `application`?\n\
          conf/holdpoint.toml:4:11: `timeout` must be a duration such as \"15m\" or \"1h 30m\", not \"soon\"\n\
          conf/holdpoint.toml:9:9: `paths` is empty\n\
-         conf/holdpoint.toml:13:8: kind \"postgres\" is not supported by this version\n\
+         conf/holdpoint.toml:13:8: kind \"etcd\" is not supported by this version\n\
          conf/holdpoint.toml:16:7: `rpo` must be a duration such as \"15m\", not an integer"
     );
 }
@@ -96,6 +122,7 @@ fn five_mistakes_are_shown_at_once() {
 #[test]
 fn each_mistake_has_its_words() {
     let files = "[[source]]\nname = \"a\"\nkind = \"files\"\npaths = [\"p\"]\n";
+    let postgres = "[[source]]\nname = \"a\"\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n";
     let http = "[environment.e.deployed]\nkind = \"http\"\nurls = [\"https://h/\"]\n";
     let of_files = |line: &str| format!("{files}{line}");
     let of_http = |line: &str| format!("{http}version = \"/v\"\n{line}");
@@ -129,10 +156,13 @@ fn each_mistake_has_its_words() {
             "[[source]]\nkind = \"sqlite\"\npath = \"p\"".to_owned(),
             "1:1: `name` is missing from a source of kind \"sqlite\"",
         ),
-        ("[[source]]\nname = \"a\"".to_owned(), "1:1: `kind` is missing: one of \"files\", \"command\", \"sqlite\""),
+        (
+            "[[source]]\nname = \"a\"".to_owned(),
+            "1:1: `kind` is missing: one of \"files\", \"command\", \"sqlite\", \"postgres\", \"mysql\", \"mariadb\", \"redis\", \"mongodb\"",
+        ),
         (
             "[[source]]\nname = \"a\"\nkind = \"file\"".to_owned(),
-            "3:8: unknown kind \"file\": this version has \"files\", \"command\", \"sqlite\"; did you mean `files`?",
+            "3:8: unknown kind \"file\": this version has \"files\", \"command\", \"sqlite\", \"postgres\", \"mysql\", \"mariadb\", \"redis\", \"mongodb\"; did you mean `files`?",
         ),
         ("[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = []".to_owned(), "4:11: `command` is empty"),
         (
@@ -177,6 +207,27 @@ fn each_mistake_has_its_words() {
             of_files("expect = { max_shrink = 0.3 }"),
             "5:25: `max_shrink` must be a percentage such as \"30%\", not a float",
         ),
+        (
+            format!("{postgres}restore_command = [\"cp\", \"%f\", \"%p\"]"),
+            "5:19: `restore_command` belongs to method = \"restore-point\", not to \"dump\"",
+        ),
+        (
+            format!("{postgres}method = \"restore-point\"\nbase_backup = {{ barman = \"b\" }}"),
+            "1:1: `restore_command` is missing: method = \"restore-point\" needs it",
+        ),
+        (
+            format!(
+                "{postgres}method = \"restore-point\"\nrestore_command = [\"cp\", \"%f\", \"%p\"]\nbase_backup = {{}}"
+            ),
+            "7:15: `base_backup` must have one of `source`, `pgbackrest` and `barman`",
+        ),
+        (
+            format!(
+                "{postgres}method = \"restore-point\"\nbase_backup = {{ barman = \"b\" }}\nrestore_command = [\"cp\", \"%f\"]"
+            ),
+            "7:19: `restore_command` must hold %f, the name of a segment, and %p, where it goes",
+        ),
+        (of_files("expect = { min_rows = { orders = -1 } }"), "5:34: `orders` must be from 0 to 4294967295, not -1"),
         (of_files("when_changed = [\"x\"]"), "5:1: `when_changed` is not supported by this version"),
         (of_files("path = \"x\""), "5:1: unknown key `path` in a source of kind \"files\"; did you mean `paths`?"),
         (files.replace("\"p\"", "\"\""), "4:10: `paths` is empty"),
@@ -273,6 +324,11 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
+        (
+            "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"
+                .to_owned(),
+            &BASE_BACKUP,
+        ),
     ];
     tables.extend(SOURCES.iter().map(|kind| (format!("[[source]]\nkind = \"{}\"\n", kind.name), &kind.section)));
     tables.extend(
@@ -287,7 +343,9 @@ fn every_known_key_is_read() {
         for key in section.all().filter(|key| key.name != "kind") {
             // No key takes a date: whoever reads the key minds it.
             let text = format!("{head}{} = 1979-05-27\n", key.name);
-            let minded = mistakes(&text).iter().any(|mistake| mistake.contains("not a date"));
+            let minded = mistakes(&text)
+                .iter()
+                .any(|mistake| mistake.contains("not a date") || mistake.contains("belongs to method"));
             assert!(minded, "nobody reads `{}` of {}", key.name, section.name);
         }
     }
