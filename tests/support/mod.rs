@@ -4,6 +4,7 @@
 pub mod environment;
 pub mod git;
 pub mod holdpoint;
+pub mod postgres;
 pub mod restic;
 pub mod sample;
 pub mod shared;
