@@ -1,5 +1,6 @@
 //! Pure rules: how large a step is, what a comparison comes to, whether a server, a size and a content are plausible.
 
+pub mod base_backup;
 pub mod content;
 pub mod identity;
 pub mod reconcile;
