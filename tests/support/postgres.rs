@@ -71,13 +71,16 @@ impl Postgres {
         SHARED.get_or_init(Self::start)
     }
 
+    /// Starts a server of version 15 on a data directory, which is moved away.
+    pub fn of(data: &Path) -> Self {
+        let folder = folder();
+        fs::rename(data, folder.join("data")).unwrap();
+        Self::serve(programs_15(), folder, &[])
+    }
+
     fn start_from(programs: PathBuf, settings: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap().keep();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = folder();
         fs::write(folder.join("password"), PASSWORD).unwrap();
-        if let Some(user) = server_user() {
-            chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-        }
         let data = folder.join("data");
         let mut initdb = as_server_user(programs.join("initdb"));
         initdb.args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust"]);
@@ -86,6 +89,10 @@ impl Postgres {
         let access = "local all all trust\nlocal replication all trust\n\
             host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), access).unwrap();
+        Self::serve(programs, folder, settings)
+    }
+
+    fn serve(programs: PathBuf, folder: PathBuf, settings: &[&str]) -> Self {
         let port = free_port();
         let mut keeper = as_server_user("sh");
         keeper.args(["-c", KEEPER, "sh", "-p", &port.to_string(), "-k"]).arg(&folder);
@@ -175,6 +182,8 @@ impl Postgres {
 
     /// Starts a stopped server again.
     pub fn restart(&mut self) {
+        // What it said before is not about this start.
+        fs::write(self.folder.join("log"), "").unwrap();
         self.tell("start");
         self.wait_until_ready();
     }
@@ -225,6 +234,16 @@ pub fn programs_16() -> PathBuf {
     let shown = programs.display();
     assert!(programs.join("postgres").is_file(), "there is no PostgreSQL 16 in {shown}: scripts/test installs it");
     programs
+}
+
+/// Makes the directory of a server, which belongs to its user.
+fn folder() -> PathBuf {
+    let folder = TempDir::new().unwrap().keep();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Some(user) = server_user() {
+        chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
+    folder
 }
 
 fn free_port() -> u16 {

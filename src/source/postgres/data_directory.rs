@@ -117,6 +117,11 @@ impl Staging {
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(cannot)
     }
 
+    /// Gives something elsewhere to whom the files belong.
+    pub fn own(&self, path: &Path) -> std::io::Result<()> {
+        File::open(path).and_then(|file| self.give_away(&file))
+    }
+
     fn give_away(&self, file: &File) -> std::io::Result<()> {
         self.owner.map_or(Ok(()), |owner| fchown(file, Some(owner.uid), Some(owner.gid)))
     }
