@@ -8,5 +8,5 @@ mod incidents;
 mod kill;
 mod pass;
 mod sanity;
-mod shop;
+pub mod shop;
 mod store;
