@@ -1,5 +1,6 @@
-//! Every kind of source against a real server of it.
+//! Databases as sources, each against real servers of its kind.
 
 mod bank;
+mod postgres;
 mod postgres_base_backup;
 mod postgres_restore_point;

@@ -8,10 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Where the server archives its log to, from its data directory.
-const ARCHIVE: &str = "archive_command=mkdir -p ../archive && cp %p ../archive/%f";
+const ARCHIVE: &str = "mkdir -p ../archive && cp %p ../archive/%f";
 
 fn server() -> Postgres {
-    let server = Postgres::start_with(&["archive_mode=on", ARCHIVE]);
+    let server = Postgres::start_with(&["archive_mode=on"]);
+    archive_by(&server, ARCHIVE);
     server.create("bank", "CREATE TABLE notes (text text); INSERT INTO notes VALUES ('before')");
     server
 }
@@ -55,11 +56,11 @@ fn assert_refused(shop: &Shop, server: &Postgres, exit: u8, code: &str, says: &s
     assert_eq!(server.left(), "");
 }
 
-/// Says whether the server now archives by `command`, and has archived all that it could not before.
+/// Has the server archive its log by a command, from its data directory.
 fn archive_by(server: &Postgres, command: &str) {
-    server.psql("bank", &format!("ALTER SYSTEM SET archive_command = '{command}'"));
-    server.psql("bank", "SELECT pg_reload_conf()");
-    while server.psql("bank", "SHOW archive_command") != command {}
+    server.psql("postgres", &format!("ALTER SYSTEM SET archive_command = '{command}'"));
+    server.psql("postgres", "SELECT pg_reload_conf()");
+    while server.psql("postgres", "SHOW archive_command") != command {}
 }
 
 #[test]
@@ -125,11 +126,10 @@ fn an_archive_that_fails_hangs_or_lies_refuses() {
     let server = server();
     let shop = shop(&server, &server.url("bank"), "source = \"base\"", "");
     snapshot(&shop).expect(0);
-    let whole = "mkdir -p ../archive && cp %p ../archive/%f";
     archive_by(&server, "exit 1 # %p");
     assert_refused(&shop, &server, 10, "source-failed", "is not archived: the server tried");
     assert_refused(&shop, &server, 10, "preflight-failed", "could not be stored at");
-    archive_by(&server, whole);
+    archive_by(&server, ARCHIVE);
     while server.psql("bank", "SELECT last_archived_time > last_failed_time FROM pg_stat_archiver") != "t" {}
     gate(&shop, &[]).expect(0);
 

@@ -5,6 +5,7 @@ pub mod environment;
 pub mod git;
 pub mod holdpoint;
 pub mod postgres;
+pub mod proxy;
 pub mod restic;
 pub mod sample;
 pub mod shared;

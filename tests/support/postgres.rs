@@ -229,7 +229,7 @@ pub fn programs_15() -> PathBuf {
 /// Returns the directory of the programs of version 16.
 #[track_caller]
 pub fn programs_16() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/postgres16/bin");
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/postgres16/pgserver/pginstall/bin");
     let programs = std::env::var_os("HOLDPOINT_TEST_POSTGRES16").map_or_else(default, PathBuf::from);
     let shown = programs.display();
     assert!(programs.join("postgres").is_file(), "there is no PostgreSQL 16 in {shown}: scripts/test installs it");

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SCHEMES: &[&str] = &["postgres", "postgresql"];
+/// The database that every server has, unless somebody dropped it, and that nobody's data is in.
+pub(super) const MAINTENANCE: &str = "postgres";
 const DEFAULT_PORT: u16 = 5432;
 /// Where servers put their socket: Debian's and Red Hat's directory, then PostgreSQL's own.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];

@@ -1,7 +1,7 @@
 //! What a run leaves on a server: sessions and replication slots that carry its mark; found, ended, and looked for again.
 
 use super::connect::{Connection, Why, literal};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, MAINTENANCE};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::source::{CLEAN_UP_WITHIN, Context};
@@ -61,12 +61,17 @@ fn clean_up_one(endpoint: &Endpoint, context: &Context, until: Instant) -> Resul
 fn connect(endpoint: &Endpoint, context: &Context, until: Instant) -> Result<Option<Connection>> {
     // The run may be cancelled, and this must be done all the same.
     let cancel = Cancel::new();
+    let mut endpoint = endpoint.clone();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match Connection::open_within(endpoint, context, &cancel, left) {
+        match Connection::open_within(&endpoint, context, &cancel, left) {
             Ok(connection) => return Ok(Some(connection)),
             Err(refusal) if refusal.why == Why::NobodyThere => return Ok(None),
             Err(refusal) if refusal.why == Why::NotNow && Instant::now() + PAUSE < until => std::thread::sleep(PAUSE),
+            // Sessions are those of the whole server, whichever database is asked.
+            Err(refusal) if refusal.why == Why::NoDatabase && endpoint.database != MAINTENANCE => {
+                endpoint = endpoint.with_database(MAINTENANCE);
+            }
             Err(refusal) => {
                 let text = format!("cannot tell whether anything of this run is left at {}", endpoint.server());
                 return Err(Error::new(ErrorCode::CaptureFailed, text).caused_by(refusal.error));
