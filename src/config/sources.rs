@@ -3,8 +3,8 @@
 use super::keys::{EXPECT, LATER_SOURCES, SOURCES};
 use super::servers;
 use super::types::{
-    BaseBackup, CaptureIn, CommandConfig, Expect, FilesConfig, PostgresConfig, PostgresMethod, SourceConfig, SourceKind,
-    SqliteConfig,
+    BaseBackup, CaptureIn, CommandConfig, Expect, FilesConfig, PostgresConfig, PostgresMethod, SourceConfig,
+    SourceKind, SqliteConfig,
 };
 use super::walk::{Table, Value};
 use std::collections::{BTreeMap, HashSet};
@@ -72,7 +72,9 @@ fn leans_on_nothing(source: &SourceConfig, all: &[SourceConfig], names: &HashSet
     let name = &source.name;
     match all.iter().find(|source| source.name == *base) {
         Some(source) if is_base(source) => None,
-        Some(_) => Some(format!("`base_backup` of \"{name}\": the source \"{base}\" is not of method = \"base-backup\"")),
+        Some(_) => {
+            Some(format!("`base_backup` of \"{name}\": the source \"{base}\" is not of method = \"base-backup\""))
+        }
         // One that is there and has mistakes of its own needs no second message.
         None if names.contains(base.as_str()) => None,
         None => Some(format!("`base_backup` of \"{name}\": there is no source \"{base}\"")),

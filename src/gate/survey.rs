@@ -174,13 +174,15 @@ pub fn soften(config: &SourceConfig, finding: Finding) -> Finding {
 
 /// Says which sources this run leaves to `holdpoint snapshot`: nobody shall believe that it captures them.
 pub fn left_out(request: &Request, ready: &[Ready<'_>]) -> Vec<Finding> {
-    let leaned_on = |name: &String| ready.iter().any(|ready| ready.source.leans_on().is_some_and(|on| on.source == *name));
+    let leaned_on =
+        |name: &String| ready.iter().any(|ready| ready.source.leans_on().is_some_and(|on| on.source == *name));
     let finding = |name: &String| {
         let message = "left to `holdpoint snapshot`: this run does not capture it".to_owned();
         let finding = match leaned_on(name) {
             true => Finding::info(FindingCode::LeftToSnapshot, message),
-            false => Finding::warning(FindingCode::LeftToSnapshot, message)
-                .hint("a rollback of this release does not bring it back: take `capture` out of the source if it should"),
+            false => Finding::warning(FindingCode::LeftToSnapshot, message).hint(
+                "a rollback of this release does not bring it back: take `capture` out of the source if it should",
+            ),
         };
         finding.of_source(name)
     };

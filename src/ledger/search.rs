@@ -112,9 +112,8 @@ impl Ledger {
             if manifest.state != State::Passed {
                 return Ok(None);
             }
-            let is_it = |record: &SourceRecord| {
-                record.name == source && record.method == method && record.snapshot.is_some()
-            };
+            let is_it =
+                |record: &SourceRecord| record.name == source && record.method == method && record.snapshot.is_some();
             Ok(manifest.sources.into_iter().find(is_it).map(|record| (manifest.id, record)))
         })
     }

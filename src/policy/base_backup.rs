@@ -94,10 +94,10 @@ mod tests {
         let young = "2026-11-20T11:30:00Z";
         assert_eq!(judge(Some(record(young, 1)), "postgres 7"), None);
         let (code, message) = judge(None, "postgres 7").unwrap();
-        assert_eq!((code, message.as_str()), (
-            FindingCode::BaseBackupMissing,
-            "no release that passed has a base-backup of base",
-        ));
+        assert_eq!(
+            (code, message.as_str()),
+            (FindingCode::BaseBackupMissing, "no release that passed has a base-backup of base",)
+        );
         for (record, identity, says) in [
             (record("2026-11-20T10:30:00Z", 1), "postgres 7", "is 1day 1h 30m old, and base_backup_within is 1day 1h"),
             (record(young, 1), "postgres 8", "is of postgres 7, and the server is postgres 8"),

@@ -71,11 +71,11 @@ impl Postgres {
         SHARED.get_or_init(Self::start)
     }
 
-    /// Starts a server of version 15 on a data directory, which is moved away.
-    pub fn of(data: &Path) -> Self {
+    /// Starts a server of version 15 on a data directory, which is moved away, with more settings.
+    pub fn of(data: &Path, settings: &[&str]) -> Self {
         let folder = folder();
         fs::rename(data, folder.join("data")).unwrap();
-        Self::serve(programs_15(), folder, &[])
+        Self::serve(programs_15(), folder, settings)
     }
 
     fn start_from(programs: PathBuf, settings: &[&str]) -> Self {

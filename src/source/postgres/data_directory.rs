@@ -106,15 +106,13 @@ impl Staging {
         sync_directories(self.directory.path()).map_err(cannot)?;
         // What is replaced goes aside first, so that the new one comes into its place in one step.
         let aside = match exists {
-            true => Some(tempfile::Builder::new().prefix(".holdpoint-replaced-").tempdir_in(parent).map_err(cannot)?),
+            true => Some(Aside::put(target, parent).map_err(cannot)?),
             false => None,
         };
-        if let Some(aside) = &aside {
-            std::fs::rename(target, aside.path().join("data")).map_err(cannot)?;
-        }
         std::fs::rename(self.directory.path(), target).map_err(cannot)?;
         let _ = self.directory.keep();
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(cannot)
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(cannot)?;
+        aside.map_or(Ok(()), Aside::remove).map_err(cannot)
     }
 
     /// Gives something elsewhere to whom the files belong.
@@ -124,6 +122,34 @@ impl Staging {
 
     fn give_away(&self, file: &File) -> std::io::Result<()> {
         self.owner.map_or(Ok(()), |owner| fchown(file, Some(owner.uid), Some(owner.gid)))
+    }
+}
+
+/// What is being replaced; it comes back into its place unless it is removed.
+struct Aside<'a> {
+    place: &'a Path,
+    /// Holds it; nothing but [`Aside::remove`] deletes it.
+    directory: PathBuf,
+}
+
+impl<'a> Aside<'a> {
+    fn put(place: &'a Path, parent: &Path) -> std::io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix(".holdpoint-replaced-").tempdir_in(parent)?;
+        std::fs::rename(place, directory.path().join("data"))?;
+        Ok(Self { place, directory: directory.keep() })
+    }
+
+    fn remove(self) -> std::io::Result<()> {
+        std::fs::remove_dir_all(&self.directory)
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        // All of these fail once it was removed, or if something else has come into its place.
+        if std::fs::rename(self.directory.join("data"), self.place).is_ok() {
+            let _ = std::fs::remove_dir(&self.directory);
+        }
     }
 }
 
@@ -218,6 +244,10 @@ mod tests {
         staging.file(Path::new("PG_VERSION")).unwrap();
         staging.publish().unwrap();
         assert_eq!(target.read_dir().unwrap().count(), 1);
+        assert_eq!(parent.path().join("a").read_dir().unwrap().count(), 1);
+        // What is replaced is there again if nothing takes its place.
+        drop(Aside::put(&target, target.parent().unwrap()).unwrap());
+        assert!(target.join("PG_VERSION").exists());
         assert_eq!(parent.path().join("a").read_dir().unwrap().count(), 1);
     }
 

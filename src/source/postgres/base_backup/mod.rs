@@ -121,11 +121,10 @@ impl Source for BaseBackupSource {
                 unpack(stored, &staging, &context.cancel)?;
                 staging.publish()
             }
-            Target::Url(_) | Target::Origin => {
-                Err(failed("a base backup is a whole cluster, which no running server can take".to_owned()).hint(
-                    "restore it into a new data directory (--target DIR), start a server there (pg_ctl start -D DIR)",
-                ))
-            }
+            Target::Url(_) | Target::Origin => Err(failed(
+                "a base backup is a whole cluster, which no running server can take".to_owned(),
+            )
+            .hint("restore it into a new data directory (--target DIR), start a server there (pg_ctl start -D DIR)")),
         }
     }
 }

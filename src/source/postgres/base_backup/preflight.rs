@@ -41,9 +41,7 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
     let value = |at: usize| row.get(at).and_then(Option::as_deref);
     let number = |at| value(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let mut findings = Vec::new();
-    let refusal = |message: String, hint: String| {
-        Finding::refusal(FindingCode::PreflightFailed, message).hint(hint)
-    };
+    let refusal = |message: String, hint: String| Finding::refusal(FindingCode::PreflightFailed, message).hint(hint);
     if facts.number < FIRST_WITH_MANIFEST {
         let message = format!("the server is {}, and base backups can be checked from 13 on", facts.version);
         findings.push(Finding::refusal(FindingCode::VersionMismatch, message).hint("use method = \"dump\""));

@@ -6,7 +6,6 @@ use crate::source::postgres::wal::sample::Log;
 use crate::source::sample::{Kept, context};
 use std::os::unix::fs::MetadataExt;
 
-
 /// Returns what is found in a tar: content, and codes with messages.
 fn look(tar: &[u8]) -> (Content, Vec<(FindingCode, String)>) {
     let cancel = Cancel::new();

@@ -209,8 +209,10 @@ impl Source for RestorePointSource {
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         let Target::Directory(directory) = target else {
-            return Err(failed("a restore point is one of a whole cluster, which no running server can take".to_owned())
-                .hint("recover it into a new data directory (--target DIR), start a server there (pg_ctl start -D DIR)"));
+            return Err(failed(
+                "a restore point is one of a whole cluster, which no running server can take".to_owned(),
+            )
+            .hint("recover it into a new data directory (--target DIR), start a server there (pg_ctl start -D DIR)"));
         };
         let record = read(stored)?.map_err(|why| failed(format!("the record of the point cannot be used: {why}")))?;
         let Some(base) = stored.base() else { return Err(recover::elsewhere(&record, directory)) };

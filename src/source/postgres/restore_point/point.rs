@@ -40,7 +40,8 @@ impl Made {
 /// `capture-failed`: the server refuses or is gone; the reason of a cancellation.
 pub(super) fn make(connection: &Connection, name: &str) -> Result<Made> {
     let doing = "create a restore point";
-    let strange = |what: &str| Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {what} is not understood"));
+    let strange =
+        |what: &str| Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {what} is not understood"));
     let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn(), \
         pg_catalog.pg_size_bytes(current_setting('wal_segment_size')), failed_count FROM pg_catalog.pg_stat_archiver";
     let before = connection.rows(doing, sql)?.into_iter().next().unwrap_or_default();
@@ -73,9 +74,8 @@ pub(super) fn wait_until_archived(connection: &Connection, made: &Made, cancel: 
         // Segments go into the archive in their order; `.backup` and `.history` files go between them.
         let last = value(0).get(..24).and_then(SegmentName::parse);
         let size = made.segment_size;
-        let is_stored = |last: SegmentName| {
-            last.timeline == made.segment.timeline && last.start(size) >= made.segment.start(size)
-        };
+        let is_stored =
+            |last: SegmentName| last.timeline == made.segment.timeline && last.start(size) >= made.segment.start(size);
         if last.is_some_and(is_stored) {
             return Ok(());
         }

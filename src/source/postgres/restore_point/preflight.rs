@@ -79,12 +79,8 @@ fn archiving(connection: &Connection) -> Result<Vec<Finding>> {
         let hint = "set archive_mode = on and archive_command (or archive_library), and start the server again";
         findings.push(refusal(message.to_owned(), hint));
     } else if value(2) == "t" {
-        let message = format!(
-            "the log is not archived: {} could not be stored at {}, and {}",
-            value(3),
-            value(4),
-            value(5)
-        );
+        let message =
+            format!("the log is not archived: {} could not be stored at {}, and {}", value(3), value(4), value(5));
         findings.push(refusal(message, "see in the server's log why archive_command (or archive_library) fails"));
     }
     Ok(findings)

@@ -63,8 +63,8 @@ impl PointRecord {
     /// # Errors
     /// In words, what is wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let record: Self =
-            serde_json::from_slice(bytes).map_err(|error| format!("it is not the record of a restore point: {error}"))?;
+        let record: Self = serde_json::from_slice(bytes)
+            .map_err(|error| format!("it is not the record of a restore point: {error}"))?;
         match record.format {
             FORMAT => Ok(record),
             other => Err(format!("it is of the format {other}, and only {FORMAT} is understood")),

@@ -10,14 +10,14 @@ use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Content;
 use crate::process::{Program, Stream};
+use crate::source::postgres::Server;
 use crate::source::postgres::data_directory::Staging;
 use crate::source::postgres::programs::{self, Major};
 use crate::source::postgres::wal::Lsn;
-use crate::source::postgres::Server;
 use crate::source::write::failed;
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -128,8 +128,9 @@ pub(super) fn recover(
     let stream = Stream::start(&program, cancel)?;
     while !is_ready(data) {
         if stream.has_exited()? {
+            // What it said before its log began, if that never did.
             let why = stream.finish().err().map(|error| error.chain()).unwrap_or_default();
-            return Err(not_reached(record, &format!("{why}; {}", place.last_lines())));
+            return Err(not_reached(record, &place.last_lines().unwrap_or(why)));
         }
         cancel.sleep(PAUSE)?;
     }
@@ -214,8 +215,10 @@ fn reached(record: &PointRecord, data: &Path) -> Result<(), String> {
 fn not_reached(record: &PointRecord, why: &str) -> Error {
     Error::new(ErrorCode::RestoreFailed, format!("the recovery did not come to {} at {}", record.name, record.lsn))
         .caused_by(why.to_owned())
-        .hint("see that the archive still holds every segment from the base backup on, and that the user of the data \
-               directory may read it")
+        .hint(
+            "see that the archive still holds every segment from the base backup on, and that the user of the data \
+               directory may read it",
+        )
 }
 
 /// A private directory for the settings, the socket and the log of a server that recovers.
@@ -228,8 +231,10 @@ impl RunningPlace {
         let private = std::fs::Permissions::from_mode(0o700);
         let mut builder = tempfile::Builder::new();
         let place = Self(builder.prefix("holdpoint-recovery-").permissions(private).tempdir().map_err(cannot)?);
-        for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"] {
-            std::fs::write(place.0.path().join(name), "").map_err(cannot)?;
+        // Nobody is let in; a file without a rule would not do.
+        let files = [("postgresql.conf", ""), ("pg_hba.conf", "local all all reject\n"), ("pg_ident.conf", "")];
+        for (name, content) in files {
+            std::fs::write(place.0.path().join(name), content).map_err(cannot)?;
             staging.own(&place.0.path().join(name)).map_err(cannot)?;
         }
         staging.own(place.0.path()).map_err(cannot)?;
@@ -240,12 +245,13 @@ impl RunningPlace {
         self.0.path().join(name).display().to_string()
     }
 
-    /// Returns the end of the server's log.
-    fn last_lines(&self) -> String {
-        let path: PathBuf = self.0.path().join("log");
-        let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    /// Returns the end of the server's log; `None` without one.
+    fn last_lines(&self) -> Option<String> {
+        let bytes = std::fs::read(self.0.path().join("log")).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.lines().collect();
-        lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" / ")
+        let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" / ");
+        (!last.is_empty()).then_some(last)
     }
 }
 

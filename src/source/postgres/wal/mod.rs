@@ -7,9 +7,8 @@ mod page;
 mod position;
 mod records;
 
-pub(super) use page::SegmentHeader;
 pub(super) use position::{Lsn, SegmentName};
-pub(super) use records::{Record, Records};
+pub(super) use records::Records;
 
 #[cfg(test)]
 pub(super) mod sample;

@@ -124,7 +124,8 @@ impl Records {
         let mut buffer = vec![0; CHUNK];
         let mut size = 0;
         loop {
-            let count = fill(stream, &mut buffer).io_context(|| format!("cannot read the segment {name} of the log"))?;
+            let count =
+                fill(stream, &mut buffer).io_context(|| format!("cannot read the segment {name} of the log"))?;
             for page in buffer.get(..count).unwrap_or_default().chunks(PAGE) {
                 if self.stopped.is_none()
                     && let Err(why) = self.page(name, size, page, each)
@@ -218,7 +219,8 @@ impl Records {
             return Err(format!("{name} is of another server than the segment before it"));
         }
         let size = segment.segment_size;
-        let expected = self.next_segment.unwrap_or_else(|| SegmentName::of(name.timeline, self.start, size).start(size));
+        let expected =
+            self.next_segment.unwrap_or_else(|| SegmentName::of(name.timeline, self.start, size).start(size));
         if name.start(size) != expected {
             let expected = SegmentName::of(name.timeline, expected, size);
             return Err(format!("the segment {expected} is missing: {name} follows"));

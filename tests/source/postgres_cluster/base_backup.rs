@@ -1,6 +1,6 @@
 //! Clusters captured by their files: gated, restored, started, compared; and everything that must refuse.
 
-use super::bank::{assert_balances, assert_finding, transfers};
+use super::{assert_balances, assert_finding, transfers};
 use crate::support::holdpoint::Output;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::shop::Shop;
@@ -82,7 +82,7 @@ fn a_cluster_under_load_is_captured_restored_and_balances() {
     restore(&["--target", at, "--force"]).expect(0);
     let verified = Command::new(server.programs().join("pg_verifybackup")).arg(&target).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    let restored = Postgres::of(&target);
+    let restored = Postgres::of(&target, &[]);
     assert_balances(&restored, "bank");
     assert_eq!(restored.psql("bank", "SELECT * FROM \"größen\""), "zwölf");
     restored.psql("bank", "INSERT INTO \"größen\" VALUES ('dreizehn')");
@@ -134,7 +134,13 @@ fn a_backup_that_is_killed_hangs_or_loses_its_server_refuses_and_leaves_nothing(
 
     wrap(&shop, &server, "exec \"$real\" --max-rate=32k \"$@\"");
     let running = shop.holdpoint().start([
-        "gate", "--environment", "staging", "--release", "1.4.0", "--first", "--commit",
+        "gate",
+        "--environment",
+        "staging",
+        "--release",
+        "1.4.0",
+        "--first",
+        "--commit",
         crate::support::shop::COMMIT,
     ]);
     while server.psql("bank", "SELECT count(*) FROM pg_stat_replication WHERE state = 'backup'") == "0" {}

@@ -1,11 +1,14 @@
 //! Points in the log of a cluster: made by the gate, proved in the archive, and recovered to.
 
-use super::bank::{assert_balances, assert_finding, transfers};
+use super::{assert_balances, assert_finding, transfers};
+use crate::support::environment::must;
 use crate::support::holdpoint::Output;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::shop::Shop;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where the server archives its log to, from its data directory.
 const ARCHIVE: &str = "mkdir -p ../archive && cp %p ../archive/%f";
@@ -97,18 +100,20 @@ fn a_cluster_is_recovered_to_exactly_the_point() {
     let target = server.data().parent().unwrap().join("restored");
     let at = target.to_str().unwrap();
     let id = manifest["id"].as_str().unwrap();
-    let restore = |more: &[&str]| {
-        shop.run(&[&["restore", "cluster", "--environment", "staging", "--id", id], more].concat())
-    };
+    let restore =
+        |more: &[&str]| shop.run(&[&["restore", "cluster", "--environment", "staging", "--id", id], more].concat());
     restore(&[]).expect(17).says(&["which no running server can take"]);
     restore(&["--target", at]).expect(0);
     for absent in ["recovery.signal", "standby.signal", "postmaster.pid", "backup_label", "backup_manifest"] {
         assert!(!target.join(absent).exists(), "{absent}");
     }
     let archived = fs::read_dir(archive(&server)).unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(archived.into_iter().all(|name| name.to_str().unwrap().starts_with("00000001")), "the archive is another's");
+    assert!(
+        archived.into_iter().all(|name| name.to_str().unwrap().starts_with("00000001")),
+        "the archive is another's"
+    );
     restore(&["--target", at]).expect(17).says(&["is not empty"]);
-    let restored = Postgres::of(&target);
+    let restored = Postgres::of(&target, &[]);
     assert_eq!(restored.psql("bank", "SELECT string_agg(text, ' ') FROM notes"), "before first");
     assert_eq!(restored.psql("bank", "SELECT pg_is_in_recovery()"), "f");
     assert_balances(&restored, "bank");
@@ -152,8 +157,16 @@ fn what_a_point_leans_on_and_needs_is_asked_before() {
     assert_refused(&shop, &server, 10, "base-backup-old", "old, and base_backup_within is 1s");
     configure(&shop, &server, "source = \"base\"", "");
     gate(&shop, &[]).expect(0);
-    let planned = shop.run(&["plan", "--environment", "staging", "--release", "1.4.0", "--first", "--commit",
-        crate::support::shop::COMMIT]);
+    let planned = shop.run(&[
+        "plan",
+        "--environment",
+        "staging",
+        "--release",
+        "1.4.0",
+        "--first",
+        "--commit",
+        crate::support::shop::COMMIT,
+    ]);
     assert!(planned.expect(0).stdout.contains("restore-point"));
     let snapshots = shop.repository("staging").join("snapshots");
     let id = shop.manifest()["sources"][0]["content"]["base_backup"]["snapshot"].as_str().unwrap().to_owned();
@@ -175,4 +188,56 @@ fn what_a_point_leans_on_and_needs_is_asked_before() {
     let plain = Postgres::shared();
     let shop = self::shop(plain, &plain.url("postgres"), "source = \"base\"", "");
     assert_refused(&shop, plain, 10, "preflight-failed", "archive_mode is off");
+}
+
+/// Returns a client of pgBackRest on the server's machine, as the server's user; `option` names its configuration.
+fn pgbackrest(server: &Postgres, option: &str) -> Command {
+    let program = Path::new("/usr/bin/pgbackrest");
+    assert!(program.is_file(), "there is no pgBackRest: scripts/test installs it");
+    let mut command = server.client(program.to_str().unwrap(), "bank");
+    command.args([option, "--stanza=main"]);
+    command
+}
+
+#[test]
+fn a_point_counts_from_a_backup_of_pgbackrest() {
+    let server = server();
+    let folder = server.data().parent().unwrap().to_owned();
+    let place = folder.display();
+    let text = format!(
+        "[global]\nrepo1-path={place}/repo\nlog-path={place}\nlock-path={place}/lock\nspool-path={place}/spool\n\
+         log-level-console=off\nlog-level-file=off\n[main]\npg1-path={}\npg1-port={}\npg1-socket-path={place}\n",
+        server.data().display(),
+        server.port()
+    );
+    fs::write(folder.join("pgbackrest.conf"), text).unwrap();
+    let option = format!("--config={place}/pgbackrest.conf");
+    // As whoever keeps the backups would call it: the configuration is where pgBackRest looks for it.
+    let programs = tempfile::tempdir().unwrap();
+    let wrapper = programs.path().join("pgbackrest");
+    fs::write(&wrapper, format!("#!/bin/sh\nexec /usr/bin/pgbackrest {option} \"$@\"\n")).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let shop = Shop::with(|holdpoint| holdpoint.env("DATABASE_URL", server.url("bank")).env("PATH", path));
+    configure(&shop, &server, "pgbackrest = \"main\"", "");
+    let keep = |arguments: &[&str]| drop(must(pgbackrest(&server, &option).args(arguments)));
+
+    keep(&["stanza-create"]);
+    archive_by(&server, &format!("{ARCHIVE} && pgbackrest {option} --stanza=main archive-push %p"));
+    assert_refused(&shop, &server, 10, "base-backup-missing", "pgBackRest has no base backup of main");
+    keep(&["--start-fast", "--repo1-retention-full=1", "backup"]);
+    gate(&shop, &[]).expect(0);
+    let content = shop.manifest()["sources"][0]["content"].clone();
+    assert_eq!(content["external_base_backup"]["stanza"], "main");
+    server.psql("bank", "INSERT INTO notes VALUES ('after'); SELECT pg_switch_wal()");
+
+    let target = folder.join("recovered");
+    let at = target.to_str().unwrap();
+    let refused = shop.run(&["restore", "cluster", "--environment", "staging", "--target", at]).expect(17);
+    let hint = refused.stderr.lines().find_map(|line| line.split_once("run: pgbackrest --stanza=main ")).unwrap().1;
+    must(server.client("/bin/mkdir", "bank").args(["-m", "700", at]));
+    keep(&hint.split(' ').collect::<Vec<_>>());
+    let restore_command = format!("restore_command=cp {}/%f %p", archive(&server).display());
+    let recovered = Postgres::of(&target, &["archive_mode=off", &restore_command]);
+    assert_eq!(recovered.psql("bank", "SELECT string_agg(text, ' ') FROM notes"), "before");
 }

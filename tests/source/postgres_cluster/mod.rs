@@ -1,4 +1,7 @@
-//! A bank in a cluster: accounts between which money is moved while the cluster is captured.
+//! `kind = "postgres"`, by the files and the log of whole clusters, against real servers.
+
+mod base_backup;
+mod restore_point;
 
 use crate::support::postgres::Postgres;
 use crate::support::shop::Shop;
@@ -7,7 +10,7 @@ use std::process::{Child, Stdio};
 
 /// Fails unless the last run found something with a code, and said something of it.
 #[track_caller]
-pub fn assert_finding(shop: &Shop, code: &str, says: &str) {
+fn assert_finding(shop: &Shop, code: &str, says: &str) {
     let manifest = shop.manifest();
     let findings = manifest["decision"]["findings"].as_array().unwrap();
     let text = |finding: &serde_json::Value| format!("{} {}", finding["message"], finding["hint"]);
@@ -16,7 +19,7 @@ pub fn assert_finding(shop: &Shop, code: &str, says: &str) {
 }
 
 /// Ends a program when dropped.
-pub struct Load(Child);
+struct Load(Child);
 
 impl Drop for Load {
     fn drop(&mut self) {
@@ -27,7 +30,7 @@ impl Drop for Load {
 }
 
 /// Starts transfers between accounts, for as long as the load is kept.
-pub fn transfers(server: &Postgres, database: &str) -> Load {
+fn transfers(server: &Postgres, database: &str) -> Load {
     let mut pgbench = server.client("pgbench", database);
     pgbench.args(["--client=4", "--time=600", "--no-vacuum"]).stdout(Stdio::null()).stderr(Stdio::null());
     let load = Load(pgbench.spawn().unwrap());
@@ -37,7 +40,7 @@ pub fn transfers(server: &Postgres, database: &str) -> Load {
 
 /// Fails unless every transfer is there whole: accounts, tellers, branches and history come to the same sum.
 #[track_caller]
-pub fn assert_balances(server: &Postgres, database: &str) {
+fn assert_balances(server: &Postgres, database: &str) {
     let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(tbalance) FROM pgbench_tellers), \
         (SELECT sum(bbalance) FROM pgbench_branches), (SELECT sum(delta) FROM pgbench_history)";
     let sums = server.psql(database, sums);
