@@ -8,6 +8,7 @@ mod clients;
 mod command;
 mod files;
 mod migrations;
+mod mysql;
 mod pending;
 #[cfg(test)]
 mod sample;
@@ -59,9 +60,8 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Files(files) => Box::new(files::FilesSource::new(files, directory)),
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
-        SourceKind::Postgres(_) | SourceKind::Mysql(_) | SourceKind::Redis(_) | SourceKind::Mongodb(_) => {
-            Box::new(pending::PendingSource)
-        }
+        SourceKind::Mysql(mysql) => Box::new(mysql::MysqlSource::new(&config.name, mysql, directory)),
+        SourceKind::Postgres(_) | SourceKind::Redis(_) | SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
     }
 }
 
