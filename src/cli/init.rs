@@ -3,20 +3,17 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown};
-use crate::config::{FILE_NAME, Found, template};
-use crate::error::{Error, ErrorCode, ExitCode, IoContext, Result};
+use crate::config::{FILE_NAME, Found, FoundServer, template};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::record::write_file;
 use crate::repository::Creator;
+use crate::source::discover::{Kind, Trace, discover, sqlite_databases};
 use serde::Serialize;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Directories whose content deploys tend to change and nothing else can bring back.
 const DIRECTORIES: [&str; 8] =
     ["uploads", "media", "storage", "data", "config", "public/uploads", "var", "attachments"];
-/// How deep databases are looked for.
-const DEPTH: usize = 3;
 
 /// What is written.
 #[derive(Debug, clap::Args)]
@@ -77,35 +74,16 @@ fn create_repository(session: &Session) -> Result<Option<String>> {
 
 fn look_around(session: &Session, top: &Path) -> Result<Found> {
     let directories = DIRECTORIES.iter().map(PathBuf::from).filter(|path| top.join(path).is_dir()).collect();
-    let mut databases = Vec::new();
-    find_databases(top, Path::new(""), DEPTH, &mut databases)?;
-    databases.sort();
+    let databases = sqlite_databases(top);
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let server = |trace: Trace| FoundServer {
+        name: trace.name,
+        kind: trace.kind.map(Kind::name),
+        variable: trace.variable,
+        seen: trace.seen,
+    };
+    let servers = discover(top, variables).into_iter().map(server).collect();
     let environments = session.global.environment.iter().cloned().collect();
-    Ok(Found { application: Some(session.application()?), directories, databases, environments })
-}
-
-/// Finds SQLite databases by their first bytes; what cannot be read is not ours to back up.
-fn find_databases(top: &Path, below: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    let directory = top.join(below);
-    let entries = std::fs::read_dir(&directory).io_context(|| format!("cannot list {}", directory.display()))?;
-    for entry in entries {
-        let entry = entry.io_context(|| format!("cannot list {}", directory.display()))?;
-        let Ok(kind) = entry.file_type() else { continue };
-        let name = entry.file_name();
-        let path = below.join(&name);
-        let hidden = name.to_string_lossy().starts_with('.');
-        let skipped = ["target", "node_modules", "vendor"].iter().any(|skip| name == *skip);
-        if kind.is_dir() && depth > 1 && !hidden && !skipped {
-            // A directory that cannot be listed is passed over: this is a look around, not a capture.
-            let _ = find_databases(top, &path, depth - 1, found);
-        } else if kind.is_file() && is_sqlite(&top.join(&path)) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_sqlite(path: &Path) -> bool {
-    let mut header = [0; 16];
-    File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok() && &header == b"SQLite format 3\0"
+    Ok(Found { application: Some(session.application()?), directories, databases, servers, environments })
 }

@@ -89,8 +89,15 @@ pub(super) const ROOT: Section = Section {
         key("gate", Form::Table(&GATE), "how a run of the gate behaves"),
         key("source", Form::List(&Form::Kinds(SOURCES), 0), "one thing that must be restorable"),
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
+        key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
     ]],
     later: &["policy", "signing"],
+};
+
+pub(super) const DISCOVERY: Section = Section {
+    name: "[discovery]",
+    keys: &[&[key("ignore", Form::List(&Form::Text, 0), "variables, services and folders that need no source")]],
+    later: &[],
 };
 
 pub(super) const STORE: Section = Section {

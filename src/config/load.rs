@@ -1,7 +1,7 @@
 //! From a file, or its text, to a [`Config`].
 
 use super::environments::environments;
-use super::keys::{GATE, RETRY, ROOT, STORE};
+use super::keys::{DISCOVERY, GATE, RETRY, ROOT, STORE};
 use super::mistakes::Mistakes;
 use super::sources::sources;
 use super::types::{Config, GateConfig, Retry};
@@ -91,6 +91,9 @@ fn read(root: &Table<'_>, config: &mut Config) {
     config.store = store.and_then(|table| table.get("location")).and_then(|value| value.text());
     config.gate = root.get("gate").map(|value| gate(&value)).unwrap_or_default();
     config.sources = root.get("source").map(|value| sources(&value)).unwrap_or_default();
+    let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));
+    let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
+    config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
     config.environments = root.get("environment").map(|value| environments(&value)).unwrap_or_default();
 }
 

@@ -21,5 +21,5 @@ pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use sources::is_root;
-pub use template::{Found, template};
+pub use template::{Found, FoundServer, template};
 pub use types::*;

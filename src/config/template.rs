@@ -12,8 +12,23 @@ pub struct Found {
     pub directories: Vec<PathBuf>,
     /// SQLite databases, relative to the file.
     pub databases: Vec<PathBuf>,
+    /// Servers that left traces.
+    pub servers: Vec<FoundServer>,
     /// Names of environments.
     pub environments: Vec<String>,
+}
+
+/// A server that left a trace in the working tree or the environment.
+#[derive(Debug, Clone)]
+pub struct FoundServer {
+    /// What it is called.
+    pub name: String,
+    /// Its kind, where it can be told.
+    pub kind: Option<&'static str>,
+    /// The variable that holds its URL, if one does.
+    pub variable: Option<String>,
+    /// Where it was seen, in words.
+    pub seen: String,
 }
 
 /// Returns the text of a configuration for what was found; [`super::parse`] takes it as it is.
@@ -63,6 +78,9 @@ const ENVIRONMENTS: &str = "
 
 fn sources(text: &mut String, found: &Found) {
     let mut names = Vec::new();
+    for server in &found.servers {
+        found_server(text, &mut names, server);
+    }
     for path in &found.directories {
         source(text, &mut names, path, |path| {
             format!("kind = \"files\"\npaths = [{path}]\n# exclude = [\"cache/**\", \"*.log\"]")
@@ -78,11 +96,20 @@ fn sources(text: &mut String, found: &Found) {
         "
 # [[source]]
 # name = \"orders\"
+# kind = \"postgres\"               # postgres mysql mariadb redis mongodb sqlite
+# url = { env = \"DATABASE_URL\" }
+# expect = { min_bytes = \"1MiB\", max_shrink = \"30%\", min_rows = { orders = 1 } }
+
+# [[source]]
+# name = \"directory\"
 # kind = \"command\"                # its standard output is the snapshot; there is no shell
-# command = [\"pg_dump\", \"--format=custom\", \"shop\"]
-# restore = [\"pg_restore\", \"--clean\", \"--dbname=shop\"]
-# env = { PGPASSWORD = { env = \"PGPASSWORD\" } }
-# expect = { min_bytes = \"1MiB\", max_shrink = \"30%\" }
+# command = [\"slapcat\"]
+# restore = [\"slapadd\"]
+# env = { LDAPRC = \"/etc/ldap/ldaprc\" }
+
+# Databases that were seen and need no source, by the name of their variable, service or folder.
+# [discovery]
+# ignore = [\"cache\"]
 ",
     );
 }
@@ -98,16 +125,48 @@ fn source(text: &mut String, names: &mut Vec<String>, path: &Path, body: impl Fn
         );
         return;
     };
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("files");
-    let mut name = stem.to_owned();
-    let mut number = 2;
-    while names.contains(&name) {
-        name = format!("{stem}-{number}");
-        number += 1;
-    }
+    let name = unused(names, path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("files"));
     let order = names.len() + 1;
     line(text, &format!("[[source]]\nname = {}\n{}\nrestore_order = {order}\n", quoted(&name), body(&quoted(plain))));
     names.push(name);
+}
+
+/// Writes a source for a server: one that works if kind and variable are known, else a commented one.
+fn found_server(text: &mut String, names: &mut Vec<String>, server: &FoundServer) {
+    line(text, &format!("# Seen: {}.", server.seen.escape_debug()));
+    let name = unused(names, &server.name.to_lowercase().replace("_url", ""));
+    let order = names.len() + 1;
+    match (server.kind, &server.variable) {
+        (Some(kind), Some(variable)) => {
+            let url = quoted(variable);
+            line(
+                text,
+                &format!(
+                    "[[source]]\nname = {}\nkind = \"{kind}\"\nurl = {{ env = {url} }}\nrestore_order = {order}\n",
+                    quoted(&name)
+                ),
+            );
+            names.push(name);
+        }
+        (kind, variable) => {
+            let (kind, variable) = (kind.unwrap_or("postgres"), variable.as_deref().unwrap_or("DATABASE_URL"));
+            line(
+                text,
+                &format!(
+                    "# [[source]]\n# name = {}\n# kind = \"{kind}\"\n# url = {{ env = {} }}\n",
+                    quoted(&name),
+                    quoted(variable)
+                ),
+            );
+        }
+    }
+}
+
+/// Returns a name that no source has yet.
+fn unused(names: &[String], wanted: &str) -> String {
+    let numbered = (2..).map(|number| format!("{wanted}-{number}"));
+    let mut candidates = std::iter::once(wanted.to_owned()).chain(numbered);
+    candidates.find(|name| !names.contains(name)).unwrap_or_default()
 }
 
 fn environment(text: &mut String, name: &str) {

@@ -1,7 +1,7 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
 use super::keys::{
-    BASE_BACKUP, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section,
+    BASE_BACKUP, DISCOVERY, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section,
 };
 use super::load::parse_with;
 use super::*;
@@ -37,6 +37,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.application.as_deref(), Some("shop"));
     assert_eq!(config.versioning, Versioning::Opaque);
     assert_eq!(config.store, Some(Text::Env("STORE".to_owned())));
+    assert_eq!(config.ignored_databases, ["cache", "DATABASE_URL"]);
     assert_eq!(config.gate.timeout, Duration::from_secs(5400));
     assert_eq!(config.gate.verify, VerifyMode::All);
     assert_eq!((config.gate.retry.attempts, config.gate.retry.backoff), (5, Duration::from_secs(1)));
@@ -279,6 +280,11 @@ fn broken_syntax_is_shown_alone_and_a_double_key_is_not() {
     assert_eq!(mistakes("unknown = 1\nunknown = 2").len(), 2);
 }
 
+fn server(name: &str, kind: Option<&'static str>, variable: Option<&str>) -> FoundServer {
+    let variable = variable.map(str::to_owned);
+    FoundServer { name: name.to_owned(), kind, variable, seen: format!("the trace \u{7}{name}") }
+}
+
 #[test]
 fn the_example_of_the_template_is_read() {
     let empty = read(&template(&Found::default())).unwrap();
@@ -288,12 +294,17 @@ fn the_example_of_the_template_is_read() {
         application: Some("sh\"op\\".to_owned()),
         directories: vec!["uploads".into(), "a/uploads".into(), "\u{7}".into()],
         databases: vec!["data/shop.db".into()],
+        servers: vec![
+            server("DATABASE_URL", Some("postgres"), Some("DATABASE_URL")),
+            server("cache", Some("redis"), None),
+            server("migrations", None, None),
+        ],
         environments: vec!["review/x".to_owned(), "staging".to_owned()],
     };
     let config = read(&template(&found)).unwrap();
     assert_eq!(config.application.as_deref(), Some("sh\"op\\"));
     let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    assert_eq!(names, ["uploads", "uploads-2", "shop"]);
+    assert_eq!(names, ["database", "uploads", "uploads-2", "shop"]);
     assert_eq!(config.environments.keys().collect::<Vec<_>>(), ["review/x", "staging"]);
 }
 
@@ -310,7 +321,7 @@ fn the_commented_lines_of_the_template_are_right_too() {
         })
         .collect();
     let config = read(&uncommented.join("\n")).unwrap();
-    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sources.len(), 3);
     assert!(config.environments["production"].deployed.is_some());
 }
 
@@ -319,6 +330,7 @@ fn tables() -> Vec<(String, &'static Section)> {
     let mut tables = vec![
         (String::new(), &ROOT),
         ("[store]\n".to_owned(), &STORE),
+        ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),

@@ -26,6 +26,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[environment.NAME]`.
     pub environments: BTreeMap<String, EnvironmentConfig>,
+    /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
+    pub ignored_databases: Vec<String>,
 }
 
 impl Config {

@@ -1,5 +1,6 @@
 //! Everything that the gate will need, looked at before it is needed.
 
+use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
 use super::survey;
@@ -52,11 +53,19 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
         let name = &ready.config.name;
         let own = findings.iter().filter(|finding| finding.source.as_ref() == Some(name)).cloned().collect();
         let facts = ready.source.facts();
-        let detail = [Some(ready.config.kind.name().to_owned()), facts.identity, facts.tool_version];
+        let server = facts.server_version.map(|version| format!("server {version}"));
+        let detail = [Some(ready.config.kind.name().to_owned()), facts.identity, server, facts.tool_version];
         let detail = detail.into_iter().flatten().collect::<Vec<_>>().join(", ");
         checks.push(Check::new(format!("source {name}"), detail, own));
     }
+    checks.push(Check::new("databases", "those without a source", survey::undeclared(request)));
     let storage = request.place.ledger_storage();
+    let last = Ledger::new(request.place.ledger_storage()).last_passed();
+    let identities = last.map(|last| judge::judge_identities(&ready, last.found.as_ref().map(|last| &last.manifest)));
+    checks.push(match identities {
+        Ok(findings) => Check::new("servers", "against the last snapshot", findings),
+        Err(error) => check("servers", "against the last snapshot", Err(error)),
+    });
     checks.push(check("store", request.place.location(), probe_store(&storage).map(|()| None)));
     let detail = request.place.repository_location();
     checks.push(check("repository", detail, open_repository(request)));

@@ -71,6 +71,7 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let scratch = Scratch::create()?;
     let (ready, more) = survey::prepare(request, &scratch, cancel, runtime)?;
     findings.extend(more);
+    findings.extend(survey::undeclared(request));
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = ledger.last_passed()?.found;

@@ -107,6 +107,7 @@ impl Run<'_> {
         let scratch = Scratch::create()?;
         let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
+        self.find(survey::undeclared(request));
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
         }

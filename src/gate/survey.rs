@@ -10,7 +10,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{From, ProbeKind};
 use crate::process::{self, Program};
 use crate::release::probe::{self, Agreement, RunCommand};
-use crate::source::{self, Context, Source};
+use crate::source::{self, Context, Source, discover};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,18 +134,36 @@ pub fn prepare<'r>(
     runtime: &Handle,
 ) -> Result<(Vec<Ready<'r>>, Vec<Finding>)> {
     let mut ready = Vec::new();
-    let mut findings = Vec::new();
     for config in &request.sources {
-        cancel.check()?;
         let context = Context::new(cancel.clone(), scratch.folder(&config.name)?, runtime.clone())?;
-        let source = source::build(config, &request.directory);
-        for finding in source.preflight(&context) {
-            let finding = finding.of_source(&config.name);
-            findings.push(if config.required { finding } else { finding.softened() });
-        }
-        ready.push(Ready { config, source, context });
+        ready.push(Ready { config, source: source::build(config, &request.directory), context });
     }
-    Ok((ready, findings))
+    // Side by side: a server that does not answer must not keep the others waiting.
+    let findings: Vec<Vec<Finding>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = ready.iter().map(|ready| scope.spawn(|| preflight(ready))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| vec![panicked()])).collect()
+    });
+    cancel.check()?;
+    Ok((ready, findings.concat()))
+}
+
+fn preflight(ready: &Ready<'_>) -> Vec<Finding> {
+    let findings = ready.source.preflight(&ready.context).into_iter();
+    let findings = findings.map(|finding| finding.of_source(&ready.config.name));
+    findings.map(|finding| if ready.config.required { finding } else { finding.softened() }).collect()
+}
+
+fn panicked() -> Finding {
+    Finding::refusal(FindingCode::InternalError, "the preflight of a source panicked")
+}
+
+/// Looks for databases that no source captures.
+pub fn undeclared(request: &Request) -> Vec<Finding> {
+    let top = request.work_tree.as_ref().unwrap_or(&request.directory);
+    // Variables whose name or value is not UTF-8 are no URLs.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    discover::undeclared(&discover::discover(top, variables), &request.sources, &request.config.ignored_databases)
 }
 
 /// Turns an error into a refusal of one source, or into a warning if the source is not required.

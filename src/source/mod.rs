@@ -6,6 +6,7 @@
 mod address;
 mod clients;
 mod command;
+pub mod discover;
 mod files;
 mod migrations;
 mod mysql;
