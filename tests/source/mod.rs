@@ -1,0 +1,3 @@
+//! Sources end to end, against real servers.
+
+mod mysql;
