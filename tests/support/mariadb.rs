@@ -34,6 +34,8 @@ impl MariaDb {
         let mut server = Self { folder, port, child: None };
         let mut install = server.program("mariadb-install-db", &["--no-defaults"]);
         install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M"]);
+        // Several at once would use the same names in a common directory.
+        install.env("TMPDIR", server.folder.path().join("tmp"));
         must(install.arg(server.option("datadir", "data")).args(as_root()));
         server.run();
         server

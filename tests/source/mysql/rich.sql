@@ -20,7 +20,7 @@ CREATE TABLE `order``lines` (
   id bigint PRIMARY KEY AUTO_INCREMENT, `größe` int NOT NULL, amount decimal(20,4) NOT NULL, d double, f float,
   CONSTRAINT fk FOREIGN KEY (`größe`) REFERENCES `größe` (id) ON DELETE CASCADE
 ) AUTO_INCREMENT = 1000;
-INSERT INTO `order``lines` (`größe`, amount, d, f) SELECT 1 + seq MOD 3, seq / 7, seq / 3, seq / 9 FROM seq_1_to_5000;
+INSERT INTO `order``lines` (`größe`, amount, d, f) SELECT 1 + seq MOD 3, seq / 7, seq / 3, seq / 4 FROM seq_1_to_5000;
 CREATE TABLE empty (x int) ENGINE=InnoDB;
 CREATE TABLE parts (id int, at date) PARTITION BY RANGE (YEAR(at)) (PARTITION a VALUES LESS THAN (2026), PARTITION b VALUES LESS THAN MAXVALUE);
 INSERT INTO parts VALUES (1, '2025-05-05'), (2, '2026-05-05');
