@@ -4,6 +4,7 @@
 pub mod environment;
 pub mod git;
 pub mod holdpoint;
+pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
 pub mod restic;
