@@ -10,6 +10,7 @@ pub mod discover;
 mod files;
 mod migrations;
 mod pending;
+mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
@@ -60,9 +61,8 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Files(files) => Box::new(files::FilesSource::new(files, directory)),
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
-        SourceKind::Postgres(_) | SourceKind::Mysql(_) | SourceKind::Redis(_) | SourceKind::Mongodb(_) => {
-            Box::new(pending::PendingSource)
-        }
+        SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
+        SourceKind::Postgres(_) | SourceKind::Mysql(_) | SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
     }
 }
 
