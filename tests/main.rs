@@ -16,4 +16,5 @@ mod readme;
 mod release;
 mod repository;
 mod rooms;
+mod source;
 mod support;

@@ -7,5 +7,5 @@ mod failures;
 mod kill;
 mod pass;
 mod sanity;
-mod shop;
+pub mod shop;
 mod store;

@@ -4,6 +4,8 @@
 pub mod environment;
 pub mod git;
 pub mod holdpoint;
+pub mod proxy;
+pub mod redis;
 pub mod restic;
 pub mod sample;
 pub mod shared;

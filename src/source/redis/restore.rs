@@ -157,7 +157,7 @@ impl Restore {
 
 /// Returns the server's clock, in milliseconds since 1970.
 fn server_time(connection: &mut Connection, patience: &Patience) -> Result<u64> {
-    let mut number = |reply: Reply| match reply {
+    let number = |reply: Reply| match reply {
         Reply::Bytes(Some(digits)) => std::str::from_utf8(&digits).ok()?.parse::<u64>().ok(),
         _ => None,
     };

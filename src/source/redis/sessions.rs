@@ -6,6 +6,7 @@ use super::transport::Patience;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::source::{CLEAN_UP_WITHIN, Context};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -27,18 +28,18 @@ pub(super) fn end_ours(endpoint: &Endpoint, context: &Context) -> Result<Vec<Str
         Err(error) => return Err(not_told(endpoint, error)),
     };
     let noticed = Instant::now() + TO_NOTICE;
-    let mut ended = Vec::new();
+    let mut ended = BTreeSet::new();
     loop {
         let left = ours(&mut connection, &context.mark, &patience).map_err(|error| not_told(endpoint, error))?;
         if left.is_empty() {
-            return Ok(ended);
+            return Ok(ended.into_iter().collect());
         }
         if Instant::now() >= noticed {
             for id in left {
                 // It may be gone by now: the next look decides.
                 let killed = connection.text(&format!("CLIENT KILL ID {id}"), &patience);
                 if killed.map_err(|error| not_told(endpoint, error))? != "0" {
-                    ended.push(format!("client {id} of {endpoint}"));
+                    ended.insert(format!("client {id} of {endpoint}"));
                 }
             }
         }

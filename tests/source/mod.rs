@@ -1,0 +1,3 @@
+//! Databases as sources, each against real servers of its kind.
+
+mod redis;
