@@ -142,19 +142,19 @@ impl RdbCapture {
         if error.is_cancelled() || self.stage == Stage::Waiting && !error.message().contains("closed") {
             return error;
         }
-        let bytes = self.received;
-        let error = Error::new(ErrorCode::CaptureFailed, format!("the transfer broke off after {bytes} bytes"))
-            .caused_by(error);
         let patience = Patience::within(&self.context.cancel, TO_EXPLAIN);
         let asked = self.endpoint.connect(&self.context.runtime, &patience);
-        match asked.and_then(|mut connection| Info::ask(&mut connection, &patience)) {
-            Ok(info) if info.get("rdb_last_bgsave_status") == "err" => error.hint(
-                "the server says that its background save failed: read its log; it may have no memory for a second \
-                 process (vm.overcommit_memory), or no room on its disk",
+        let info = asked.and_then(|mut connection| Info::ask(&mut connection, &patience));
+        let (why, hint) = match info {
+            Ok(info) if info.get("rdb_last_bgsave_status") == "err" => (
+                ", and the server says that its background save failed",
+                "read its log: it may have no memory for a second process (vm.overcommit_memory), or no room on its disk",
             ),
-            Ok(_) => error.hint("read the server's log; a slow store may outlast its repl-timeout"),
-            Err(_) => error.hint("see whether the server still runs"),
-        }
+            Ok(_) => ("", "read the server's log; a slow store may outlast its repl-timeout"),
+            Err(_) => ("", "see whether the server still runs"),
+        };
+        let message = format!("the transfer broke off after {} bytes{why}", self.received);
+        Error::new(ErrorCode::CaptureFailed, message).caused_by(error).hint(hint)
     }
 }
 

@@ -29,11 +29,17 @@ fn assert_recovers(shop: &Shop, server: &RedisServer, codes: &[&str]) {
     let state = if codes == ["timed-out"] { "timed_out" } else { "refused" };
     shop.manifest().assert_refused(state, codes);
     shop.assert_nothing_left();
-    // The server notices a connection that was cut as soon as it writes to it.
-    while !server.clients().is_empty() {}
+    until_gone(server);
     let configuration = shop.read("holdpoint.toml");
     let next = Shop::with(&configuration).env("REDIS_URL", server.url());
     next.gate(&[]).expect(0);
+}
+
+/// Waits until the server has noticed that connections were cut.
+fn until_gone(server: &RedisServer) {
+    while !server.clients().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn a_server_that_hangs_past_the_deadline_is_left_alone() {
     let manifest = shop.manifest();
     assert_eq!(manifest.state(), "timed_out");
     assert!(manifest.message("session-left").contains("did not answer in time"));
-    while !server.clients().is_empty() {}
+    until_gone(&server);
     Shop::with(&shop.read("holdpoint.toml")).env("REDIS_URL", server.url()).gate(&[]).expect(0);
 }
 
@@ -90,7 +96,8 @@ fn a_run_that_is_terminated_ends_its_session_on_the_server() {
     until(&mut running, "the transfer", || proxy.is_stuck());
     running.signal(Signal::TERM);
     running.wait().expect(143);
-    // It asked the server itself: the proxy still holds its end open.
+    // The line does not tell the server that its client is gone: it was asked, and told to end it.
+    assert!(shop.manifest().message("session-ended").contains("had to be ended: client "));
     let left: Vec<_> = server.clients().into_iter().filter(|client| client.contains("name=holdpoint-")).collect();
     assert_eq!(left, [""; 0]);
     shop.assert_nothing_left();
@@ -120,10 +127,31 @@ fn a_server_whose_background_save_fails_refuses() {
     server.ask(&["CONFIG", "SET", "dir", folder.to_str().unwrap()]);
     std::fs::remove_dir(&folder).unwrap();
     let shop = shop(&server.url(), "");
-    shop.gate(&[]).expect(10).says(&["its background save failed"]);
+    shop.gate(&[]).expect(10).says(&["the server says that its background save failed"]);
     shop.manifest().assert_refused("refused", &["source-failed"]);
     assert_eq!(server.clients(), [""; 0]);
     server.ask(&["CONFIG", "SET", "dir", server.path("").to_str().unwrap()]);
     shop.gate(&[]).expect(0);
     assert!(shop.manifest().codes("warning").contains(&"preflight-failed"), "the server had said so");
+}
+
+#[test]
+fn a_target_that_does_not_take_everything_is_told_of() {
+    let origin = RedisServer::start();
+    origin.tell("CONFIG SET rdbcompression no\nDEBUG POPULATE 64 key 100000\nSET large x\nSETRANGE large 3000000 x\n");
+    let shop = shop(&origin.url(), "");
+    shop.gate(&[]).expect(0);
+    for (options, words) in [
+        (["--maxmemory", "4mb"], "OOM command not allowed"),
+        (["--proto-max-bulk-len", "1mb"], "raise that"),
+        (["--replicaof", "127.0.0.1 1"], "READONLY"),
+    ] {
+        let target = RedisServer::with(&options);
+        let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
+        output.says(&["does not take a key (db0, string)", words]);
+    }
+    // Keys that were thrown out again to make room are missed.
+    let target = RedisServer::with(&["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-random"]);
+    let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
+    output.says(&["keys less than the 65 that it took; the server evicted", "restore again with --force"]);
 }
