@@ -12,6 +12,7 @@ mod migrations;
 mod mysql;
 mod pending;
 mod postgres;
+mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
@@ -64,7 +65,8 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
         SourceKind::Postgres(postgres) => postgres::build(&config.name, postgres, directory),
         SourceKind::Mysql(mysql) => Box::new(mysql::MysqlSource::new(&config.name, mysql, directory)),
-        SourceKind::Redis(_) | SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
+        SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
+        SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
     }
 }
 

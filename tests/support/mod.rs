@@ -7,6 +7,7 @@ pub mod holdpoint;
 pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
+pub mod redis;
 pub mod restic;
 pub mod sample;
 pub mod shared;
