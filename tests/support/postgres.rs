@@ -178,6 +178,14 @@ impl Postgres {
         left.lines().filter(|line| line.starts_with(&format!("{database}|"))).collect::<Vec<_>>().join("\n")
     }
 
+    /// Makes a file private to the user of the servers.
+    pub fn give_to_server(path: &Path) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some(user) = server_user() {
+            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+        }
+    }
+
     /// Stops the server as a crash would: no session is told, nothing is written any more.
     pub fn stop(&self) {
         self.tell("QUIT");

@@ -1,8 +1,13 @@
 //! Who may read what, and which server answers: looked at before anything is captured.
 
 use super::{shop, shop_with, wrappers};
+use crate::gate::shop::Shop;
+use crate::support::environment::{command, must};
 use crate::support::postgres::Postgres;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 #[test]
 fn a_client_older_than_its_server_refuses_before_anything_is_dumped() {
@@ -106,6 +111,45 @@ fn what_the_user_may_not_read_is_named() {
     let manifest = shop.manifest();
     assert_eq!(manifest.source("orders")["content"]["role_passwords"], false);
     assert_eq!(manifest.source("orders")["content"]["rows"]["public.secrets"], 0);
+}
+
+/// Makes a certificate for 127.0.0.1 that signs itself, and a key that a server takes.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
+    let mut openssl = command("openssl", folder);
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+    openssl.args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    must(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+    Postgres::give_to_server(&key);
+    (certificate, key)
+}
+
+#[test]
+fn tls_is_as_strict_as_the_url_says() {
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (certificate, key) = certificate(folder.path());
+    let settings =
+        ["ssl=on", &format!("ssl_cert_file={}", certificate.display()), &format!("ssl_key_file={}", key.display())];
+    let server = Postgres::start_with(&settings);
+    server.create("shop", "CREATE TABLE orders (id int)");
+    let with = |parameters: &str| shop(&format!("{}?{parameters}", server.url("shop")), "");
+    let roots = certificate.display();
+    for parameters in ["sslmode=require", &format!("sslmode=verify-full&sslrootcert={roots}")] {
+        with(parameters).gate(&[]).expect(0);
+    }
+    let refused = |shop: &Shop, text: &str| {
+        shop.gate(&[]).expect(10);
+        let message = shop.manifest().message("server-unreachable").to_owned();
+        assert!(message.contains(text), "{message}");
+    };
+    // Somebody else signed it, or it is for another host.
+    let other = TempDir::new().unwrap();
+    let (stranger, _) = self::certificate(other.path());
+    refused(&with(&format!("sslmode=verify-ca&sslrootcert={}", stranger.display())), "no TLS with");
+    let elsewhere = format!("sslmode=verify-full&sslrootcert={roots}&host=localhost");
+    refused(&with(&elsewhere), "no TLS with");
+    with(&elsewhere.replace("full", "ca")).gate(&[]).expect(0);
 }
 
 #[test]
