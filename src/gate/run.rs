@@ -17,6 +17,7 @@ use crate::model::manifest::{Change, Manifest, Purpose, Severity, SourceRecord, 
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::policy::content;
+use crate::policy::fit::{self, Pace};
 use crate::policy::severity::severity;
 use crate::release::git::WorkTree;
 use crate::repository::archive::{PackWriter, adopt_orphans};
@@ -73,7 +74,10 @@ impl Run<'_> {
     pub fn perform(&self) -> Outcome {
         let mut held = Held::default();
         if let Err(error) = self.stages(&mut held) {
-            self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            // What ended the stages may have been found already, under a code that says more.
+            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain())) {
+                self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            }
         }
         // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
         if let Err(error) = self.cancel.check() {
@@ -160,6 +164,7 @@ impl Run<'_> {
             return Ok(());
         }
         let known = self.known(&indexed, comparable.as_ref())?;
+        self.find(comparable.as_ref().and_then(|last| self.check_fit(last, &ready, &known)));
         let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
         let read_back = self.read_back(&indexed, &packs)?;
         let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
@@ -280,6 +285,20 @@ impl Run<'_> {
         let mut packs = stored?.packs;
         packs.extend(adopted);
         Ok((runs, packs))
+    }
+
+    /// Warns if what there is to capture will not be done before the deadline.
+    fn check_fit(&self, last: &Manifest, ready: &[Ready<'_>], known: &BTreeMap<String, Known>) -> Option<Finding> {
+        let seconds = last.measured.capture_seconds + last.measured.verify_seconds;
+        let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let pace = Pace { bytes: last.sources.iter().map(|source| source.bytes).sum(), took };
+        let size = |ready: &Ready<'_>| {
+            let before = known.get(&ready.config.name).and_then(|known| known.bytes);
+            // Before an estimate, what it was: an estimate counts indexes, too, which a dump does not hold.
+            before.or(ready.source.facts().estimated_bytes).unwrap_or(0)
+        };
+        let left = self.request.timeout.saturating_sub(self.started.elapsed());
+        fit::judge(pace, ready.iter().map(size).sum(), left)
     }
 
     fn read_back(&self, indexed: &Indexed, packs: &[Id]) -> Result<ReadBack> {

@@ -53,7 +53,7 @@ fn rows_of(content: &Content, table: &str) -> Rows {
     if let Some(count) = rows.get(table).and_then(serde_json::Value::as_u64) {
         return Rows::Counted(count);
     }
-    let of_any_schema = |name: &&String| name.split_once('.').is_some_and(|(_, name)| name == table);
+    let of_any_schema = |name: &&String| name.strip_suffix(table).is_some_and(|schema| schema.ends_with('.'));
     let found: Vec<_> = rows.keys().filter(of_any_schema).collect();
     match found.as_slice() {
         [] => Rows::Missing,

@@ -1,6 +1,8 @@
-//! Pure rules: how large a step is, what a comparison comes to, whether a server, a size and a content are plausible.
+//! Pure rules: how large a step is, what a comparison comes to, whether a server, a size and a content are plausible,
+//! and whether there is time enough.
 
 pub mod content;
+pub mod fit;
 pub mod identity;
 pub mod reconcile;
 pub mod sanity;

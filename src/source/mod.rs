@@ -9,8 +9,10 @@ mod command;
 pub mod discover;
 mod files;
 mod migrations;
+mod mysql;
 mod pending;
 mod postgres;
+mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
@@ -62,7 +64,9 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
         SourceKind::Postgres(postgres) => postgres::build(&config.name, postgres, directory),
-        SourceKind::Mysql(_) | SourceKind::Redis(_) | SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
+        SourceKind::Mysql(mysql) => Box::new(mysql::MysqlSource::new(&config.name, mysql, directory)),
+        SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
+        SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Capture, Context, Source, Stored};
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::manifest::Content;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -65,7 +65,7 @@ pub fn capture(source: &dyn Source, context: &Context) -> Result<(Kept, Content)
     for stream in streams {
         let mut stream = stream?;
         let mut data = Vec::new();
-        stream.read_to_end(&mut data).map_err(|error| Error::new(ErrorCode::CaptureFailed, error.to_string()))?;
+        stream.read_to_end(&mut data).io_context(|| "the stream could not be read".to_owned())?;
         kept = kept.with(stream.file_name().to_str().unwrap(), data);
         content.extend(stream.finish()?);
     }

@@ -1,3 +1,5 @@
 //! Databases as sources, each against real servers of its kind.
 
+mod mysql;
 mod postgres;
+mod redis;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A proxy in front of one server; every connection is cut when it is dropped.
@@ -14,8 +14,8 @@ pub struct Proxy {
 struct Shared {
     /// How many bytes of the server's are let through to each connection.
     allowed: u64,
-    /// How many bytes of the server's were let through to the connection that got most.
-    passed: AtomicU64,
+    /// Whether a connection got all that is let through.
+    is_stuck: AtomicBool,
     stop: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -27,7 +27,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared =
-            Shared { allowed, passed: AtomicU64::new(0), stop: AtomicBool::new(false), open: Mutex::default() };
+            Shared { allowed, is_stuck: AtomicBool::new(false), stop: AtomicBool::new(false), open: Mutex::default() };
         let shared = Arc::new(shared);
         std::thread::spawn({
             let shared = shared.clone();
@@ -53,7 +53,7 @@ impl Proxy {
 
     /// Says whether a connection got all that is let through.
     pub fn is_stuck(&self) -> bool {
-        self.shared.passed.load(Ordering::SeqCst) >= self.shared.allowed
+        self.shared.is_stuck.load(Ordering::SeqCst)
     }
 
     /// Cuts every connection.
@@ -78,31 +78,37 @@ fn join(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let copy = |stream: &TcpStream| stream.try_clone().unwrap();
     shared.open.lock().unwrap().extend([copy(&client), copy(&server)]);
     let (mut asked, mut asking) = (copy(&client), copy(&server));
-    let held = shared.clone();
+    let is_held_up = Arc::new(AtomicBool::new(false));
+    let held_up = is_held_up.clone();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut asked, &mut asking);
         // A line that is held up does not carry the client's end, either.
-        if held.passed.load(Ordering::SeqCst) < held.allowed {
+        if !held_up.load(Ordering::SeqCst) {
             let _ = asking.shutdown(Shutdown::Both);
         }
     });
     let shared = shared.clone();
-    std::thread::spawn(move || answer(server, client, &shared));
+    std::thread::spawn(move || {
+        if answer(server, client, shared.allowed) {
+            is_held_up.store(true, Ordering::SeqCst);
+            shared.is_stuck.store(true, Ordering::SeqCst);
+        }
+    });
 }
 
-fn answer(mut server: TcpStream, mut client: TcpStream, shared: &Shared) {
+/// Carries what the server says; returns true once `allowed` bytes went through, and false if either end hung up.
+fn answer(mut server: TcpStream, mut client: TcpStream, allowed: u64) -> bool {
     let mut buffer = vec![0; 64 * 1024];
-    let mut passed = 0;
-    while passed < shared.allowed {
-        let most = usize::try_from(shared.allowed - passed).unwrap_or(usize::MAX).min(buffer.len());
+    let mut left = allowed;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         match server.read(&mut buffer[..most]) {
-            Ok(count) if count > 0 && client.write_all(&buffer[..count]).is_ok() => passed += count as u64,
-            // Either end hung up.
+            Ok(count) if count > 0 && client.write_all(&buffer[..count]).is_ok() => left -= count as u64,
             _ => {
                 let _ = client.shutdown(Shutdown::Both);
-                return;
+                return false;
             }
         }
-        shared.passed.fetch_max(passed, Ordering::SeqCst);
     }
+    true
 }

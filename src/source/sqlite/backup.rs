@@ -12,9 +12,7 @@
 //! consistent, but rewrites every page, so that the next snapshot would share nothing with this one, and it can
 //! change rowids.
 
-use super::open::{
-    ReadTransaction, cause, describe, foreign_key_violations, integrity_problems, is_damage, open_copy, open_live,
-};
+use super::open::{ReadTransaction, cause, foreign_key_violations, integrity_problems, is_damage, open_live};
 use super::{create_private, scratch, sqlite_error};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, IoContext, Result};
@@ -57,7 +55,7 @@ pub(super) fn capture(path: &Path, file_name: PathBuf, context: &Context, busy_f
 
     let source = open_live(path)?.begin(cancel, busy_for).map_err(|error| explain_damage(path, error))?;
     copy_pages(&source, &copy, cancel).map_err(|error| explain_damage(path, error))?;
-    let schema_version = source.schema_version;
+    let schema_cookie = source.schema_version;
     // Writers may go on while the copy is checked.
     drop(source);
 
@@ -65,9 +63,9 @@ pub(super) fn capture(path: &Path, file_name: PathBuf, context: &Context, busy_f
     if !problems.is_empty() {
         return Err(damaged(path).caused_by(problems.join("; ")));
     }
-    let mut content = describe(&open_copy(&copy)?)?;
+    let mut content = Content::new();
     content.insert("foreign_key_violations".to_owned(), foreign_key_violations(&copy, cancel)?);
-    content.insert("schema_version".to_owned(), schema_version.into());
+    content.insert("schema_cookie".to_owned(), schema_cookie.into());
     content.insert("journal_mode".to_owned(), journal_mode(&copy)?.into());
     let cannot = || format!("cannot read {}", copy.display());
     let file = File::open(&copy).io_context(cannot)?;
@@ -113,6 +111,14 @@ fn damaged(path: &Path) -> Error {
 /// Says of an error that SQLite lays to the database's charge that the database is damaged.
 fn explain_damage(path: &Path, error: Error) -> Error {
     if cause(&error).is_some_and(is_damage) { damaged(path).caused_by(error) } else { error }
+}
+
+impl CopyStream {
+    /// Puts what is known of the copy under its name, for one of several.
+    pub(super) fn name_content(&mut self) {
+        let facts: serde_json::Map<_, _> = std::mem::take(&mut self.content).into_iter().collect();
+        self.content.insert(format!("copy of {}", self.file_name.display()), facts.into());
+    }
 }
 
 impl Read for CopyStream {

@@ -3,7 +3,6 @@
 use super::sqlite_error;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::manifest::Content;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::ffi::ErrorCode as Code;
@@ -162,25 +161,8 @@ pub(super) fn foreign_key_violations(path: &Path, cancel: &Cancel) -> Result<ser
     Ok(count.map_or_else(|error| error.to_string().into(), Into::into))
 }
 
-/// Returns the facts of a copy that passed its check.
-pub(super) fn describe(connection: &Connection) -> Result<Content> {
-    let number = |sql: &str| {
-        let value = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        value.map(serde_json::Value::from).map_err(|error| sqlite_error("cannot describe the copy".to_owned(), error))
-    };
-    Ok(Content::from([
-        ("integrity_check".to_owned(), "ok".into()),
-        ("page_size".to_owned(), number("PRAGMA page_size")?),
-        (
-            "tables".to_owned(),
-            number("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'")?,
-        ),
-        ("user_version".to_owned(), number("PRAGMA user_version")?),
-    ]))
-}
-
 /// Lets a cancellation interrupt long statements.
-fn watch(connection: &mut Connection, cancel: &Cancel) -> Result<()> {
+pub(super) fn watch(connection: &mut Connection, cancel: &Cancel) -> Result<()> {
     let cancel = cancel.clone();
     connection
         .progress_handler(STEPS_BETWEEN_CHECKS, Some(move || cancel.is_cancelled()))

@@ -1,4 +1,5 @@
 use super::super::sample::{self, Kept};
+use super::open::{open_copy, sidecars};
 use super::*;
 use crate::cancel::{Cancel, Reason};
 use crate::model::manifest::Content;
@@ -46,8 +47,12 @@ impl Fixture {
         fixture
     }
 
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("app data.db")
+    }
+
     fn connect(&self) -> Connection {
-        let connection = Connection::open(&self.source.path).unwrap();
+        let connection = Connection::open(self.path()).unwrap();
         connection.busy_timeout(Duration::from_secs(60)).unwrap();
         connection
     }
@@ -116,7 +121,7 @@ fn the_copy_balances_while_a_writer_is_busy() {
             let before = transfers.load(Ordering::Relaxed);
             let (data, content) = fixture.capture().unwrap();
             assert_eq!(fixture.total(&data), 1000, "{journal_mode}");
-            assert_eq!(content["integrity_check"], "ok");
+            assert_eq!(content["foreign_key_violations"], 0);
             // The writer goes on between two captures, so that each copies another state.
             while transfers.load(Ordering::Relaxed) == before {
                 std::thread::yield_now();
@@ -130,26 +135,90 @@ fn the_copy_balances_while_a_writer_is_busy() {
 
 #[test]
 fn the_facts_tell_what_is_in_the_database() {
-    let fixture = Fixture::with_database("WAL", 0);
+    let fixture = Fixture::with_database("WAL", 3);
     assert_eq!(fixture.messages(), [""; 0]);
     let (data, content) = fixture.capture().unwrap();
-    let expected = [("tables", 2), ("user_version", 42), ("page_size", 4096), ("foreign_key_violations", 0)];
-    for (key, value) in expected {
-        assert_eq!(content[key], value, "{key}");
+    assert_eq!(content["foreign_key_violations"], 0);
+    assert_eq!((&content["journal_mode"], &content["schema_cookie"]), (&"wal".into(), &2.into()));
+    let inspection = fixture.source.inspect(&fixture.context, &Kept::one("app data.db", data)).unwrap();
+    assert_eq!(inspection.findings.len(), 0);
+    for (key, value) in [("tables", 2), ("user_version", 42), ("page_size", 4096)] {
+        assert_eq!(inspection.content[key], value, "{key}");
     }
-    assert_eq!((&content["journal_mode"], &content["schema_version"]), (&"wal".into(), &2.into()));
-    let inspection = fixture.source.inspect(&fixture.context, &Kept::one("app data.db", data.as_slice())).unwrap();
-    assert_eq!((inspection.findings.len(), &inspection.content["tables"]), (0, &2.into()));
+    assert_eq!(inspection.content["rows"], serde_json::json!({"account": 2, "padding": 3}));
+    assert_eq!(inspection.content.get("schema_version"), None);
     fixture.assert_scratch_is_empty();
+}
+
+#[test]
+fn the_version_of_the_schema_is_read_from_the_copy() {
+    let mut fixture = Fixture::with_database("WAL", 0);
+    let inspect = |fixture: &Fixture| {
+        let (data, _) = fixture.capture().unwrap();
+        fixture.source.inspect(&fixture.context, &Kept::one("app data.db", data))
+    };
+    fixture
+        .connect()
+        .execute_batch(
+            "CREATE TABLE \"_sqlx_migrations\" (version BIGINT, success BOOLEAN);
+             INSERT INTO \"_sqlx_migrations\" VALUES (9, 1), (10, 1), (11, 0)",
+        )
+        .unwrap();
+    let content = inspect(&fixture).unwrap().content;
+    assert_eq!((&content["schema_version"], &content["schema_version_from"]), (&"10".into(), &"sqlx".into()));
+    fixture.source.schema_version_query = Some("SELECT max(balance) FROM account".to_owned());
+    assert_eq!(inspect(&fixture).unwrap().content["schema_version"], "1000");
+    fixture.source.schema_version_query = Some("SELECT x FROM nothing".to_owned());
+    assert!(inspect(&fixture).unwrap_err().message().contains("schema_version_query"));
+    fixture.source.schema_version_query = Some("SELECT id FROM account WHERE id > 9".to_owned());
+    assert!(inspect(&fixture).unwrap_err().message().contains("gives no value"));
+}
+
+#[test]
+fn several_databases_are_one_source() {
+    let fixture = Fixture::new();
+    let folder = fixture.directory.path().join("tenants");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, rows) in [("a.db", 1), ("b.db", 2)] {
+        let connection = Connection::open(folder.join(name)).unwrap();
+        connection.execute_batch("CREATE TABLE orders (id)").unwrap();
+        for id in 0..rows {
+            connection.execute("INSERT INTO orders VALUES (?)", [id]).unwrap();
+        }
+    }
+    let source = SqliteSource::new(&config("tenants/*.db"), fixture.directory.path());
+    assert_eq!(source.preflight(&fixture.context).len(), 0);
+    assert!(source.exclusive_paths().contains(&folder.join("b.db-wal")));
+    let (kept, content) = sample::capture(&source, &fixture.context).unwrap();
+    assert_eq!(kept.names(), ["a.db", "b.db"]);
+    assert_eq!(content["copy of b.db"]["journal_mode"], "rollback");
+    let content = source.inspect(&fixture.context, &kept).unwrap().content;
+    assert_eq!(
+        (&content["tables"], &content["rows"]["a.db.orders"], &content["rows"]["b.db.orders"]),
+        (&2.into(), &1.into(), &2.into())
+    );
+
+    std::fs::remove_file(folder.join("a.db")).unwrap();
+    source.restore(&fixture.context, &kept, &Target::Origin, true).unwrap();
+    assert_eq!(std::fs::read(folder.join("a.db")).unwrap(), kept.bytes("a.db"));
+    let target = fixture.directory.path().join("elsewhere");
+    source.restore(&fixture.context, &kept, &Target::Directory(target.clone()), false).unwrap();
+    assert_eq!(std::fs::read(target.join("b.db")).unwrap(), kept.bytes("b.db"));
+
+    std::fs::write(folder.join("c.db"), "not a database").unwrap();
+    assert!(source.preflight(&fixture.context)[0].message.contains("c.db is not an SQLite database"));
+    let none = SqliteSource::new(&config("tenants/*.sqlite"), fixture.directory.path());
+    assert_eq!(none.preflight(&fixture.context)[0].code, FindingCode::PathMissing);
+    assert!(none.capture(&fixture.context).is_err());
 }
 
 #[test]
 fn an_idle_database_is_left_as_it_was() {
     let fixture = Fixture::with_database("WAL", 10);
-    let before = (fixture.files(), std::fs::read(&fixture.source.path).unwrap());
+    let before = (fixture.files(), std::fs::read(&fixture.path()).unwrap());
     assert_eq!(fixture.messages(), [""; 0]);
     fixture.capture().unwrap();
-    assert_eq!((fixture.files(), std::fs::read(&fixture.source.path).unwrap()), before);
+    assert_eq!((fixture.files(), std::fs::read(&fixture.path()).unwrap()), before);
 }
 
 #[test]
@@ -158,15 +227,15 @@ fn a_log_that_a_dead_writer_left_is_part_of_the_copy_and_stays() {
     let writer = fixture.connect();
     writer.execute_batch("UPDATE account SET balance = 5").unwrap();
     // What a crash leaves: database and log, without the shared memory of the living.
-    let [wal, _, _] = sidecars(&fixture.source.path);
+    let [wal, _, _] = sidecars(&fixture.path());
     let crashed = Fixture::new();
-    let [crashed_wal, _, _] = sidecars(&crashed.source.path);
-    std::fs::copy(&fixture.source.path, &crashed.source.path).unwrap();
+    let [crashed_wal, _, _] = sidecars(&crashed.path());
+    std::fs::copy(&fixture.path(), &crashed.path()).unwrap();
     std::fs::copy(&wal, &crashed_wal).unwrap();
-    let before = (std::fs::read(&crashed.source.path).unwrap(), std::fs::read(&crashed_wal).unwrap());
+    let before = (std::fs::read(&crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap());
     let (data, _) = crashed.capture().unwrap();
     assert_eq!(crashed.total(&data), 10);
-    assert_eq!((std::fs::read(&crashed.source.path).unwrap(), std::fs::read(&crashed_wal).unwrap()), before);
+    assert_eq!((std::fs::read(&crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap()), before);
     drop(writer);
 }
 
@@ -185,7 +254,7 @@ fn a_database_that_stays_locked_is_an_error_after_a_while() {
 #[test]
 fn a_damaged_database_is_refused() {
     let fixture = Fixture::with_database("DELETE", 200);
-    let file = File::options().write(true).open(&fixture.source.path).unwrap();
+    let file = File::options().write(true).open(&fixture.path()).unwrap();
     for page in 5..50 {
         file.write_all_at(&[0xff; 64], page * 4096 + 8).unwrap();
     }
@@ -227,7 +296,7 @@ fn a_cancelled_capture_leaves_nothing() {
             }
             cancel.cancel(Reason::Interrupt);
         });
-        let captured = fixture.source.capture(&fixture.context).map(drop);
+        let captured = fixture.capture().map(drop);
         fixture.assert_scratch_is_empty();
         if let Err(error) = captured {
             assert_eq!(error.code(), ErrorCode::Interrupted);
@@ -243,7 +312,7 @@ fn a_cancelled_capture_leaves_nothing() {
 #[test]
 fn what_is_no_database_is_found_before_the_capture() {
     let fixture = Fixture::new();
-    let path = &fixture.source.path;
+    let path = &fixture.path();
     let code = || fixture.source.preflight(&fixture.context)[0].code;
     assert_eq!(code(), FindingCode::PathMissing);
     assert!(fixture.capture().is_err() && !path.exists());
@@ -262,7 +331,7 @@ fn what_is_no_database_is_found_before_the_capture() {
 fn a_restore_replaces_only_by_force_and_takes_stale_logs_away() {
     let fixture = Fixture::with_database("WAL", 0);
     let (data, _) = fixture.capture().unwrap();
-    let path = &fixture.source.path;
+    let path = &fixture.path();
     let error = fixture.restore(&data, &Target::Origin, false).unwrap_err();
     assert_eq!(error.code(), ErrorCode::RestoreFailed);
     assert!(error.message().ends_with("exists and is not empty"));
@@ -297,10 +366,10 @@ fn a_restore_replaces_only_by_force_and_takes_stale_logs_away() {
 fn a_link_is_followed_and_its_paths_are_kept_for_this_source() {
     let fixture = Fixture::with_database("WAL", 0);
     let link = fixture.directory.path().join("link.db");
-    std::os::unix::fs::symlink(&fixture.source.path, &link).unwrap();
+    std::os::unix::fs::symlink(&fixture.path(), &link).unwrap();
     let source = SqliteSource::new(&config("link.db"), fixture.directory.path());
     let paths = source.exclusive_paths();
-    assert!(paths.contains(&link) && paths.contains(&fixture.source.real_path()));
+    assert!(paths.contains(&link) && paths.contains(&fixture.path()));
     assert!(paths.iter().any(|path| path.ends_with("app data.db-wal")));
     let (kept, _) = sample::capture(&source, &fixture.context).unwrap();
     assert_eq!(kept.names(), ["link.db"]);

@@ -6,7 +6,7 @@ use crate::support::environment::{command, must};
 use crate::support::postgres::Postgres;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 #[test]
@@ -113,28 +113,32 @@ fn what_the_user_may_not_read_is_named() {
     assert_eq!(manifest.source("orders")["content"]["rows"]["public.secrets"], 0);
 }
 
-/// Makes a certificate for 127.0.0.1 that signs itself, and a key that a server takes.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
-    let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
-    let mut openssl = command("openssl", folder);
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-    openssl.args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]);
-    must(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
-    Postgres::give_to_server(&key);
-    (certificate, key)
+/// Makes somebody who signs, and a certificate of theirs for 127.0.0.1 with a key that a server takes.
+fn certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        let arguments = arguments.replace("KEY", key);
+        must(command("openssl", folder).current_dir(folder).args(arguments.split(' ')));
+    };
+    openssl("req -x509 KEY -keyout ca.key -out ca.pem -days 2 -subj /CN=authority");
+    openssl("req KEY -keyout server.key -out server.csr -subj /CN=server");
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names");
+    Postgres::give_to_server(&folder.join("server.key"));
 }
 
 #[test]
 fn tls_is_as_strict_as_the_url_says() {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let (certificate, key) = certificate(folder.path());
-    let settings =
-        ["ssl=on", &format!("ssl_cert_file={}", certificate.display()), &format!("ssl_key_file={}", key.display())];
-    let server = Postgres::start_with(&settings);
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (certificate, key) = (file("server.pem"), file("server.key"));
+    let server =
+        Postgres::start_with(&["ssl=on", &format!("ssl_cert_file={certificate}"), &format!("ssl_key_file={key}")]);
     server.create("shop", "CREATE TABLE orders (id int)");
     let with = |parameters: &str| shop(&format!("{}?{parameters}", server.url("shop")), "");
-    let roots = certificate.display();
+    let roots = file("ca.pem");
     for parameters in ["sslmode=require", &format!("sslmode=verify-full&sslrootcert={roots}")] {
         with(parameters).gate(&[]).expect(0);
     }
@@ -145,7 +149,8 @@ fn tls_is_as_strict_as_the_url_says() {
     };
     // Somebody else signed it, or it is for another host.
     let other = TempDir::new().unwrap();
-    let (stranger, _) = self::certificate(other.path());
+    certificates(other.path());
+    let stranger = other.path().join("ca.pem");
     refused(&with(&format!("sslmode=verify-ca&sslrootcert={}", stranger.display())), "no TLS with");
     let elsewhere = format!("sslmode=verify-full&sslrootcert={roots}&host=localhost");
     refused(&with(&elsewhere), "no TLS with");

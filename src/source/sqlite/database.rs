@@ -1,0 +1,94 @@
+//! One database file, as it is found before a capture.
+
+use super::open::{self, HEADER, open_live, sidecars};
+use crate::model::finding::{Finding, FindingCode};
+use crate::source::Context;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A database file.
+#[derive(Debug)]
+pub(super) struct Database {
+    /// As configured, but absolute.
+    pub path: PathBuf,
+}
+
+impl Database {
+    /// Returns the file itself: SQLite follows links, and names its log files after what they lead to.
+    pub(super) fn real_path(&self) -> PathBuf {
+        self.path.canonicalize().unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// Returns every path that belongs to the database, whether it exists or not.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let real = self.real_path();
+        let mut paths = vec![self.path.clone(), real.clone()];
+        paths.extend(sidecars(&real));
+        paths.dedup();
+        paths
+    }
+
+    /// Looks at the file and tries to read it; returns its size, and that of its log.
+    ///
+    /// # Errors
+    /// Why it cannot be captured; a warning where that may pass.
+    pub(super) fn preflight(&self, context: &Context) -> Result<u64, Finding> {
+        let size = self.check_file()?;
+        let live = open_live(&self.real_path());
+        live.and_then(|live| live.begin(&context.cancel, Duration::from_secs(1))).map_err(|error| {
+            match open::cause(&error) {
+                // It may be free again by the time of the capture, which waits longer.
+                Some(cause) if open::is_busy(cause) => Finding::warning(FindingCode::PreflightFailed, error.chain()),
+                _ => Finding::from_error(&error, FindingCode::PreflightFailed),
+            }
+        })?;
+        let log: u64 =
+            sidecars(&self.real_path()).iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
+        Ok(size.saturating_add(log))
+    }
+
+    /// Looks at the file as such; returns its size.
+    fn check_file(&self) -> Result<u64, Finding> {
+        let path = self.path.display();
+        let unreadable = |error: std::io::Error| {
+            Finding::refusal(FindingCode::SourceUnreadable, format!("cannot read {path}: {error}"))
+        };
+        let meta = std::fs::metadata(&self.path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                Finding::refusal(FindingCode::PathMissing, format!("{path} does not exist"))
+                    .hint("check `path`; a relative one counts from the directory of the configuration")
+            }
+            _ => unreadable(error),
+        })?;
+        let refusal = |text: String| Finding::refusal(FindingCode::PreflightFailed, text);
+        if !meta.is_file() {
+            return Err(refusal(format!("{path} is not a regular file")));
+        }
+        if meta.len() == 0 {
+            return Err(refusal(format!("{path} is empty (0 bytes): there is no database in it"))
+                .hint("check `path`; opening a wrong one makes an empty file"));
+        }
+        let mut header = [0; HEADER.len()];
+        match File::open(&self.path).and_then(|mut file| file.read_exact(&mut header)) {
+            Ok(()) if header == *HEADER => Ok(meta.len()),
+            Ok(()) => Err(refusal(format!("{path} is not an SQLite database"))
+                .hint("an encrypted database needs its own tool: use kind = \"command\"")),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(refusal(format!("{path} is not an SQLite database: it has only {} bytes", meta.len())))
+            }
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+}
+
+/// Checks that a copy of this many bytes fits into the scratch directory.
+pub(super) fn check_room(scratch: &Path, needed: u64, what: &str) -> Option<Finding> {
+    let text = match rustix::fs::statvfs(scratch) {
+        Ok(room) if room.f_bavail.saturating_mul(room.f_frsize) >= needed => return None,
+        Ok(_) => format!("no room for a copy of {what} in {}: {needed} bytes needed", scratch.display()),
+        Err(error) => format!("cannot tell the free space of {}: {error}", scratch.display()),
+    };
+    Some(Finding::refusal(FindingCode::PreflightFailed, text).hint("make room, or set TMPDIR to a larger place"))
+}

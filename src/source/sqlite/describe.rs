@@ -1,0 +1,103 @@
+//! What a copy of a database holds: tables, rows, the version of its schema.
+
+use super::open::{open_copy, watch};
+use super::sqlite_error;
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::manifest::Content;
+use crate::source::migrations::{Rows, SchemaVersion, is_migration_table, schema_version};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Statement};
+use std::path::Path;
+
+/// The most rows of a table of migrations that are looked at.
+const MOST_MIGRATIONS: usize = 100_000;
+
+/// Returns the facts of a copy that passed its check; `query` is the user's for the version of the schema.
+///
+/// # Errors
+/// `capture-failed`: the copy cannot be read, or the query fails or gives nothing; the reason of a cancellation.
+pub(super) fn describe(path: &Path, query: Option<&str>, cancel: &Cancel) -> Result<Content> {
+    let mut connection = open_copy(path)?;
+    watch(&mut connection, cancel)?;
+    let described = facts(&connection, query);
+    // What was interrupted says so in SQLite's words.
+    cancel.check()?;
+    described
+}
+
+fn facts(connection: &Connection, query: Option<&str>) -> Result<Content> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let tables = tables(connection).map_err(failed)?;
+    let mut rows = serde_json::Map::new();
+    for table in &tables {
+        rows.insert(table.clone(), number(&format!("SELECT count(*) FROM {}", quoted(table)))?.into());
+    }
+    let mut content = Content::from([
+        ("integrity_check".to_owned(), "ok".into()),
+        ("page_size".to_owned(), number("PRAGMA page_size")?.into()),
+        ("tables".to_owned(), tables.len().into()),
+        ("rows".to_owned(), rows.into()),
+        ("user_version".to_owned(), number("PRAGMA user_version")?.into()),
+    ]);
+    if let Some(version) = version(connection, query, &tables)? {
+        version.add_to(&mut content);
+    }
+    Ok(content)
+}
+
+/// Returns the names of the ordinary tables; the shadow tables of virtual ones are counted with the rest.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema
+               WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name";
+    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+}
+
+fn version(connection: &Connection, query: Option<&str>, tables: &[String]) -> Result<Option<SchemaVersion>> {
+    if let Some(query) = query {
+        let asked = connection.prepare(query).and_then(|mut statement| first_value(&mut statement));
+        return match asked {
+            Ok(Some(version)) => Ok(Some(SchemaVersion::of_query(version))),
+            Ok(None) => Err(Error::new(ErrorCode::CaptureFailed, "schema_version_query gives no value")
+                .hint("it must give the version of the schema as the first value of its first row")),
+            Err(error) => Err(sqlite_error("schema_version_query cannot be run".to_owned(), error)),
+        };
+    }
+    for table in tables.iter().filter(|table| is_migration_table(table)) {
+        let found = schema_version(table, &read(connection, table).map_err(failed)?);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn first_value(statement: &mut Statement<'_>) -> rusqlite::Result<Option<String>> {
+    let mut rows = statement.query([])?;
+    rows.next()?.map_or(Ok(None), |row| row.get_ref(0).map(text))
+}
+
+fn read(connection: &Connection, table: &str) -> rusqlite::Result<Rows> {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {} LIMIT {MOST_MIGRATIONS}", quoted(table)))?;
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let count = columns.len();
+    let rows = statement.query_map([], |row| (0..count).map(|place| row.get_ref(place).map(text)).collect())?;
+    Ok(Rows { rows: rows.collect::<rusqlite::Result<_>>()?, columns })
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(text) | ValueRef::Blob(text) => Some(String::from_utf8_lossy(text).into_owned()),
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    sqlite_error("cannot describe the copy".to_owned(), error)
+}

@@ -1,0 +1,157 @@
+//! A server that fails, hangs or is cut off never yields a pass, and nothing of the run is left there.
+
+use super::shop;
+use crate::gate::shop::{Shop, until};
+use crate::support::proxy::Proxy;
+use crate::support::redis::RedisServer;
+use rustix::process::Signal;
+
+/// How much of a data set of [`large`] is let through before the line is held up or cut.
+const SOME: u64 = 4 * 1024 * 1024;
+
+/// A server with more than fits into the buffers of all that is between.
+fn large(options: &[&str]) -> RedisServer {
+    let server = RedisServer::with(options);
+    server.tell("CONFIG SET rdbcompression no\nDEBUG POPULATE 64 key 1000000\n");
+    server
+}
+
+/// A working tree whose server is reached by a proxy that lets only some of its data through.
+fn held_up(server: &RedisServer, settings: &str) -> (Proxy, Shop) {
+    let proxy = Proxy::start(server.port(), SOME);
+    let shop = shop(&format!("redis://127.0.0.1:{}", proxy.port()), settings);
+    (proxy, shop)
+}
+
+/// Asserts that a run failed for `codes`, that nothing of it is left, and that the next one passes.
+#[track_caller]
+fn assert_recovers(shop: &Shop, server: &RedisServer, codes: &[&str]) {
+    let state = if codes == ["timed-out"] { "timed_out" } else { "refused" };
+    shop.manifest().assert_refused(state, codes);
+    shop.assert_nothing_left();
+    until_gone(server);
+    let configuration = shop.read("holdpoint.toml");
+    let next = Shop::with(&configuration).env("REDIS_URL", server.url());
+    next.gate(&[]).expect(0);
+}
+
+/// Waits until the server has noticed that connections were cut.
+fn until_gone(server: &RedisServer) {
+    while !server.clients().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_refuses() {
+    for diskless in ["yes", "no"] {
+        let server = large(&["--repl-diskless-sync", diskless]);
+        let (proxy, shop) = held_up(&server, "");
+        let mut running = shop.start(&[]);
+        until(&mut running, "the transfer", || proxy.is_stuck());
+        proxy.cut();
+        running.wait().expect(10).says(&["the transfer broke off after", "closed the connection"]);
+        assert_recovers(&shop, &server, &["source-failed"]);
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_refuses() {
+    let mut server = large(&[]);
+    let (proxy, shop) = held_up(&server, "");
+    let mut running = shop.start(&[]);
+    until(&mut running, "the transfer", || proxy.is_stuck());
+    server.kill();
+    proxy.cut();
+    running.wait().expect(10).says(&["the transfer broke off after"]);
+    shop.manifest().assert_refused("refused", &["source-failed", "session-left"]);
+    shop.assert_nothing_left();
+    let message = shop.manifest().message("source-failed").to_owned();
+    assert!(message.contains("bytes"), "{message}");
+}
+
+#[test]
+fn a_server_that_hangs_past_the_deadline_is_left_alone() {
+    let server = large(&[]);
+    let (proxy, shop) = held_up(&server, "");
+    let mut running = shop.start(&["--timeout", "3s"]);
+    until(&mut running, "the transfer", || proxy.is_stuck());
+    server.signal(Signal::STOP);
+    let output = running.wait().expect(11);
+    server.signal(Signal::CONT);
+    assert!(output.elapsed.as_secs() < 13, "{:?}", output.elapsed);
+    drop(proxy);
+    let manifest = shop.manifest();
+    assert_eq!(manifest.state(), "timed_out");
+    assert!(manifest.message("session-left").contains("did not answer in time"));
+    until_gone(&server);
+    Shop::with(&shop.read("holdpoint.toml")).env("REDIS_URL", server.url()).gate(&[]).expect(0);
+}
+
+#[test]
+fn a_run_that_is_terminated_ends_its_session_on_the_server() {
+    let server = large(&[]);
+    let (proxy, shop) = held_up(&server, "");
+    let mut running = shop.start(&[]);
+    until(&mut running, "the transfer", || proxy.is_stuck());
+    running.signal(Signal::TERM);
+    running.wait().expect(143);
+    // The line does not tell the server that its client is gone: it was asked, and told to end it.
+    assert!(shop.manifest().message("session-ended").contains("had to be ended: client "));
+    let left: Vec<_> = server.clients().into_iter().filter(|client| client.contains("name=holdpoint-")).collect();
+    assert_eq!(left, [""; 0]);
+    shop.assert_nothing_left();
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_not_waited_for() {
+    let server = RedisServer::start();
+    server.signal(Signal::STOP);
+    let shop = shop(&server.url(), "connect_timeout = \"300ms\"");
+    shop.gate(&[]).expect(10).says(&["did not answer in time"]);
+    shop.manifest().assert_refused("refused", &["server-unreachable"]);
+    server.signal(Signal::CONT);
+    let port = server.port();
+    drop(server);
+    shop.gate(&[]).expect(10).says(&[&format!("cannot reach redis://127.0.0.1:{port}"), "refused"]);
+    shop.manifest().assert_refused("refused", &["server-unreachable"]);
+}
+
+#[test]
+fn a_server_whose_background_save_fails_refuses() {
+    // It is to write a file, and may not.
+    let server = RedisServer::with(&["--repl-diskless-sync", "no", "--enable-protected-configs", "yes"]);
+    server.ask(&["SET", "a", "1"]);
+    let folder = server.path("read-only");
+    std::fs::create_dir(&folder).unwrap();
+    server.ask(&["CONFIG", "SET", "dir", folder.to_str().unwrap()]);
+    std::fs::remove_dir(&folder).unwrap();
+    let shop = shop(&server.url(), "");
+    shop.gate(&[]).expect(10).says(&["the server says that its background save failed"]);
+    shop.manifest().assert_refused("refused", &["source-failed"]);
+    assert_eq!(server.clients(), [""; 0]);
+    server.ask(&["CONFIG", "SET", "dir", server.path("").to_str().unwrap()]);
+    shop.gate(&[]).expect(0);
+    assert!(shop.manifest().codes("warning").contains(&"preflight-failed"), "the server had said so");
+}
+
+#[test]
+fn a_target_that_does_not_take_everything_is_told_of() {
+    let origin = RedisServer::start();
+    origin.tell("CONFIG SET rdbcompression no\nDEBUG POPULATE 64 key 100000\nSET large x\nSETRANGE large 3000000 x\n");
+    let shop = shop(&origin.url(), "");
+    shop.gate(&[]).expect(0);
+    for (options, words) in [
+        (["--maxmemory", "4mb"], "OOM command not allowed"),
+        (["--proto-max-bulk-len", "1mb"], "raise that"),
+        (["--replicaof", "127.0.0.1 1"], "READONLY"),
+    ] {
+        let target = RedisServer::with(&options);
+        let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
+        output.says(&["does not take a key (db0, string)", words]);
+    }
+    // Keys that were thrown out again to make room are missed.
+    let target = RedisServer::with(&["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]);
+    let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
+    output.says(&["keys less than the 65 that it took; the server evicted", "restore again with --force"]);
+}
