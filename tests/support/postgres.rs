@@ -148,6 +148,13 @@ impl Postgres {
         command
     }
 
+    /// Returns a program that runs beside the server, as the server's user.
+    pub fn beside(&self, program: &str) -> Command {
+        let mut command = as_server_user(program);
+        command.current_dir(&self.folder);
+        command
+    }
+
     /// Runs SQL as the superuser; returns the values, separated by `|`, a line for each row.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {

@@ -1,6 +1,7 @@
 //! Clusters captured by their files: gated, restored, started, compared; and everything that must refuse.
 
 use super::{assert_balances, assert_finding, transfers};
+use crate::support::environment::must;
 use crate::support::holdpoint::Output;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::shop::Shop;
@@ -171,8 +172,7 @@ fn what_a_base_backup_needs_is_asked_before_anything_is_copied() {
     reload(&server, &access, &allowed);
 
     let place = server.data().parent().unwrap().join("space");
-    let made = server.client("psql", "bank").args(["-XAtqc", &format!("\\! mkdir {}", place.display())]).status();
-    assert!(made.unwrap().success());
+    must(server.beside("mkdir").arg(&place));
     server.psql("bank", &format!("CREATE TABLESPACE elsewhere LOCATION '{}'", place.display()));
     assert_refused(&clerk, &server, 10, "preflight-failed", "tablespaces (elsewhere)");
     server.psql("bank", "DROP TABLESPACE elsewhere");

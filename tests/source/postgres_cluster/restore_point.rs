@@ -194,7 +194,7 @@ fn what_a_point_leans_on_and_needs_is_asked_before() {
 fn pgbackrest(server: &Postgres, option: &str) -> Command {
     let program = Path::new("/usr/bin/pgbackrest");
     assert!(program.is_file(), "there is no pgBackRest: scripts/test installs it");
-    let mut command = server.client(program.to_str().unwrap(), "bank");
+    let mut command = server.beside(program.to_str().unwrap());
     command.args([option, "--stanza=main"]);
     command
 }
@@ -206,7 +206,7 @@ fn a_point_counts_from_a_backup_of_pgbackrest() {
     let place = folder.display();
     let text = format!(
         "[global]\nrepo1-path={place}/repo\nlog-path={place}\nlock-path={place}/lock\nspool-path={place}/spool\n\
-         log-level-console=off\nlog-level-file=off\n[main]\npg1-path={}\npg1-port={}\npg1-socket-path={place}\n",
+         log-level-console=off\nlog-level-file=off\n[main]\npg1-path={}\npg1-port={}\npg1-socket-path={place}\npg1-user=postgres\n",
         server.data().display(),
         server.port()
     );
@@ -235,7 +235,7 @@ fn a_point_counts_from_a_backup_of_pgbackrest() {
     let at = target.to_str().unwrap();
     let refused = shop.run(&["restore", "cluster", "--environment", "staging", "--target", at]).expect(17);
     let hint = refused.stderr.lines().find_map(|line| line.split_once("run: pgbackrest --stanza=main ")).unwrap().1;
-    must(server.client("/bin/mkdir", "bank").args(["-m", "700", at]));
+    must(server.beside("mkdir").args(["-m", "700", at]));
     keep(&hint.split(' ').collect::<Vec<_>>());
     let restore_command = format!("restore_command=cp {}/%f %p", archive(&server).display());
     let recovered = Postgres::of(&target, &["archive_mode=off", &restore_command]);

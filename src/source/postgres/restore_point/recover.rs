@@ -101,8 +101,15 @@ pub(super) fn recover(
         ("unix_socket_directories", place.0.path().display().to_string()),
         // The archive belongs to the server that wrote the log.
         ("archive_mode", "off".to_owned()),
+        ("archive_cleanup_command", String::new()),
+        ("recovery_end_command", String::new()),
+        ("recovery_min_apply_delay", "0".to_owned()),
         ("primary_conninfo", String::new()),
         ("hot_standby", "off".to_owned()),
+        // Nothing but the recovery: no subscription fetches, nobody tidies up.
+        ("max_logical_replication_workers", "0".to_owned()),
+        ("autovacuum", "off".to_owned()),
+        ("fsync", "on".to_owned()),
         ("shared_preload_libraries", String::new()),
         // As many as any server may have had: those that were prepared at the point are kept.
         ("max_prepared_transactions", "10000".to_owned()),
@@ -137,8 +144,8 @@ pub(super) fn recover(
     reached(record, data).map_err(|why| not_reached(record, &why))?;
     stop(data)?;
     stream.finish().map_err(|error| failed("the recovered server did not stop cleanly".to_owned()).caused_by(error))?;
-    for left in ["backup_manifest", "backup_label.old", "tablespace_map.old"] {
-        // They are about the base backup, which this is no longer.
+    for left in ["backup_manifest", "backup_label.old", "tablespace_map.old", "postmaster.opts", "current_logfiles"] {
+        // They are about the base backup, which this is no longer, and about the server that recovered it.
         let _ = std::fs::remove_file(data.join(left));
     }
     Ok(())
