@@ -219,6 +219,6 @@ mod tests {
         assert_eq!(substituted("100%% %p %r %q %", "A1", "/x"), "100% /x A1 %q %");
         let archive = Archive::new(&["bin/fetch".to_owned(), "a b/%f".to_owned(), "%p".to_owned()], Path::new("/srv"));
         assert_eq!(archive.program("A1", "/x").argv, ["/srv/bin/fetch", "a b/A1", "/x"]);
-        assert_eq!(archive.shell_line().unwrap(), "/srv/bin/fetch 'a b/%f' %p");
+        assert_eq!(archive.shell_line().unwrap(), "/srv/bin/fetch 'a b/%f' '%p'");
     }
 }
