@@ -3,7 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown, variable};
-use crate::config::{FilesConfig, SourceConfig, SourceKind, is_root};
+use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
 use crate::gate::plan;
@@ -178,7 +178,9 @@ pub fn doctor(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
             (target, Check { name: "release".to_owned(), detail, findings: Vec::new() })
         }
     };
-    let request = request_for(session, &options, Purpose::Gate, target)?;
+    let mut request = request_for(session, &options, Purpose::Gate, target)?;
+    // Everything that any run will need, also what a gate leaves to scheduled snapshots.
+    request.sources = sources(session, &options.paths)?;
     let mut checks = vec![check];
     checks.extend(doctor::doctor(&request, &session.cancel, session.runtime.handle())?);
     let findings: Vec<Finding> = checks.iter().flat_map(|check| check.findings.clone()).collect();
@@ -243,7 +245,7 @@ fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Req
 fn request_for(session: &Session, options: &Options, purpose: Purpose, target: Target) -> Result<Request> {
     let environment = session.environment()?;
     let versioning = session.config.versioning;
-    let sources = sources(session, &options.paths)?;
+    let (sources, left_out) = in_this_run(sources(session, &options.paths)?, purpose)?;
     let from = match (&options.from, options.first) {
         (Some(text), _) => Given::Version(given_version(text, "--from", versioning)?),
         (None, true) => Given::First,
@@ -266,6 +268,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         environment,
         config: session.config.clone(),
         sources,
+        left_out,
         directory: session.directory()?,
         place: session.place()?,
         target,
@@ -275,6 +278,18 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         timeout,
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
     })
+}
+
+/// Parts the sources into those that a run captures and the names of those that a gate leaves to `holdpoint snapshot`.
+fn in_this_run(sources: Vec<SourceConfig>, purpose: Purpose) -> Result<(Vec<SourceConfig>, Vec<String>)> {
+    let (captured, left): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.capture.is_in(purpose));
+    if captured.is_empty() {
+        let other = if purpose == Purpose::Gate { "holdpoint snapshot" } else { "holdpoint gate" };
+        let message = format!("nothing to capture: every source is left to `{other}`");
+        return Err(Error::new(ErrorCode::Usage, message).hint("look at `capture` of the sources in holdpoint.toml"));
+    }
+    let left_out = left.into_iter().filter(|_| purpose == Purpose::Gate).map(|source| source.name).collect();
+    Ok((captured, left_out))
 }
 
 /// Returns the configuration's sources, and one for each path.
@@ -302,6 +317,7 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
             name,
             kind: SourceKind::Files(FilesConfig { paths: vec![absolute], ..FilesConfig::default() }),
             required: true,
+            capture: CaptureIn::Every,
             owner: None,
             restore_order: None,
             expect: crate::config::Expect::default(),

@@ -8,7 +8,7 @@ use super::session::{Session, shown};
 use crate::config::SourceKind;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
-use crate::gate::restore::{Restore, find_snapshot, find_source};
+use crate::gate::restore::{Restore, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
 use crate::ledger::Ledger;
 use crate::release::address::without_user_information;
@@ -157,7 +157,10 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
         force: options.force,
     };
     let target = target(options)?;
-    if let Some(Target::Directory(target)) = &target {
+    let configured = session.config.sources.iter().find(|config| config.name == name);
+    let directory = session.directory()?;
+    let by_itself = configured.is_some_and(|config| restores_directories(config, &directory, source));
+    if let Some(Target::Directory(target)) = target.as_ref().filter(|_| !by_itself) {
         return Ok((id, Some(restore.tree(name, snapshot.tree, target)?)));
     }
     if source.kind == "files" {
@@ -174,7 +177,6 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
         }
         return Ok((id, Some(restore.tree(name, snapshot.tree, Path::new("/"))?)));
     }
-    let configured = session.config.sources.iter().find(|config| config.name == name);
     let Some(config) = configured.filter(|config| !matches!(config.kind, SourceKind::Files(_))) else {
         let message = format!("the configuration has no source `{name}` of the kind {}", source.kind);
         return Err(Error::new(ErrorCode::Usage, message).hint(
@@ -183,7 +185,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     };
     let scratch = Scratch::create()?;
     let target = target.unwrap_or(Target::Origin);
-    restore.streams(config, &session.directory()?, snapshot.tree, scratch.path(), &target)?;
+    restore.streams(config, &directory, (snapshot.tree, &source.content), scratch.path(), &target)?;
     Ok((id, None))
 }
 

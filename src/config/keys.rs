@@ -175,6 +175,7 @@ const SOURCE: &[Key] = &[
     required("name", Form::Name, "unique in the file"),
     required("kind", Form::Name, "what it is"),
     key("required", Form::Boolean, "whether its failure refuses"),
+    key("capture", Form::Choice(&["always", "gate", "snapshot"]), "in which runs it is captured"),
     key("owner", Form::Text, "who answers for it"),
     key("restore_order", Form::Integer(0), "its place in the order of a restore"),
     key("expect", Form::Table(&EXPECT), "what its snapshot must look like"),

@@ -2,10 +2,17 @@
 
 use super::keys::{EXPECT, LATER_SOURCES, SOURCES};
 use super::servers;
-use super::types::{CommandConfig, Expect, FilesConfig, SourceConfig, SourceKind, SqliteConfig};
+use super::types::{
+    BaseBackup, CaptureIn, CommandConfig, Expect, FilesConfig, PostgresConfig, PostgresMethod, SourceConfig,
+    SourceKind, SqliteConfig,
+};
 use super::walk::{Table, Value};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path, PathBuf};
+
+/// The values of `capture`.
+const CAPTURE_IN: [(&str, CaptureIn); 3] =
+    [("always", CaptureIn::Every), ("gate", CaptureIn::Gate), ("snapshot", CaptureIn::Snapshot)];
 
 /// Reads every source; names are unique among those returned.
 pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
@@ -29,14 +36,49 @@ pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
             server => servers::server(server, &table),
         };
         let required = table.get("required").and_then(|value| value.boolean()).unwrap_or(true);
+        let capture = table.get("capture").map_or(Some(None), |value| value.choice(&CAPTURE_IN).map(Some));
         let owner = table.get("owner").and_then(|value| value.string());
         let restore_order = table.get("restore_order").and_then(|value| value.integer(0, u32::MAX));
         let expect = table.get("expect").map_or_else(Expect::default, |value| expect(&value));
-        if let (Some(name), Some(kind)) = (name, kind) {
-            sources.push(SourceConfig { name, kind, required, owner, restore_order, expect });
+        if let (Some(name), Some(kind), Some(capture)) = (name, kind, capture) {
+            let capture = capture.unwrap_or_else(|| usual_capture(&kind));
+            sources.push(SourceConfig { name, kind, required, capture, owner, restore_order, expect });
         }
     }
+    for mistake in sources.iter().filter_map(|source| leans_on_nothing(source, &sources, &names)) {
+        list.mistake(mistake);
+    }
     sources
+}
+
+/// Returns in which runs a source is captured unless the file says otherwise. A restore point is of use to whoever rolls a
+/// release back, and needs a base backup that a scheduled run may be about to make.
+fn usual_capture(kind: &SourceKind) -> CaptureIn {
+    match kind {
+        SourceKind::Postgres(PostgresConfig { method: PostgresMethod::RestorePoint(_), .. }) => CaptureIn::Gate,
+        _ => CaptureIn::Every,
+    }
+}
+
+/// Says what is wrong with the source that a restore point names for its base backups.
+fn leans_on_nothing(source: &SourceConfig, all: &[SourceConfig], names: &HashSet<&str>) -> Option<String> {
+    let SourceKind::Postgres(PostgresConfig { method: PostgresMethod::RestorePoint(point), .. }) = &source.kind else {
+        return None;
+    };
+    let BaseBackup::Source(base) = &point.base_backup else { return None };
+    let is_base = |source: &SourceConfig| {
+        matches!(&source.kind, SourceKind::Postgres(PostgresConfig { method: PostgresMethod::BaseBackup, .. }))
+    };
+    let name = &source.name;
+    match all.iter().find(|source| source.name == *base) {
+        Some(source) if is_base(source) => None,
+        Some(_) => {
+            Some(format!("`base_backup` of \"{name}\": the source \"{base}\" is not of method = \"base-backup\""))
+        }
+        // One that is there and has mistakes of its own needs no second message.
+        None if names.contains(base.as_str()) => None,
+        None => Some(format!("`base_backup` of \"{name}\": there is no source \"{base}\"")),
+    }
 }
 
 fn expect(value: &Value<'_>) -> Expect {

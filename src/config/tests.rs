@@ -76,7 +76,7 @@ fn a_whole_file_is_read() {
 }
 
 fn read_servers(servers: &[SourceConfig]) {
-    let [customers, ledger, elsewhere, third, shelf, sessions, events] = servers else { panic!("seven servers") };
+    let [customers, ledger, base, elsewhere, third, shelf, sessions, events] = servers else { panic!("eight servers") };
     let SourceKind::Postgres(postgres) = &customers.kind else { panic!("postgres") };
     assert_eq!(postgres.server.url, Text::Env("DATABASE_URL".to_owned()));
     assert_eq!(postgres.server.connect_timeout, Duration::from_secs(3));
@@ -89,6 +89,8 @@ fn read_servers(servers: &[SourceConfig]) {
     };
     assert_eq!(point(ledger).base_backup, BaseBackup::Source("ledger-base".to_owned()));
     assert_eq!(point(ledger).base_backup_within, Duration::from_secs(2 * 86400));
+    let captures = [customers, ledger, base].map(|source| source.capture);
+    assert_eq!(captures, [CaptureIn::Every, CaptureIn::Gate, CaptureIn::Snapshot]);
     assert_eq!(point(elsewhere).base_backup, BaseBackup::PgBackRest("main".to_owned()));
     assert_eq!(point(third).base_backup, BaseBackup::Barman("main".to_owned()));
     assert_eq!((shelf.kind.name(), shelf.expect.min_tables), ("mariadb", 1));
@@ -207,6 +209,24 @@ fn each_mistake_has_its_words() {
         (
             of_files("expect = { max_shrink = 0.3 }"),
             "5:25: `max_shrink` must be a percentage such as \"30%\", not a float",
+        ),
+        (
+            of_files("capture = \"never\""),
+            "5:11: `capture` must be \"always\" or \"gate\" or \"snapshot\", not \"never\"",
+        ),
+        (
+            format!(
+                "{postgres}method = \"restore-point\"\nrestore_command = [\"cp\", \"%f\", \"%p\"]\n\
+                 base_backup = {{ source = \"base\" }}"
+            ),
+            "1:1: `base_backup` of \"a\": there is no source \"base\"",
+        ),
+        (
+            format!(
+                "{postgres}method = \"restore-point\"\nrestore_command = [\"cp\", \"%f\", \"%p\"]\n\
+                 base_backup = {{ source = \"a\" }}"
+            ),
+            "1:1: `base_backup` of \"a\": the source \"a\" is not of method = \"base-backup\"",
         ),
         (
             format!("{postgres}restore_command = [\"cp\", \"%f\", \"%p\"]"),

@@ -1,7 +1,7 @@
 //! The validated configuration: what the other rooms see.
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::manifest::VerifyMode;
+use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -119,12 +119,36 @@ pub struct SourceConfig {
     pub kind: SourceKind,
     /// Whether its failure refuses; true unless the file says otherwise.
     pub required: bool,
+    /// In which runs it is captured.
+    pub capture: CaptureIn,
     /// Who answers for it.
     pub owner: Option<String>,
     /// Its place in the order of a restore.
     pub restore_order: Option<u32>,
     /// What its snapshot must look like.
     pub expect: Expect,
+}
+
+/// `capture = "always"`: in which runs a source is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureIn {
+    /// `always`: by `holdpoint gate` and by `holdpoint snapshot`.
+    Every,
+    /// `gate`: before a deploy only, as a restore point unless the file says otherwise.
+    Gate,
+    /// `snapshot`: outside of a deploy only, such as a base backup that restore points lean on.
+    Snapshot,
+}
+
+impl CaptureIn {
+    /// Says whether a run for `purpose` captures the source.
+    pub fn is_in(self, purpose: Purpose) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Gate => purpose == Purpose::Gate,
+            Self::Snapshot => purpose == Purpose::Snapshot,
+        }
+    }
 }
 
 /// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.

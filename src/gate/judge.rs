@@ -1,8 +1,11 @@
 //! What the sizes and issues of a capture say.
 
 use super::capture::Captured;
+use super::request::Request;
 use super::survey::Ready;
-use crate::config::SourceConfig;
+use crate::config::{CaptureIn, SourceConfig};
+use crate::error::Result;
+use crate::ledger::{Ledger, Search, Stored};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Change, Manifest, SourceRecord};
 use crate::policy::identity;
@@ -24,6 +27,19 @@ pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>
     let mut findings = sanity::judge(&config.expect, size);
     findings.extend(issues(captured));
     findings.into_iter().map(|finding| finding.of_source(&config.name)).collect()
+}
+
+/// Returns the release that this run is compared with: the last that passed. Where some sources are captured in one kind
+/// of run only, it is the last of the same kind.
+///
+/// # Errors
+/// The store's own; records that cannot be read are in the answer.
+pub fn last_comparable(request: &Request, ledger: &Ledger) -> Result<Search<Stored>> {
+    if request.config.sources.iter().all(|source| source.capture == CaptureIn::Every) {
+        ledger.last_passed()
+    } else {
+        ledger.last_passed_for(request.purpose)
+    }
 }
 
 /// Judges whether the servers of sources are the right ones, against the last release that passed.

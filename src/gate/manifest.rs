@@ -6,6 +6,7 @@ use super::request::Request;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
 use crate::model::finding::Finding;
+use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, Objectives, Policy, Previous, ProbeKind,
     Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State, StoreRecord, To, Tool,
@@ -180,6 +181,13 @@ pub fn add_facts(record: &mut SourceRecord, facts: Facts) {
     record.server_version = facts.server_version;
     record.method = facts.method.to_owned();
     record.consistency = facts.consistency;
+}
+
+/// Adds what its snapshot leans on.
+pub fn add_base(record: &mut SourceRecord, base: &Base) {
+    if let Ok(value) = serde_json::to_value(base) {
+        record.content.insert(BASE_BACKUP.to_owned(), value);
+    }
 }
 
 /// Adds what became of its capture.

@@ -1,5 +1,6 @@
 //! What the gate would do, without doing it.
 
+use super::bases;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
@@ -74,8 +75,10 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     findings.extend(survey::undeclared(request));
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
-    let last = ledger.last_passed()?.found;
+    let last = judge::last_comparable(request, &ledger)?.found;
     findings.extend(judge::judge_identities(&ready, last.as_ref().map(|last| &last.manifest)));
+    findings.extend(survey::left_out(request, &ready));
+    findings.extend(bases::find(&ready, &ledger)?.1);
     let before = |name: &str| {
         let sources = &last.as_ref()?.manifest.sources;
         sources.iter().find(|source| source.name == name && source.snapshot.is_some()).map(|source| source.bytes)

@@ -27,8 +27,13 @@ pub fn playbook(
     for source in &restorable {
         #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
         let estimate = bytes_per_second.map(|speed| source.bytes as f64 / speed);
-        let action = format!("restore {} ({})", source.name, source.kind);
-        let command = Some(shell::line(&restore_command(request, id, &source.name)));
+        // A restore point is small, and how much log a recovery replays nobody knows.
+        let estimate = estimate.filter(|_| source.method != "restore-point");
+        let action = match is_cluster(source) {
+            true => format!("stop the server of {}, and restore its data directory; then start it", source.name),
+            false => format!("restore {} ({})", source.name, source.kind),
+        };
+        let command = Some(shell::line(&restore_command(request, id, source)));
         steps.add(&action, Some(&source.name), source.owner.as_deref(), command, true, estimate);
     }
     let version = from.version.as_ref();
@@ -107,7 +112,12 @@ fn requires(sources: &[SourceRecord]) -> BTreeMap<String, String> {
             requires.insert(format!("schema_version of {}", source.name), version);
         }
         if let Some(version) = &source.server_version {
-            requires.insert(format!("server of {}", source.name), format!("{version} or newer"));
+            // The files of a cluster are of one major version.
+            let needed = match is_cluster(source) {
+                true => format!("the major version of {version}"),
+                false => format!("{version} or newer"),
+            };
+            requires.insert(format!("server of {}", source.name), needed);
         }
     }
     requires
@@ -122,9 +132,19 @@ fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {
     list
 }
 
-fn restore_command(request: &Request, id: &ReleaseId, source: &str) -> Vec<String> {
-    let command = vec!["holdpoint".to_owned(), "restore".to_owned(), source.to_owned()];
-    [command, config_flag(request), place_flags(request, id), vec!["--force".to_owned()]].concat()
+fn restore_command(request: &Request, id: &ReleaseId, source: &SourceRecord) -> Vec<String> {
+    let command = vec!["holdpoint".to_owned(), "restore".to_owned(), source.name.clone()];
+    // Where its data directory is, only whoever runs the server knows.
+    let target = match is_cluster(source) {
+        true => vec!["--target".to_owned(), "DATA_DIRECTORY".to_owned()],
+        false => Vec::new(),
+    };
+    [command, config_flag(request), place_flags(request, id), target, vec!["--force".to_owned()]].concat()
+}
+
+/// Says whether a source is a whole cluster of databases, which no running server can take back.
+fn is_cluster(source: &SourceRecord) -> bool {
+    matches!(source.method.as_str(), "base-backup" | "restore-point")
 }
 
 /// Names the configuration unless it is the one that is found without a name.

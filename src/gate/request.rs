@@ -23,6 +23,8 @@ pub struct Request {
     pub config: Config,
     /// What to capture.
     pub sources: Vec<SourceConfig>,
+    /// The names of sources that a gate leaves to `holdpoint snapshot`.
+    pub left_out: Vec<String>,
     /// The directory that relative paths of sources count from.
     pub directory: PathBuf,
     /// Where snapshots and records go.

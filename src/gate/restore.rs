@@ -4,7 +4,8 @@ use super::stored::StoredStreams;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::manifest::{Manifest, SourceRecord};
+use crate::model::leaning::Base;
+use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::restore::{Restored, plan};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
@@ -46,6 +47,15 @@ pub fn find_source<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m SourceR
     Ok(source)
 }
 
+/// Says whether a source restores into a directory by its own means, if it is configured as it was captured.
+pub fn restores_directories(config: &SourceConfig, directory: &Path, record: &SourceRecord) -> bool {
+    if config.kind.name() != record.kind {
+        return false;
+    }
+    let source = source::build(config, directory);
+    source.restores_directories() && source.facts().method == record.method
+}
+
 impl Restore<'_> {
     /// Restores a tree below `directory`.
     ///
@@ -62,7 +72,8 @@ impl Restore<'_> {
         result
     }
 
-    /// Restores streams by their source's own means.
+    /// Restores streams by their source's own means; `content` is what the release says of the snapshot, such as what it
+    /// leans on.
     ///
     /// # Errors
     /// `restore-failed`, naming what is in the way.
@@ -70,12 +81,17 @@ impl Restore<'_> {
         &self,
         config: &SourceConfig,
         directory: &Path,
-        root: Id,
+        (root, content): (Id, &Content),
         scratch: &Path,
         target: &Target,
     ) -> Result<()> {
         let context = Context::new(self.cancel.clone(), scratch.to_owned(), self.runtime.clone())?;
-        let stored = StoredStreams::of(self.indexed, root, self.cancel)?;
+        let streams = |root| StoredStreams::of(self.indexed, root, self.cancel);
+        let base = match Base::of(content) {
+            Some(base) => Some(streams(find_snapshot(self.indexed, &base.snapshot)?.1.tree)?),
+            None => None,
+        };
+        let stored = streams(root)?.leaning_on(base);
         let source = source::build(config, directory);
         let restored = source.restore(&context, &stored, target, self.force);
         // A restore that was cut off must not go on working on the server, either.

@@ -1,5 +1,6 @@
 //! One run of the gate, from the first look to the record.
 
+use super::bases;
 use super::capture::{self, Captured, Known, SourceRun};
 use super::judge;
 use super::manifest::{self, Draft};
@@ -112,6 +113,7 @@ impl Run<'_> {
         let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
         self.find(survey::undeclared(request));
+        self.find(survey::left_out(request, &ready));
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
         }
@@ -160,6 +162,7 @@ impl Run<'_> {
         let adopted = self.adopt(&indexed)?;
         let comparable = self.comparable(&ledger)?;
         self.find(judge::judge_identities(&ready, comparable.as_ref()));
+        self.lean(&ready, &ledger, &indexed)?;
         if self.refuses() {
             return Ok(());
         }
@@ -230,9 +233,27 @@ impl Run<'_> {
         adopt_orphans(indexed, &repository.pack_sizes()?, self.cancel)
     }
 
+    /// Makes sure that what sources lean on is good enough and in the store, and records it.
+    fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<()> {
+        let (bases, findings) = bases::find(ready, ledger)?;
+        self.find(findings);
+        for ready in ready {
+            let name = &ready.config.name;
+            let Some(base) = bases.get(name) else { continue };
+            match bases::see(base, indexed, self.cancel) {
+                Ok(()) => drop(self.record_of(name, |record| manifest::add_base(record, base))),
+                Err(error) if error.is_cancelled() => return Err(error),
+                Err(error) => {
+                    self.find([survey::source_finding(ready.config, &error, FindingCode::BaseBackupMissing)]);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the last release that passed: what sizes are compared with.
     fn comparable(&self, ledger: &Ledger) -> Result<Option<Manifest>> {
-        let search = ledger.last_passed()?;
+        let search = judge::last_comparable(self.request, ledger)?;
         self.find(search.unreadable.iter().map(|record| {
             let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
             Finding::warning(FindingCode::LedgerDamaged, message)

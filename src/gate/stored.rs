@@ -14,6 +14,7 @@ pub struct StoredStreams<'a> {
     indexed: &'a Arc<Indexed>,
     root: Id,
     names: Vec<String>,
+    base: Option<Box<StoredStreams<'a>>>,
     cancel: &'a Cancel,
 }
 
@@ -30,7 +31,14 @@ impl<'a> StoredStreams<'a> {
             })
         };
         let names = indexed.read_tree(&root)?.nodes.iter().map(name).collect::<Result<_>>()?;
-        Ok(Self { indexed, root, names, cancel })
+        Ok(Self { indexed, root, names, base: None, cancel })
+    }
+
+    /// Adds the snapshot that this one leans on.
+    #[must_use]
+    pub fn leaning_on(mut self, base: Option<Self>) -> Self {
+        self.base = base.map(Box::new);
+        self
     }
 }
 
@@ -42,5 +50,9 @@ impl Stored for StoredStreams<'_> {
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Box::new(open_stream(self.indexed, self.root, Path::new(name), threads, self.cancel)?))
+    }
+
+    fn base(&self) -> Option<&dyn Stored> {
+        self.base.as_deref().map(|base| base as &dyn Stored)
     }
 }

@@ -166,6 +166,29 @@ pub fn undeclared(request: &Request) -> Vec<Finding> {
     discover::undeclared(&discover::discover(top, variables), &request.sources, &request.config.ignored_databases)
 }
 
+/// Names the source of a finding, which is a warning if the source is not required.
+pub fn soften(config: &SourceConfig, finding: Finding) -> Finding {
+    let finding = finding.of_source(&config.name);
+    if config.required { finding } else { finding.softened() }
+}
+
+/// Says which sources this run leaves to `holdpoint snapshot`: nobody shall believe that it captures them.
+pub fn left_out(request: &Request, ready: &[Ready<'_>]) -> Vec<Finding> {
+    let leaned_on =
+        |name: &String| ready.iter().any(|ready| ready.source.leans_on().is_some_and(|on| on.source == *name));
+    let finding = |name: &String| {
+        let message = "left to `holdpoint snapshot`: this run does not capture it".to_owned();
+        let finding = match leaned_on(name) {
+            true => Finding::info(FindingCode::LeftToSnapshot, message),
+            false => Finding::warning(FindingCode::LeftToSnapshot, message).hint(
+                "a rollback of this release does not bring it back: take `capture` out of the source if it should",
+            ),
+        };
+        finding.of_source(name)
+    };
+    request.left_out.iter().map(finding).collect()
+}
+
 /// Turns an error into a refusal of one source, or into a warning if the source is not required.
 pub fn source_finding(config: &SourceConfig, error: &Error, fallback: FindingCode) -> Finding {
     let finding = Finding::from_error(error, fallback).of_source(&config.name);

@@ -34,7 +34,7 @@ impl ReadBack {
 }
 
 /// Returns how many threads read back.
-fn threads() -> usize {
+pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 

@@ -3,7 +3,7 @@
 use super::releases::{Ledger, Stored, second};
 use super::walk::{RELEASES, Walk};
 use crate::error::{Error, Result};
-use crate::model::manifest::{Purpose, State};
+use crate::model::manifest::{Purpose, SourceRecord, State};
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
 use crate::model::version::Version;
@@ -89,6 +89,33 @@ impl Ledger {
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed(&self) -> Result<Search<Stored>> {
         self.search(usize::MAX, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
+    }
+
+    /// Returns the newest release that passed and was run for `purpose`, or else the newest that passed: runs of the other
+    /// purpose may leave sources out.
+    ///
+    /// # Errors
+    /// The store's own; records that cannot be read are in the answer.
+    pub fn last_passed_for(&self, purpose: Purpose) -> Result<Search<Stored>> {
+        let passed = |stored: &Stored| stored.manifest.state == State::Passed && stored.manifest.purpose == purpose;
+        let search = self.search(usize::MAX, |stored| Ok(passed(&stored).then_some(stored)))?;
+        if search.found.is_some() { Ok(search) } else { self.last_passed() }
+    }
+
+    /// Returns the newest snapshot of a source that was captured by `method`, of a release that passed.
+    ///
+    /// # Errors
+    /// The store's own; records that cannot be read are in the answer.
+    pub fn newest_snapshot(&self, source: &str, method: &str) -> Result<Search<(ReleaseId, SourceRecord)>> {
+        self.search(usize::MAX, |stored| {
+            let Stored { manifest, .. } = stored;
+            if manifest.state != State::Passed {
+                return Ok(None);
+            }
+            let is_it =
+                |record: &SourceRecord| record.name == source && record.method == method && record.snapshot.is_some();
+            Ok(manifest.sources.into_iter().find(is_it).map(|record| (manifest.id, record)))
+        })
     }
 
     /// Returns what the ledger believes is deployed: the expected side of the newest release that was reconciled and

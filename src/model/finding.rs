@@ -66,6 +66,12 @@ finding_codes! {
     ServerUnreachable = "server-unreachable" => SnapshotFailed;
     /// Tables are of a kind that no transaction covers: they may change while they are captured.
     NotTransactional = "not-transactional" => SnapshotFailed;
+    /// There is no base backup that a restore point could count from.
+    BaseBackupMissing = "base-backup-missing" => SnapshotFailed;
+    /// The newest base backup is older than the configuration allows, or of another server or timeline.
+    BaseBackupOld = "base-backup-old" => SnapshotFailed;
+    /// A source is left to `holdpoint snapshot`: this run does not capture it.
+    LeftToSnapshot = "left-to-snapshot" => SnapshotFailed;
     /// A database was found that no source captures.
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.

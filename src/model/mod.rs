@@ -2,6 +2,7 @@
 
 pub mod exclude;
 pub mod finding;
+pub mod leaning;
 pub mod manifest;
 pub mod progress;
 pub mod reconciliation;

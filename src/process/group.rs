@@ -91,7 +91,7 @@ impl Running {
     }
 
     /// Says whether the program itself has exited, leaving it to be reaped.
-    fn has_exited(&self) -> std::io::Result<bool> {
+    pub(super) fn has_exited(&self) -> std::io::Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         loop {
             match waitid(WaitId::Pid(self.group), options) {

@@ -28,6 +28,8 @@ pub struct Program {
     pub directory: Option<PathBuf>,
     /// Texts that must not be shown, such as values of `env`.
     pub secrets: Vec<String>,
+    /// The numbers of the user and the group that it runs as; this process's if `None`. Only root may choose.
+    pub user: Option<(u32, u32)>,
 }
 
 impl Program {
@@ -95,6 +97,9 @@ impl Program {
         command.envs(&self.env);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
+        }
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
         }
         Ok(command)
     }

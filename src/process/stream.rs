@@ -38,6 +38,14 @@ impl Stream {
         Ok(Self { running, stdout })
     }
 
+    /// Says whether the program has exited, without waiting for it.
+    ///
+    /// # Errors
+    /// `io`: the system does not say.
+    pub fn has_exited(&self) -> Result<bool> {
+        self.running.has_exited().io_context(|| format!("cannot wait for {}", self.running.name()))
+    }
+
     /// Waits for the program, whose output was read to its end, and fails unless it exited 0.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ use crate::cancel::Cancel;
 use crate::config::{SourceConfig, SourceKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::Finding;
+use crate::model::leaning::LeansOn;
 use crate::model::manifest::{Consistency, Content};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,12 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
+    /// Returns the earlier snapshot of another source without which one of this source is worth nothing, as far as the
+    /// preflight found out what it must be like. The gate captures only if there is one.
+    fn leans_on(&self) -> Option<LeansOn> {
+        None
+    }
+
     /// Looks for everything that a capture will need, changing nothing. No refusal among the findings: go on.
     fn preflight(&self, context: &Context) -> Vec<Finding>;
 
@@ -115,6 +122,12 @@ pub trait Source: Send + Sync {
         Ok(Inspection::default())
     }
 
+    /// Says whether [`Source::restore`] has its own way of restoring into a directory: without one, the streams are put
+    /// there as the files that they are in the snapshot.
+    fn restores_directories(&self) -> bool {
+        false
+    }
+
     /// Puts streams back into `target`; not called for trees, which are restored as files.
     ///
     /// # Errors
@@ -133,6 +146,11 @@ pub trait Stored {
     /// `not-found`; `damaged`; the store's own. What reading the stream fails with comes as an [`std::io::Error`] that
     /// holds the [`Error`].
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>>;
+
+    /// Returns the snapshot that this one leans on, if its source does ([`Source::leans_on`]).
+    fn base(&self) -> Option<&dyn Stored> {
+        None
+    }
 }
 
 impl dyn Stored + '_ {

@@ -2,7 +2,7 @@
 
 use super::environment::must;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,10 @@ const SETTINGS: [&str; 5] = [
     "listen_addresses=127.0.0.1",
     "log_min_messages=warning",
 ];
+
+/// What runs of holdpoint may leave: sessions of a database, and replication slots.
+const LEFT: &str = "SELECT datname, pid, state, query FROM pg_stat_activity WHERE application_name LIKE 'holdpoint-%' \
+    UNION ALL SELECT 'slot', active_pid, slot_type, slot_name FROM pg_replication_slots";
 
 /// Holds a server as long as somebody holds its standard input, so that none outlives a test that is killed.
 const KEEPER: &str = r#"
@@ -71,13 +75,16 @@ impl Postgres {
         SHARED.get_or_init(Self::start)
     }
 
+    /// Starts a server of version 15 on a data directory, which is moved away, with more settings.
+    pub fn of(data: &Path, settings: &[&str]) -> Self {
+        let folder = folder();
+        fs::rename(data, folder.join("data")).unwrap();
+        Self::serve(programs_15(), folder, settings)
+    }
+
     fn start_from(programs: PathBuf, settings: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap().keep();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = folder();
         fs::write(folder.join("password"), PASSWORD).unwrap();
-        if let Some(user) = server_user() {
-            chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-        }
         let data = folder.join("data");
         let mut initdb = as_server_user(programs.join("initdb"));
         initdb.args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust"]);
@@ -86,6 +93,10 @@ impl Postgres {
         let access = "local all all trust\nlocal replication all trust\n\
             host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), access).unwrap();
+        Self::serve(programs, folder, settings)
+    }
+
+    fn serve(programs: PathBuf, folder: PathBuf, settings: &[&str]) -> Self {
         let port = free_port();
         let mut keeper = as_server_user("sh");
         keeper.args(["-c", KEEPER, "sh", "-p", &port.to_string(), "-k"]).arg(&folder);
@@ -131,7 +142,7 @@ impl Postgres {
 
     /// Returns a client program of the server's version that talks to a database as the superuser, by the socket.
     pub fn client(&self, program: &str, database: &str) -> Command {
-        let mut command = as_server_user(self.programs.join(program));
+        let mut command = clean(self.programs.join(program));
         command.env("PGHOST", &self.folder).env("PGPORT", self.port.to_string());
         command.env("PGUSER", "postgres").env("PGDATABASE", database).current_dir("/");
         command
@@ -140,8 +151,12 @@ impl Postgres {
     /// Runs SQL as the superuser; returns the values, separated by `|`, a line for each row.
     #[track_caller]
     pub fn psql(&self, database: &str, sql: &str) -> String {
+        // By standard input: others see arguments, and some tests look for passwords there.
+        let mut input = tempfile::tempfile().unwrap();
+        input.write_all(sql.as_bytes()).unwrap();
+        input.rewind().unwrap();
         let mut psql = self.client("psql", database);
-        must(psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])).trim_end().to_owned()
+        must(psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]).stdin(input)).trim_end().to_owned()
     }
 
     /// Creates a database and runs SQL in it.
@@ -161,11 +176,21 @@ impl Postgres {
 
     /// Returns what runs of holdpoint have left: sessions and replication slots.
     pub fn left(&self) -> String {
-        self.psql(
-            "postgres",
-            "SELECT 'session', pid, state, query FROM pg_stat_activity WHERE application_name LIKE 'holdpoint-%' \
-             UNION ALL SELECT 'slot', active_pid, slot_type, slot_name FROM pg_replication_slots",
-        )
+        self.psql("postgres", LEFT)
+    }
+
+    /// Returns the sessions that runs of holdpoint have left in one database of a server that tests share.
+    pub fn left_in(&self, database: &str) -> String {
+        let left = self.psql("postgres", LEFT);
+        left.lines().filter(|line| line.starts_with(&format!("{database}|"))).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Makes a file private to the user of the servers.
+    pub fn give_to_server(path: &Path) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some(user) = server_user() {
+            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+        }
     }
 
     /// Stops the server as a crash would: no session is told, nothing is written any more.
@@ -175,6 +200,8 @@ impl Postgres {
 
     /// Starts a stopped server again.
     pub fn restart(&mut self) {
+        // What it said before is not about this start.
+        fs::write(self.folder.join("log"), "").unwrap();
         self.tell("start");
         self.wait_until_ready();
     }
@@ -227,6 +254,16 @@ pub fn programs_16() -> PathBuf {
     programs
 }
 
+/// Makes the directory of a server, which belongs to its user.
+fn folder() -> PathBuf {
+    let folder = TempDir::new().unwrap().keep();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    if let Some(user) = server_user() {
+        chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
+    folder
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -241,15 +278,16 @@ fn server_user() -> Option<nix::unistd::User> {
 }
 
 fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = match server_user() {
-        None => Command::new(program),
-        Some(user) => {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user.name, "--regid", &user.gid.to_string(), "--clear-groups", "--"]);
-            command.arg(program);
-            command
-        }
-    };
+    let Some(user) = server_user() else { return clean(program) };
+    let mut command = clean("setpriv");
+    command.args(["--reuid", &user.name, "--regid", &user.gid.to_string(), "--clear-groups", "--"]);
+    command.arg(program);
+    command
+}
+
+/// Returns a program with nothing of the caller's environment but `PATH`.
+fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("LANG", "C.UTF-8").env("TZ", "UTC").stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command

@@ -198,7 +198,11 @@ impl<'a> Schedule<'a> {
 
     fn fail(&self, error: Error) {
         let mut state = self.lock();
-        state.failure.get_or_insert(error);
+        // All workers end with a cancelled run; the one that was reading may know why it took so long.
+        let says_more = state.failure.as_ref().is_some_and(Error::is_cancelled) && !error.hints().is_empty();
+        if state.failure.is_none() || says_more {
+            state.failure = Some(error);
+        }
         state.ended = true;
         state.jobs.clear();
         drop(state);

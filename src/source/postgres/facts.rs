@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 const QUERY: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
     current_database(), pg_catalog.pg_is_in_recovery(), \
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), \
-    current_user, current_setting('server_encoding')";
+    current_user";
 
 /// Facts of a server, as one session sees them.
 #[derive(Debug, Clone)]
@@ -29,8 +29,6 @@ pub(super) struct ServerFacts {
     pub is_superuser: bool,
     /// The user as the server knows it.
     pub user: String,
-    /// The encoding of the database, such as `UTF8`.
-    pub encoding: String,
 }
 
 impl ServerFacts {
@@ -52,23 +50,13 @@ impl ServerFacts {
         })?;
         let (version, database) = (next()?, next()?);
         let (is_in_recovery, is_superuser) = (next()? == "t", next()? == "t");
-        let (user, encoding) = (next()?, next()?);
+        let user = next()?;
         // Rights to these may be taken away: then the server stays without them.
         let identifier = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
         let size = "SELECT pg_catalog.pg_database_size(current_database())";
         let system_identifier = connection.value(doing, identifier).ok().flatten();
         let database_bytes = connection.value(doing, size).ok().flatten().and_then(|size| size.parse().ok());
-        Ok(Self {
-            number,
-            version,
-            system_identifier,
-            database,
-            database_bytes,
-            is_in_recovery,
-            is_superuser,
-            user,
-            encoding,
-        })
+        Ok(Self { number, version, system_identifier, database, database_bytes, is_in_recovery, is_superuser, user })
     }
 
     /// Returns the major version.

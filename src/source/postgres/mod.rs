@@ -5,6 +5,7 @@
 
 mod base_backup;
 mod connect;
+mod data_directory;
 mod dump;
 mod endpoint;
 mod facts;
@@ -12,6 +13,7 @@ mod passwords;
 mod programs;
 mod restore_point;
 mod sessions;
+mod wal;
 
 use super::clients::Clients;
 use super::{Context, Source};

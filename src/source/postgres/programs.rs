@@ -128,7 +128,7 @@ fn programs_hint(directory: &Path) -> String {
 }
 
 /// Finds a directory of this machine that has the programs in a version not older than `needed`: the oldest of them.
-fn installation(names: &[&str], needed: Option<Major>) -> Option<PathBuf> {
+pub(super) fn installation(names: &[&str], needed: Option<Major>) -> Option<PathBuf> {
     let mut found: Vec<(Major, PathBuf)> = Vec::new();
     for (parent, prefix) in INSTALLATIONS {
         for entry in std::fs::read_dir(parent).ok().into_iter().flatten().flatten() {

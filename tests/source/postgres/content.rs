@@ -24,6 +24,7 @@ fn a_database_comes_back_whole_and_stock_tools_agree() {
     assert_eq!(server.left(), "");
 
     let manifest = shop.manifest();
+    assert_eq!(manifest.codes("info"), [""; 0], "something had to be ended");
     let source = manifest.source("orders");
     let content = &source["content"];
     let tables = server.psql(

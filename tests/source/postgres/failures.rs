@@ -30,12 +30,12 @@ fn until_held_up(running: &mut Running, proxy: &Proxy) {
 
 /// Asserts that a run was refused for a failed source, and that nothing of it is left.
 #[track_caller]
-fn assert_failed(shop: &Shop, server: &Postgres, text: &str) {
+fn assert_failed(shop: &Shop, server: &Postgres, database: &str, text: &str) {
     let manifest = shop.manifest();
     manifest.assert_refused("refused", &["source-failed"]);
     assert!(manifest.message("source-failed").contains(text), "{:#}", manifest.0["decision"]);
     assert_eq!(names(&shop.place("staging").join("repository/snapshots")), [""; 0], "a snapshot is visible");
-    assert_eq!(server.left(), "");
+    assert_eq!(server.left_in(database), "");
     shop.assert_nothing_left();
 }
 
@@ -85,7 +85,7 @@ fn a_dump_that_is_killed_refuses() {
     let pid = line.split(['/', ':']).nth(2).unwrap().parse().unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     running.wait().expect(10).refuses_in_words();
-    assert_failed(&shop, server, "SIGKILL");
+    assert_failed(&shop, server, "killed", "SIGKILL");
     assert_next_passes(&shop);
 }
 
@@ -98,7 +98,7 @@ fn a_connection_that_is_cut_refuses() {
     until_held_up(&mut running, &proxy);
     proxy.cut();
     running.wait().expect(10).refuses_in_words();
-    assert_failed(&shop, server, "server closed the connection unexpectedly");
+    assert_failed(&shop, server, "cut", "server closed the connection unexpectedly");
     assert_next_passes(&shop);
 }
 
@@ -113,7 +113,7 @@ fn a_server_that_stops_in_the_middle_refuses() {
     proxy.cut();
     running.wait().expect(10).refuses_in_words();
     server.restart();
-    assert_failed(&shop, &server, "pg_dump");
+    assert_failed(&shop, &server, "stopped", "pg_dump");
     assert_next_passes(&shop);
 }
 
@@ -124,10 +124,10 @@ fn a_dump_ends_with_the_gate_and_its_sessions_with_it() {
     let (shop, proxy) = held_up(server, "terminated");
     let mut running = shop.start(&[]);
     until_held_up(&mut running, &proxy);
-    assert!(server.left().contains("session"), "no session is there to be left");
+    assert!(server.left_in("terminated").contains("COPY"), "no session is there to be left");
     running.signal(Signal::TERM);
     running.wait().expect(143).refuses_in_words();
-    assert_eq!(server.left(), "");
+    assert_eq!(server.left_in("terminated"), "");
     shop.assert_nothing_left();
     assert_next_passes(&shop);
 }

@@ -57,7 +57,7 @@ SELECT 'rows', format('%I.%I', n.nspname, c.relname),
  WHERE c.relkind IN ('r', 'p', 'm', 'v') AND n.nspname !~ '^(pg_|information_schema)'
 UNION ALL SELECT 'sequence', format('%I.%I', schemaname, sequencename), last_value::text FROM pg_sequences
 UNION ALL SELECT 'large object', oid::text, md5(lo_get(oid)) FROM pg_largeobject_metadata
-UNION ALL SELECT 'column', attrelid::regclass || '.' || attname, format_type(atttypid, atttypmod) || attgenerated || attidentity
+UNION ALL SELECT 'column', attrelid::regclass || '.' || attname, concat(format_type(atttypid, atttypmod), attgenerated, attidentity)
   FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
  WHERE attnum > 0 AND relkind IN ('r', 'p', 'm', 'v') AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
 UNION ALL SELECT 'constraint', conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) FROM pg_constraint

@@ -1,7 +1,7 @@
 //! No password is where others can see it.
 
 use super::{restore, shop_with};
-use crate::support::postgres::{PASSWORD, Postgres, programs_15};
+use crate::support::postgres::{Postgres, programs_15};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -50,13 +50,16 @@ fn no_password_shows_in_arguments_or_anything_written() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let programs = tempfile::TempDir::new().unwrap();
     recorders(programs.path(), log.path());
-    let shop = shop_with(&server.url("shop"), programs.path(), "");
+    // Nobody else has it, whatever runs beside this test.
+    let password = &format!("geheim-{}", std::process::id());
+    server.psql("postgres", &format!("CREATE ROLE deployer LOGIN SUPERUSER PASSWORD '{password}'"));
+    let shop = shop_with(&server.url_of("deployer", password, "shop"), programs.path(), "");
     let done = AtomicBool::new(false);
     let (seen, outputs) = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| {
             let mut seen = false;
             while !done.load(Ordering::SeqCst) {
-                seen |= holds(&command_lines(), PASSWORD);
+                seen |= holds(&command_lines(), password);
             }
             seen
         });
@@ -64,7 +67,7 @@ fn no_password_shows_in_arguments_or_anything_written() {
         server.psql("shop", "DROP TABLE orders");
         outputs.push(restore(&shop, &[]).expect(0));
         // One that fails has more to say.
-        server.psql("postgres", &format!("ALTER ROLE postgres PASSWORD 'x{PASSWORD}'"));
+        server.psql("postgres", &format!("ALTER ROLE deployer PASSWORD 'x{password}'"));
         outputs.push(shop.gate(&["-v", "--html-out", "failed.html"]).expect(10));
         done.store(true, Ordering::SeqCst);
         (sampler.join().unwrap(), outputs)
@@ -74,9 +77,9 @@ fn no_password_shows_in_arguments_or_anything_written() {
     for program in ["pg_dump ", "pg_dumpall ", "pg_restore "] {
         assert!(arguments.contains(program), "{program} did not run: {arguments}");
     }
-    assert!(!arguments.contains(PASSWORD), "{arguments}");
+    assert!(!arguments.contains(password), "{arguments}");
     for output in outputs {
-        assert!(!output.stderr.contains(PASSWORD) && !output.stdout.contains(PASSWORD), "{output:?}");
+        assert!(!output.stderr.contains(password) && !output.stdout.contains(password), "{output:?}");
     }
-    assert_eq!(files_with(&shop.path(""), PASSWORD), [""; 0]);
+    assert_eq!(files_with(&shop.path(""), password), [""; 0]);
 }

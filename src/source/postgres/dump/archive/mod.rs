@@ -61,3 +61,6 @@ impl Archive {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

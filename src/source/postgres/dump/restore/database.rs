@@ -2,7 +2,7 @@
 
 use super::properties;
 use crate::cancel::Cancel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::source::Context;
 use crate::source::postgres::connect::{Connection, identifier, literal};
 use crate::source::postgres::endpoint::Endpoint;
@@ -60,11 +60,13 @@ impl Fresh {
 
     /// Puts it in the place of a database, whose sessions are ended, and drops that one.
     pub(super) fn replace(mut self, name: &str) -> Result<()> {
-        properties::copy(&self.connection, name, &self.name)?;
+        // From here on a cancellation is looked at only where it leaves the old database as it was.
+        let connection = self.connect_anyway(self.maintenance.patience)?;
+        properties::copy(&connection, name, &self.name)?;
         let old = format!("{}-old", self.name);
-        self.connection.rows("close the old database", &allow_connections(name, false))?;
-        if let Err(error) = self.swap(name, &old) {
-            let opened = self.connection.rows("open the old database again", &allow_connections(name, true));
+        connection.rows("close the old database", &allow_connections(name, false))?;
+        if let Err(error) = self.swap(&connection, name, &old) {
+            let opened = connection.rows("open the old database again", &allow_connections(name, true));
             return Err(match opened {
                 Ok(_) => error,
                 Err(_) => error.hint(format!("the old database lets nobody in: {}", allow_connections(name, true))),
@@ -78,26 +80,26 @@ impl Fresh {
         })
     }
 
-    fn swap(&self, name: &str, old: &str) -> Result<()> {
-        self.end_sessions(name)?;
+    fn swap(&self, connection: &Connection, name: &str, old: &str) -> Result<()> {
+        self.end_sessions(connection, name)?;
         let (name, old, fresh) = (identifier(name), identifier(old), identifier(&self.name));
         let sql =
             format!("BEGIN; ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {fresh} RENAME TO {name}; COMMIT");
-        let swapped = self.connection.rows("put the database in its place", &sql);
+        let swapped = connection.rows("put the database in its place", &sql);
         if swapped.is_err() {
             // The transaction failed, and takes nothing but its end.
-            let _ = self.connection.rows("end the transaction", "ROLLBACK");
+            let _ = connection.rows("end the transaction", "ROLLBACK");
         }
         swapped.map(drop)
     }
 
-    fn end_sessions(&self, name: &str) -> Result<()> {
+    fn end_sessions(&self, connection: &Connection, name: &str) -> Result<()> {
         let of = format!("FROM pg_catalog.pg_stat_activity WHERE datname = {}", literal(name));
         let until = Instant::now() + SESSIONS_END_WITHIN;
         loop {
             let doing = "end the sessions of the old database";
-            self.connection.rows(doing, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {of}"))?;
-            let left = self.connection.value(doing, &format!("SELECT count(*) {of}"))?;
+            connection.rows(doing, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {of}"))?;
+            let left = connection.value(doing, &format!("SELECT count(*) {of}"))?;
             if left.as_deref() == Some("0") {
                 return Ok(());
             }
@@ -110,16 +112,20 @@ impl Fresh {
         }
     }
 
-    fn discard(&self) -> Result<(), Error> {
-        // The run may be cancelled, and its session busy: this must be done all the same.
-        let connection = Connection::open_within(&self.maintenance, &self.context, &Cancel::new(), DROP_WITHIN)
-            .map_err(|refusal| refusal.error)?;
+    fn discard(&self) -> Result<()> {
+        let connection = self.connect_anyway(DROP_WITHIN)?;
         let sessions = format!(
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
             literal(&self.name)
         );
         connection.rows("end sessions", &sessions)?;
         drop_database(&connection, &self.name)
+    }
+
+    /// Opens a session in another database, whether or not the run was cancelled.
+    fn connect_anyway(&self, limit: Duration) -> Result<Connection> {
+        Connection::open_within(&self.maintenance, &self.context, &Cancel::new(), limit)
+            .map_err(|refusal| refusal.error)
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn restore(
     })?;
     let restore = Restore { source, context, stored, archive: &archive };
     restore.check_program()?;
-    restore.into_database(&endpoint, force).map_err(|error| match error.code() {
+    restore.fill_database(&endpoint, force).map_err(|error| match error.code() {
         ErrorCode::ProcessFailed | ErrorCode::CaptureFailed => {
             let hints = error.hints().to_vec();
             let text = format!("{} could not be restored to {}", endpoint.database, endpoint.server());
@@ -108,12 +108,12 @@ impl Restore<'_> {
         Err(failed(text).hint(roles_hint()))
     }
 
-    fn into_database(&self, endpoint: &Endpoint, force: bool) -> Result<()> {
+    fn fill_database(&self, endpoint: &Endpoint, force: bool) -> Result<()> {
         let server = &self.source.server;
         let connection = match server.connect(endpoint, self.context) {
             Ok(connection) => connection,
             Err(refusal) if refusal.why == Why::NoDatabase => {
-                let fresh = self.into_fresh(endpoint)?;
+                let fresh = self.make_fresh(endpoint)?;
                 return fresh.take_name(&endpoint.database);
             }
             Err(refusal) => return Err(refusal.error),
@@ -134,11 +134,11 @@ impl Restore<'_> {
             );
             return Err(failed(text).hint("restore into another database (--target URL), or replace it with --force"));
         }
-        self.into_fresh(endpoint)?.replace(&endpoint.database)
+        self.make_fresh(endpoint)?.replace(&endpoint.database)
     }
 
     /// Restores into a new database of the same server; it is dropped again if that fails.
-    fn into_fresh(&self, endpoint: &Endpoint) -> Result<Fresh> {
+    fn make_fresh(&self, endpoint: &Endpoint) -> Result<Fresh> {
         // Not the one that is to be replaced: a session there would be in the way.
         let maintenance = if endpoint.database == MAINTENANCE { "template1" } else { MAINTENANCE };
         let maintenance = endpoint.with_database(maintenance);

@@ -1,0 +1,71 @@
+//! Snapshots that others lean on: found in the ledger, judged, and seen to be in the store still.
+
+use super::survey::{Ready, soften};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::Ledger;
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::leaning::Base;
+use crate::model::manifest::VerifyMode;
+use crate::model::progress::Progress;
+use crate::policy::base_backup;
+use crate::repository::verify::{PackEvidence, verify_tree};
+use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
+use crate::storage::ReadFrom;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What sources lean on, by their names.
+pub type Bases = BTreeMap<String, Base>;
+
+/// Finds what each source leans on, and says what speaks against it.
+///
+/// # Errors
+/// The store's own.
+pub fn find(ready: &[Ready<'_>], ledger: &Ledger) -> Result<(Bases, Vec<Finding>)> {
+    let mut bases = Bases::new();
+    let mut findings = Vec::new();
+    for ready in ready {
+        let Some(needs) = ready.source.leans_on() else { continue };
+        let name = &ready.config.name;
+        let search = ledger.newest_snapshot(&needs.source, needs.method)?;
+        for record in &search.unreadable {
+            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
+            findings.push(Finding::warning(FindingCode::LedgerDamaged, message));
+        }
+        let identity = ready.source.facts().identity;
+        let newest = search.found.as_ref().map(|(_, record)| record);
+        match base_backup::judge(&needs, identity.as_deref(), newest, Timestamp::now()) {
+            Some(finding) => findings.push(soften(ready.config, finding)),
+            None => {
+                let snapshot = newest.and_then(|record| record.snapshot.as_ref()).map(|snapshot| snapshot.id.clone());
+                let base = search.found.zip(snapshot).map(|((release, _), snapshot)| Base {
+                    source: needs.source,
+                    release,
+                    snapshot,
+                });
+                bases.extend(base.map(|base| (name.clone(), base)));
+            }
+        }
+    }
+    Ok((bases, findings))
+}
+
+/// Makes sure that a snapshot is in the store still: its file, its trees, and every pack that they refer to.
+///
+/// # Errors
+/// `damaged` or `not-found`, naming what is missing; the store's own; a cancellation.
+pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<()> {
+    let gone = || {
+        let Base { source, release, snapshot } = base;
+        let message = format!("the snapshot {snapshot} of {source} (release {release}) is not in the store any more");
+        Error::new(ErrorCode::NotFound, message).hint("take another one: holdpoint snapshot")
+    };
+    let repository = indexed.repository();
+    let id = Id::parse(&base.snapshot).map_err(|_| gone())?;
+    let snapshot: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
+    let progress = Progress::new();
+    let workers = Workers { threads: super::verify::threads(), progress: &progress, cancel };
+    let sizes = repository.pack_sizes()?;
+    verify_tree(indexed, snapshot.tree, VerifyMode::New, &PackEvidence::default(), &sizes, &workers).map(drop)
+}
