@@ -9,6 +9,7 @@ mod command;
 pub mod discover;
 mod files;
 mod migrations;
+mod mongodb;
 mod pending;
 mod redis;
 #[cfg(test)]
@@ -62,7 +63,8 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
         SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
-        SourceKind::Postgres(_) | SourceKind::Mysql(_) | SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
+        SourceKind::Mongodb(mongodb) => Box::new(mongodb::MongodbSource::new(&config.name, mongodb, directory)),
+        SourceKind::Postgres(_) | SourceKind::Mysql(_) => Box::new(pending::PendingSource),
     }
 }
 

@@ -1,3 +1,4 @@
 //! Databases as sources, each against real servers of its kind.
 
+mod mongodb;
 mod redis;
