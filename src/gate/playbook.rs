@@ -55,7 +55,7 @@ pub fn playbook(
         data_loss_from,
         steps: steps.0,
         not_reverted: not_reverted(sources),
-        requires: BTreeMap::new(),
+        requires: requires(sources),
     }
 }
 
@@ -96,6 +96,21 @@ fn summary(request: &Request, from: &From, restorable: usize) -> String {
         (None, Given::First) => format!("{restore}; nothing was deployed before this release"),
         (None, _) => format!("{restore}; which version was deployed before is unknown"),
     }
+}
+
+/// Returns what the older version and the servers must agree with, by source.
+fn requires(sources: &[SourceRecord]) -> BTreeMap<String, String> {
+    let mut requires = BTreeMap::new();
+    for source in sources.iter().filter(|source| source.snapshot.is_some()) {
+        if let Some(version) = source.content.get("schema_version") {
+            let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
+            requires.insert(format!("schema_version of {}", source.name), version);
+        }
+        if let Some(version) = &source.server_version {
+            requires.insert(format!("server of {}", source.name), format!("{version} or newer"));
+        }
+    }
+    requires
 }
 
 fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {

@@ -74,7 +74,10 @@ impl Run<'_> {
     pub fn perform(&self) -> Outcome {
         let mut held = Held::default();
         if let Err(error) = self.stages(&mut held) {
-            self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            // What ended the stages may have been found already, under a code that says more.
+            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain())) {
+                self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            }
         }
         // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
         if let Err(error) = self.cancel.check() {

@@ -1,6 +1,7 @@
 //! Verdict → readers: text, JSON, HTML, progress. Nothing here decides anything or prints anything but progress.
 
 pub mod closing;
+mod content;
 pub mod html;
 pub mod progress;
 pub mod schema;

@@ -1,5 +1,6 @@
 //! What the page shows, computed before the template sees it: texts only, nothing left to decide.
 
+use super::content;
 use super::html::Page;
 use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
@@ -98,6 +99,8 @@ struct SourceView {
     added: String,
     proof: String,
     snapshot: Option<String>,
+    /// What is known of a database.
+    facts: Vec<Fact>,
 }
 
 #[derive(Debug, Serialize)]
@@ -302,6 +305,7 @@ fn source(source: &SourceRecord) -> SourceView {
         added: bytes(source.bytes_added),
         proof: proof.unwrap_or_else(|| "no proof".to_owned()),
         snapshot: source.snapshot.as_ref().map(|snapshot| short(&snapshot.id).to_owned()),
+        facts: content::facts(source).into_iter().map(|(name, value)| fact(name, value)).collect(),
     }
 }
 

@@ -10,7 +10,8 @@ pub mod discover;
 mod files;
 mod migrations;
 mod mongodb;
-mod pending;
+mod mysql;
+mod postgres;
 mod redis;
 #[cfg(test)]
 mod sample;
@@ -62,9 +63,10 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Files(files) => Box::new(files::FilesSource::new(files, directory)),
         SourceKind::Command(command) => Box::new(command::CommandSource::new(&config.name, command, directory)),
         SourceKind::Sqlite(sqlite) => Box::new(sqlite::SqliteSource::new(sqlite, directory)),
+        SourceKind::Postgres(postgres) => postgres::build(&config.name, postgres, directory),
+        SourceKind::Mysql(mysql) => Box::new(mysql::MysqlSource::new(&config.name, mysql, directory)),
         SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
         SourceKind::Mongodb(mongodb) => Box::new(mongodb::MongodbSource::new(&config.name, mongodb, directory)),
-        SourceKind::Postgres(_) | SourceKind::Mysql(_) => Box::new(pending::PendingSource),
     }
 }
 

@@ -4,6 +4,7 @@ mod busy;
 mod deadline;
 mod embedded;
 mod failures;
+mod incidents;
 mod kill;
 mod pass;
 mod sanity;

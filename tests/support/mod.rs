@@ -4,6 +4,8 @@
 pub mod environment;
 pub mod git;
 pub mod holdpoint;
+pub mod mariadb;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod restic;

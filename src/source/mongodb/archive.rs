@@ -50,11 +50,11 @@ impl Contents {
 
     /// Returns the collections that are the application's, with their documents.
     pub(super) fn of_application(&self) -> impl Iterator<Item = (String, u64)> {
-        let is_own = |database: &str, collection: &str| {
-            !(database.is_empty() || matches!(database, "admin" | "config" | "local"))
-                && !collection.trim_start_matches('$').contains("system.")
+        let is_servers = |database: &str, collection: &str| {
+            matches!(database, "" | "admin" | "config" | "local")
+                || collection.trim_start_matches('$').contains("system.")
         };
-        let own = self.documents.iter().filter(move |((database, collection), _)| is_own(database, collection));
+        let own = self.documents.iter().filter(move |((database, collection), _)| !is_servers(database, collection));
         own.map(|((database, collection), count)| (format!("{database}.{collection}"), *count))
     }
 }

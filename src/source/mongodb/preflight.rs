@@ -5,7 +5,11 @@ use super::uri::Uri;
 use crate::error::{Error, ErrorCode};
 use crate::model::finding::{Finding, FindingCode};
 use crate::source::Context;
+use crate::source::clients::version_number;
 use std::time::Duration;
+
+/// The first version of the tools that take secrets from a file.
+const SINCE: (u32, u32) = (100, 3);
 
 /// Returns what is wrong, and what `mongodump` says of its version.
 pub(super) fn preflight(source: &MongodbSource, context: &Context) -> (Vec<Finding>, Option<String>) {
@@ -24,7 +28,10 @@ pub(super) fn preflight(source: &MongodbSource, context: &Context) -> (Vec<Findi
         Err(error) => findings.push(Finding::from_error(&error, FindingCode::PreflightFailed)),
     }
     let version = match source.clients.version("mongodump", &context.cancel) {
-        Ok(version) => Some(version),
+        Ok(version) => {
+            findings.extend(too_old(&version));
+            Some(version)
+        }
         Err(error) => {
             findings.push(missing(&error, Finding::refusal));
             None
@@ -35,6 +42,19 @@ pub(super) fn preflight(source: &MongodbSource, context: &Context) -> (Vec<Findi
         findings.push(missing(&error, Finding::warning));
     }
     (findings, version)
+}
+
+/// Judges the version of `mongodump`: before 100.3 it has no `--config`, and would need the password as an argument.
+fn too_old(version: &str) -> Option<Finding> {
+    let finding = match version_number(version) {
+        Some(number) if number >= SINCE => return None,
+        Some(_) => Finding::refusal(FindingCode::VersionMismatch, format!("{version}: too old, it has no --config")),
+        // Some distributions build it without one.
+        None => {
+            Finding::warning(FindingCode::VersionMismatch, format!("mongodump does not tell its version ({version})"))
+        }
+    };
+    Some(finding.hint("install MongoDB's database tools 100.3 or later"))
 }
 
 fn missing(error: &Error, weigh: fn(FindingCode, String) -> Finding) -> Finding {
@@ -77,4 +97,19 @@ fn connect(host: &str, port: u16, timeout: Duration, context: &Context) -> Resul
             _ = context.cancel.cancelled() => context.cancel.check(),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::Level;
+
+    #[test]
+    fn programs_that_would_need_the_password_as_an_argument_are_refused() {
+        let level = |version| too_old(version).map(|finding| finding.level);
+        assert_eq!(level("mongodump version: 100.9.4"), None);
+        assert_eq!(level("mongodump version: 100.2.1"), Some(Level::Refusal));
+        assert_eq!(level("mongodump version: 4.0.28"), Some(Level::Refusal));
+        assert_eq!(level("mongodump version: built-without-version-string"), Some(Level::Warning));
+    }
 }

@@ -1,0 +1,91 @@
+//! `method = "dump"`: one database, logically: `pg_dump` within a snapshot that is held by a session of ours, and the
+//! roles of the cluster.
+
+mod archive;
+mod blocked;
+mod capture;
+mod globals;
+mod inspect;
+mod preflight;
+mod restore;
+mod snapshot;
+
+use super::Server;
+use crate::error::Result;
+use crate::model::finding::Finding;
+use crate::model::manifest::Consistency;
+use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, Target};
+
+/// The client programs that a capture needs; a restore needs `pg_restore`.
+const PROGRAMS: [&str; 3] = ["pg_dump", "pg_restore", "pg_dumpall"];
+
+/// One database of a server.
+#[derive(Debug)]
+pub(super) struct DumpSource {
+    server: Server,
+    /// How many tables are dumped at once.
+    jobs: u32,
+    /// Whether roles are dumped, too.
+    globals: bool,
+}
+
+impl DumpSource {
+    pub(super) fn new(server: Server, jobs: u32, globals: bool) -> Self {
+        Self { server, jobs, globals }
+    }
+
+    /// Returns the name of the file that holds an archive of the custom format.
+    fn dump_file(&self) -> String {
+        format!("{}.dump", self.server.file_name)
+    }
+
+    /// Returns the programs that are needed: without `globals` one less.
+    fn programs(&self) -> &'static [&'static str] {
+        if self.globals { &PROGRAMS } else { PROGRAMS.split_last().map_or(&[], |(_, rest)| rest) }
+    }
+}
+
+/// Returns the argument that names a database to a client program: a bare name with a `=` would be taken for settings.
+fn database_argument(option: &str, database: &str) -> String {
+    format!("{option}=dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+impl Source for DumpSource {
+    fn facts(&self) -> Facts {
+        let known = self.server.known();
+        let facts = known.facts.as_ref();
+        Facts {
+            identity: facts.and_then(super::facts::ServerFacts::identity),
+            is_bound: true,
+            tool_version: known.tool_version.clone(),
+            server_version: facts.map(|facts| facts.version.clone()),
+            method: "dump",
+            consistency: Consistency::Transaction,
+            estimated_bytes: facts.and_then(|facts| facts.database_bytes),
+        }
+    }
+
+    fn preflight(&self, context: &Context) -> Vec<Finding> {
+        preflight::preflight(self, context)
+    }
+
+    fn capture(&self, context: &Context) -> Result<Capture> {
+        Ok(Capture::Streams(Box::new(capture::DumpStreams::start(self, context)?)))
+    }
+
+    fn clean_up(&self, context: &Context) -> Result<Vec<String>> {
+        self.server.clean_up(context)
+    }
+
+    fn inspects(&self) -> bool {
+        true
+    }
+
+    fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
+        inspect::inspect(self, context, stored)
+    }
+
+    fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
+        restore::restore(self, context, stored, target, force)
+    }
+}

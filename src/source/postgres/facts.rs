@@ -1,0 +1,83 @@
+//! What a server says of itself and of a database.
+
+use super::connect::Connection;
+use super::programs::Major;
+use crate::error::{Error, ErrorCode, Result};
+
+/// What is asked of every server; one value in each column.
+const QUERY: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
+    current_database(), pg_catalog.pg_is_in_recovery(), \
+    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), \
+    current_user, current_setting('server_encoding')";
+
+/// Facts of a server, as one session sees them.
+#[derive(Debug, Clone)]
+pub(super) struct ServerFacts {
+    /// `server_version_num`, such as 150018.
+    pub number: u32,
+    /// `server_version`, such as `15.18 (Debian 15.18-0+deb12u1)`.
+    pub version: String,
+    /// What tells the cluster from every other, given at its `initdb`; `None` if the user may not ask.
+    pub system_identifier: Option<String>,
+    /// The database that was asked.
+    pub database: String,
+    /// The size of the database in bytes; `None` if the user may not ask.
+    pub database_bytes: Option<u64>,
+    /// Whether it is a standby.
+    pub is_in_recovery: bool,
+    /// Whether the user is a superuser.
+    pub is_superuser: bool,
+    /// The user as the server knows it.
+    pub user: String,
+    /// The encoding of the database, such as `UTF8`.
+    pub encoding: String,
+}
+
+impl ServerFacts {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// `capture-failed`: it does not answer; the reason of a cancellation.
+    pub(super) fn ask(connection: &Connection) -> Result<Self> {
+        let doing = "ask the server what it is";
+        let mut row = connection.rows(doing, QUERY)?.into_iter().next().unwrap_or_default().into_iter();
+        let mut next = || {
+            let missing =
+                || Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: the answer has too few values"));
+            row.next().flatten().ok_or_else(missing)
+        };
+        let number = next()?;
+        let number = number.parse().map_err(|_| {
+            Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: its version number is {number}"))
+        })?;
+        let (version, database) = (next()?, next()?);
+        let (is_in_recovery, is_superuser) = (next()? == "t", next()? == "t");
+        let (user, encoding) = (next()?, next()?);
+        // Rights to these may be taken away: then the server stays without them.
+        let identifier = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+        let size = "SELECT pg_catalog.pg_database_size(current_database())";
+        let system_identifier = connection.value(doing, identifier).ok().flatten();
+        let database_bytes = connection.value(doing, size).ok().flatten().and_then(|size| size.parse().ok());
+        Ok(Self {
+            number,
+            version,
+            system_identifier,
+            database,
+            database_bytes,
+            is_in_recovery,
+            is_superuser,
+            user,
+            encoding,
+        })
+    }
+
+    /// Returns the major version.
+    pub(super) fn major(&self) -> Major {
+        Major::of_number(self.number)
+    }
+
+    /// Returns what tells this database from every other: the identity of a source.
+    pub(super) fn identity(&self) -> Option<String> {
+        Some(format!("postgres {}/{}", self.system_identifier.as_deref()?, self.database))
+    }
+}
