@@ -69,7 +69,7 @@ class Postgres:
         self.name = f"PostgreSQL {self.programs.parts[4]}, pgbench at scale {scale}"
 
     def to_nowhere(self):
-        return [self.programs / "pg_dump", "--format=custom", "--compress=0", "--file=/dev/null"]
+        return [self.programs / "pg_dump", "--format=custom", "--compress=0", "--no-sync", "--file=/dev/null"]
 
     def to_stdout(self):
         return f"{self.programs / 'pg_dump'} --format=custom --compress=0"

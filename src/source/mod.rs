@@ -9,8 +9,8 @@ mod command;
 pub mod discover;
 mod files;
 mod migrations;
+mod mongodb;
 mod mysql;
-mod pending;
 mod postgres;
 mod redis;
 #[cfg(test)]
@@ -67,7 +67,7 @@ pub fn build(config: &SourceConfig, directory: &Path) -> Box<dyn Source> {
         SourceKind::Postgres(postgres) => postgres::build(&config.name, postgres, directory),
         SourceKind::Mysql(mysql) => Box::new(mysql::MysqlSource::new(&config.name, mysql, directory)),
         SourceKind::Redis(redis) => Box::new(redis::RedisSource::new(&config.name, redis, directory)),
-        SourceKind::Mongodb(_) => Box::new(pending::PendingSource),
+        SourceKind::Mongodb(mongodb) => Box::new(mongodb::MongodbSource::new(&config.name, mongodb, directory)),
     }
 }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 /// Who dumps and restores in tests; the password would break out of every quotation that is done wrong.
 pub const USER: &str = "holdpoint";
-pub const PASSWORD: &str = "s3cr3t\"'\\ #";
+const PASSWORD: &str = "s3cr3t\"'\\ #";
 const PASSWORD_IN_URL: &str = "s3cr3t%22%27%5C%20%23";
 /// What of the password must not be seen anywhere, however it is quoted.
 pub const TELLTALE: &str = "s3cr3t";
@@ -99,6 +99,16 @@ impl MariaDb {
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         must(&mut self.client(&["--batch", "--skip-column-names", "--binary-mode", &format!("--execute={sql}")]))
+    }
+
+    /// Gives the user of the tests these privileges and no others.
+    pub fn only(&self, grants: &[&str]) {
+        let user = format!("{USER}@'%'");
+        let mut sql = format!("CREATE OR REPLACE USER {user} IDENTIFIED BY {}", quoted(PASSWORD));
+        for grant in grants {
+            sql += &format!("; GRANT {grant} TO {user}");
+        }
+        self.sql(&sql);
     }
 
     /// Runs a script as root, which may change the delimiter.

@@ -9,6 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const SYSTEM: [&str; 6] =
     ["mysql", "information_schema", "performance_schema", "sys", "ndbinfo", "mysql_innodb_cluster_metadata"];
 
+/// Says whether a database is the server's own.
+pub(super) fn is_system(database: &str) -> bool {
+    SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(database))
+}
+
 /// A table or view: its database and its name.
 pub(super) type Name = (String, String);
 
@@ -37,7 +42,7 @@ pub(super) struct Catalog {
     /// About how many bytes the rows have.
     pub bytes: u64,
     /// Databases that hold anything.
-    used: BTreeSet<String>,
+    pub used: BTreeSet<String>,
 }
 
 /// Lists the databases that are captured: the one that is named, or all but the server's own.
@@ -48,8 +53,7 @@ pub(super) fn databases(server: &Server, cancel: &Cancel) -> Result<Vec<Database
     let sql = "SELECT schema_name, default_character_set_name, default_collation_name FROM information_schema.schemata";
     let all: Vec<_> = server.ask(sql, cancel)?.into_iter().filter_map(database).collect();
     let Some(wanted) = &server.address.database else {
-        let is_own = |name: &str| SYSTEM.iter().any(|system| system.eq_ignore_ascii_case(name));
-        return Ok(all.into_iter().filter(|database| !is_own(&database.name)).collect());
+        return Ok(all.into_iter().filter(|database| !is_system(&database.name)).collect());
     };
     // Some servers do not tell upper from lower case.
     let exact = all.iter().find(|database| database.name == *wanted);

@@ -16,6 +16,7 @@ use std::fmt::Write;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What every dump program is told.
 ///
@@ -38,6 +39,10 @@ const OF_MYSQL: [&str; 2] = ["--loose-set-gtid-purged=OFF", "--loose-column-stat
 /// What MariaDB's program is told besides: it names the position of the binary log that belongs to its transaction, as a
 /// comment, and locks nothing for it.
 const OF_MARIADB: [&str; 2] = ["--master-data=2", "--gtid"];
+
+/// How long an answer may take in the middle of a capture: a schema of many tables takes longer than to connect, and the
+/// deadline of the run rules anyway.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// A dump on its way.
 pub(super) struct Dump {
@@ -66,7 +71,7 @@ struct Before {
 /// # Errors
 /// The server or a program of it fails; there is nothing to dump.
 pub(super) fn start(source: &MysqlSource, context: &Context) -> Result<Dump> {
-    let server = Arc::new(source.server(None, context)?);
+    let server = Arc::new(source.server(None, context)?.patient(PATIENCE));
     let last = sessions::last(&server, &context.cancel)?;
     source.learned().began = Some((Arc::clone(&server), last));
     let about = About::ask(&server, context).map_err(|failure| failure.error)?;

@@ -83,3 +83,47 @@ fn missing(contents: &Contents, listed: &Catalog) -> Option<String> {
 fn shown((database, table): &Name) -> String {
     if database.is_empty() { table.clone() } else { format!("{database}.{table}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+
+    fn codes_and_messages(sql: &str, listed: Option<&Catalog>) -> Vec<String> {
+        let contents = Contents::read(&mut sql.as_bytes(), &Cancel::new()).unwrap();
+        judge(&contents, listed)
+            .findings
+            .into_iter()
+            .map(|finding| format!("{}: {}", finding.code, finding.message))
+            .collect()
+    }
+
+    #[test]
+    fn what_the_server_listed_must_be_there() {
+        let name = |table: &str| ("shop".to_owned(), table.to_owned());
+        let listed = Catalog {
+            tables: [name("a"), name("b")].into(),
+            views: [name("v")].into(),
+            triggers: 2,
+            ..Catalog::default()
+        };
+        let dump = "CREATE TABLE `a` (x int);\nCREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @x = 1;\n-- Dump completed\n";
+        let lacks =
+            "content-incomplete: the dump lacks what the server listed: 1 tables (b), 1 views (v), 1 of 2 triggers";
+        assert_eq!(codes_and_messages(dump, Some(&listed)), [lacks]);
+        assert_eq!(
+            codes_and_messages(&format!("USE `shop`;\n{dump}"), Some(&listed)),
+            [lacks.replace("(b)", "(shop.b)").replace("(v)", "(shop.v)")]
+        );
+        // A snapshot of an earlier run is judged by itself.
+        assert_eq!(codes_and_messages(dump, None), [""; 0]);
+        let whole = Catalog { tables: [name("a")].into(), triggers: 1, ..Catalog::default() };
+        assert_eq!(codes_and_messages(dump, Some(&whole)), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_dump_is_told() {
+        assert!(codes_and_messages("", None)[0].contains("`-- Dump completed` is not at its end"));
+        assert!(codes_and_messages("CREATE TABLE `a`", None)[0].contains("it is cut off after 16 bytes"));
+    }
+}

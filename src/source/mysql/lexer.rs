@@ -1,16 +1,15 @@
-//! The statements of a dump, told apart as the client program does it, at the speed of memory where it matters.
+//! The statements of a dump, told apart as the client program does it.
 //!
-//! Rules: MySQL's manual, "Lexical Structure" and "Comments"; `DELIMITER` is the client program's. Rows are the bulk of a
-//! dump, so within `INSERT … VALUES` only quotes and parentheses are looked for.
+//! Rules: MySQL's manual, "Lexical Structure" and "Comments"; `DELIMITER` is the client program's.
 
 use super::input::Input;
 use crate::error::Error;
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 /// How much of the text of one statement is kept; what a statement is stands at its beginning.
-const KEPT: usize = 256 * 1024;
+pub(super) const KEPT: usize = 256 * 1024;
 /// The longest text that is compared at once, and the longest delimiter.
-const LONGEST: usize = 32;
+pub(super) const LONGEST: usize = 32;
 /// The command that forbids a client program to leave the database; it has no delimiter.
 const SANDBOX: &[u8] = b"/*M!999999\\-";
 
@@ -41,7 +40,7 @@ pub(super) enum Item {
 
 /// Takes a dump apart.
 pub(super) struct Lexer<'r> {
-    input: Input<'r>,
+    pub input: Input<'r>,
     /// The text of the last item, lossless but for its length.
     pub text: Vec<u8>,
     delimiter: Vec<u8>,
@@ -86,97 +85,6 @@ impl<'r> Lexer<'r> {
         }
     }
 
-    /// Counts the rows of an `INSERT` and passes over its end; keeps their text if that is wanted.
-    pub(super) fn rows(&mut self, mut keep: Option<&mut Vec<u8>>) -> Result<u64, Fault> {
-        let mut count = 0;
-        loop {
-            match self.next_byte()? {
-                Some(b'(') => self.row(&mut keep)?,
-                None => return Err(self.cut_off()),
-                Some(_) => return Err(self.broken("a row was expected")),
-            }
-            count += 1;
-            match self.next_byte()? {
-                Some(b',') => {}
-                Some(b';') => return Ok(count),
-                None => return Err(self.cut_off()),
-                Some(_) => return Err(self.broken("the end of a row was expected")),
-            }
-        }
-    }
-
-    /// Passes over one row, whose first parenthesis is consumed.
-    fn row(&mut self, keep: &mut Option<&mut Vec<u8>>) -> Result<(), Fault> {
-        if let Some(keep) = keep {
-            keep.push(b'(');
-        }
-        let mut depth = 1_u32;
-        let mut in_text = false;
-        loop {
-            let rest = self.input.buffered();
-            let found = if in_text { memchr2(b'\'', b'\\', rest) } else { memchr3(b'\'', b'(', b')', rest) };
-            let (length, byte) = match found {
-                Some(at) => (at + 1, rest.get(at).copied()),
-                None => (rest.len(), None),
-            };
-            if let Some(keep) = keep.as_deref_mut().filter(|keep| keep.len() < KEPT) {
-                keep.extend_from_slice(rest.get(..length).unwrap_or_default());
-            }
-            self.input.consume(length);
-            match (byte, in_text) {
-                (Some(b'\''), _) => in_text = !in_text,
-                (Some(b'\\'), _) => {
-                    let Some(&next) = self.input.ahead(1)?.first() else { return Err(self.cut_off()) };
-                    if let Some(keep) = keep {
-                        keep.push(next);
-                    }
-                    self.input.consume(1);
-                }
-                (Some(b'('), _) => depth += 1,
-                (Some(_), _) => {
-                    depth -= 1;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                }
-                (None, _) => {
-                    if !self.input.fill()? {
-                        return Err(self.cut_off());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Consumes white space and one byte more, which is returned.
-    fn next_byte(&mut self) -> Result<Option<u8>, Fault> {
-        loop {
-            let Some(&byte) = self.input.ahead(1)?.first() else { return Ok(None) };
-            self.input.consume(1);
-            if !byte.is_ascii_whitespace() {
-                return Ok(Some(byte));
-            }
-        }
-    }
-
-    /// Reads the beginning of an `INSERT` up to and with `VALUES`.
-    fn insert_head(&mut self) -> Result<(), Fault> {
-        loop {
-            let ahead = self.input.ahead(LONGEST)?;
-            let Some(&byte) = ahead.first() else { return Err(self.cut_off()) };
-            let follows_space = self.text.last().is_none_or(|last| last.is_ascii_whitespace() || *last == b')');
-            if follows_space && starts_with_word(ahead, b"VALUES") {
-                self.input.consume(b"VALUES".len());
-                return Ok(());
-            }
-            match byte {
-                b'`' | b'"' => self.quoted(byte)?,
-                b';' => return Err(self.broken("rows were expected")),
-                other => self.keep_one(other),
-            }
-        }
-    }
-
     /// Reads a statement up to and with its delimiter.
     fn statement(&mut self) -> Result<(), Fault> {
         let mut open = 0_u32;
@@ -211,7 +119,7 @@ impl<'r> Lexer<'r> {
     }
 
     /// Reads a quoted text or name; a doubled quote begins another right after.
-    fn quoted(&mut self, quote: u8) -> Result<(), Fault> {
+    pub(super) fn quoted(&mut self, quote: u8) -> Result<(), Fault> {
         self.keep_one(quote);
         let has_escapes = quote != b'`' && !self.backslash_is_plain;
         loop {
@@ -285,7 +193,7 @@ impl<'r> Lexer<'r> {
         }
     }
 
-    fn keep_one(&mut self, byte: u8) {
+    pub(super) fn keep_one(&mut self, byte: u8) {
         self.keep(&[byte]);
         self.input.consume(1);
     }
@@ -297,11 +205,11 @@ impl<'r> Lexer<'r> {
         self.input.consume(length);
     }
 
-    fn broken(&self, what: &str) -> Fault {
+    pub(super) fn broken(&self, what: &str) -> Fault {
         Fault::Broken(format!("{what} at byte {}", self.input.offset()))
     }
 
-    fn cut_off(&self) -> Fault {
+    pub(super) fn cut_off(&self) -> Fault {
         Fault::Broken(format!("it is cut off after {} bytes", self.input.offset()))
     }
 }
@@ -322,7 +230,7 @@ fn conditional(ahead: &[u8]) -> Option<usize> {
     Some(opening + digits)
 }
 
-fn starts_with_word(ahead: &[u8], word: &[u8]) -> bool {
+pub(super) fn starts_with_word(ahead: &[u8], word: &[u8]) -> bool {
     let begins = ahead.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     begins && ahead.get(word.len()).is_some_and(|next| !next.is_ascii_alphanumeric() && *next != b'_')
 }

@@ -9,6 +9,7 @@ mod contents;
 mod dump;
 mod grants;
 mod input;
+mod insert;
 mod inspect;
 mod lexer;
 mod options;
@@ -120,6 +121,3 @@ impl Source for MysqlSource {
         restore::restore(self, context, stored, target, force)
     }
 }
-
-#[cfg(test)]
-mod tests;

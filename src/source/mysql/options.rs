@@ -42,6 +42,11 @@ pub(super) fn parse(url: &str) -> Result<Address> {
     Ok(address)
 }
 
+/// Says whether the URL asks for a connection that nobody can listen to.
+pub(super) fn requires_tls(address: &Address) -> bool {
+    matches!(ssl_mode(address), Ok(SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity))
+}
+
 fn ssl_mode(address: &Address) -> Result<SslMode> {
     let Some(mode) = address.parameters.get("ssl-mode") else { return Ok(SslMode::Default) };
     match mode.to_ascii_uppercase().as_str() {

@@ -30,6 +30,7 @@ impl About {
         let about = row.and_then(|row| <[String; 3]>::try_from(row).ok()).and_then(|[version, host, log]| {
             Some(Self { product: Product::of_server(&version)?, version, has_log: log == "1", host })
         });
+        server.check_tls(&context.cancel).map_err(|error| Failure { number: 0, error })?;
         about.ok_or_else(|| {
             let message = format!("{} does not say what it is", server.shown());
             Failure { number: 0, error: Error::new(ErrorCode::ProcessFailed, message) }

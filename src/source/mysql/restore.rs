@@ -4,7 +4,7 @@
 //! statement until the rows are counted, a table in the database says that it is incomplete. The preflight of a gate
 //! refuses such a database, and another restore needs `--force`, because it is not empty.
 
-use super::catalog::{Catalog, Database, Name};
+use super::catalog::{Catalog, Database, Name, is_system};
 use super::contents::Contents;
 use super::server::{Server, literal, name};
 use super::{INCOMPLETE, MysqlSource};
@@ -52,7 +52,13 @@ pub(super) fn restore(
         return Err(failed("the snapshot is not a whole dump".to_owned()).hint("restore an earlier snapshot"));
     }
     let targets = targets(&server, &contents)?;
+    if let Some(own) = targets.iter().find(|database| is_system(&database.name)) {
+        return Err(
+            failed(format!("{} is a database of the server itself", own.name)).hint("name another one by --target URL")
+        );
+    }
     let restore = Restore { server: &server, cancel: &context.cancel, contents: &contents, targets: &targets };
+    server.check_tls(&context.cancel)?;
     restore.prepare(force)?;
     restore.perform(stored).map_err(|error| {
         let names = targets.iter().map(|database| database.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -164,6 +170,7 @@ impl Restore<'_> {
         let there = self.catalog()?;
         for (what, found, expected) in [
             ("views", there.views.len() as u64, contents.views.len() as u64),
+            ("sequences", there.sequences.len() as u64, contents.sequences.len() as u64),
             ("triggers", there.triggers, contents.triggers),
             ("routines", there.routines, contents.routines),
             ("events", there.events, contents.events),

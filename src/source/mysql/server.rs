@@ -76,6 +76,12 @@ impl Server {
         Ok(Self { address, product, tool, clients, client, dump, options, secrets, patience, mark })
     }
 
+    /// Lets each answer take as long as it may in the middle of a capture.
+    pub(super) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Returns where the server is, as it may be shown.
     pub(super) fn shown(&self) -> String {
         self.address.shown()
@@ -152,6 +158,23 @@ impl Server {
             Ok(stdout) => Ok(rows(&stdout)),
             Err(error) => Err(Failure { number, error }),
         }
+    }
+
+    /// Sees that the connection is encrypted if the URL asks for that: MariaDB's programs go on without, if they need not
+    /// check the certificate either.
+    ///
+    /// # Errors
+    /// `process-failed`: it is not; as [`Server::ask`].
+    pub(super) fn check_tls(&self, cancel: &Cancel) -> Result<()> {
+        if !options::requires_tls(&self.address) {
+            return Ok(());
+        }
+        let rows = self.ask("SHOW SESSION STATUS LIKE 'Ssl_cipher'", cancel)?;
+        if rows.iter().any(|row| row.get(1).is_some_and(|cipher| !cipher.is_empty())) {
+            return Ok(());
+        }
+        let message = format!("the connection to {} is not encrypted, as `ssl-mode` asks for", self.shown());
+        Err(Error::new(ErrorCode::ProcessFailed, message).hint("set up TLS on the server"))
     }
 
     /// Runs a statement with one value for an answer.

@@ -79,7 +79,7 @@ fn first_value(statement: &mut Statement<'_>) -> rusqlite::Result<Option<String>
 
 fn read(connection: &Connection, table: &str) -> rusqlite::Result<Rows> {
     let mut statement = connection.prepare(&format!("SELECT * FROM {} LIMIT {MOST_MIGRATIONS}", quoted(table)))?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let count = columns.len();
     let rows = statement.query_map([], |row| (0..count).map(|place| row.get_ref(place).map(text)).collect())?;
     Ok(Rows { rows: rows.collect::<rusqlite::Result<_>>()?, columns })

@@ -215,10 +215,10 @@ fn several_databases_are_one_source() {
 #[test]
 fn an_idle_database_is_left_as_it_was() {
     let fixture = Fixture::with_database("WAL", 10);
-    let before = (fixture.files(), std::fs::read(&fixture.path()).unwrap());
+    let before = (fixture.files(), std::fs::read(fixture.path()).unwrap());
     assert_eq!(fixture.messages(), [""; 0]);
     fixture.capture().unwrap();
-    assert_eq!((fixture.files(), std::fs::read(&fixture.path()).unwrap()), before);
+    assert_eq!((fixture.files(), std::fs::read(fixture.path()).unwrap()), before);
 }
 
 #[test]
@@ -230,12 +230,12 @@ fn a_log_that_a_dead_writer_left_is_part_of_the_copy_and_stays() {
     let [wal, _, _] = sidecars(&fixture.path());
     let crashed = Fixture::new();
     let [crashed_wal, _, _] = sidecars(&crashed.path());
-    std::fs::copy(&fixture.path(), &crashed.path()).unwrap();
+    std::fs::copy(fixture.path(), crashed.path()).unwrap();
     std::fs::copy(&wal, &crashed_wal).unwrap();
-    let before = (std::fs::read(&crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap());
+    let before = (std::fs::read(crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap());
     let (data, _) = crashed.capture().unwrap();
     assert_eq!(crashed.total(&data), 10);
-    assert_eq!((std::fs::read(&crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap()), before);
+    assert_eq!((std::fs::read(crashed.path()).unwrap(), std::fs::read(&crashed_wal).unwrap()), before);
     drop(writer);
 }
 
@@ -254,7 +254,7 @@ fn a_database_that_stays_locked_is_an_error_after_a_while() {
 #[test]
 fn a_damaged_database_is_refused() {
     let fixture = Fixture::with_database("DELETE", 200);
-    let file = File::options().write(true).open(&fixture.path()).unwrap();
+    let file = File::options().write(true).open(fixture.path()).unwrap();
     for page in 5..50 {
         file.write_all_at(&[0xff; 64], page * 4096 + 8).unwrap();
     }
@@ -366,7 +366,7 @@ fn a_restore_replaces_only_by_force_and_takes_stale_logs_away() {
 fn a_link_is_followed_and_its_paths_are_kept_for_this_source() {
     let fixture = Fixture::with_database("WAL", 0);
     let link = fixture.directory.path().join("link.db");
-    std::os::unix::fs::symlink(&fixture.path(), &link).unwrap();
+    std::os::unix::fs::symlink(fixture.path(), &link).unwrap();
     let source = SqliteSource::new(&config("link.db"), fixture.directory.path());
     let paths = source.exclusive_paths();
     assert!(paths.contains(&link) && paths.contains(&fixture.path()));

@@ -2,7 +2,7 @@
 
 use super::{fill, shop_of};
 use crate::gate::shop::Shop;
-use crate::support::mariadb::{MariaDb, PASSWORD, USER, wrap};
+use crate::support::mariadb::{MariaDb, USER, wrap};
 
 /// Runs the gate, which must refuse with one code, and leave nothing.
 #[track_caller]
@@ -40,6 +40,8 @@ fn a_server_that_is_not_the_right_one_refuses() {
     );
     let nobody = format!("mariadb://{USER}@127.0.0.1:1/shop");
     assert_refused(&shop_of(&nobody, ""), 10, "server-unreachable", &["127.0.0.1:1", "see that the server runs"]);
+    let open = format!("{}?ssl-mode=REQUIRED", server.url("shop"));
+    assert_refused(&shop_of(&open, ""), 10, "server-unreachable", &["is not encrypted"]);
     // A server that takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = server.url_at(silent.local_addr().unwrap().port(), "shop");
@@ -56,23 +58,14 @@ fn each_privilege_that_is_missing_is_named() {
     let server = MariaDb::start();
     fill(&server);
     server.sql("CREATE TABLE shop.secret (x int); CREATE VIEW shop.v AS SELECT * FROM shop.orders");
-    let only = |grants: &[&str]| {
-        server.sql(&format!(
-            "DROP USER {USER}@'%'; CREATE USER {USER}@'%' IDENTIFIED BY '{}'",
-            PASSWORD.replace('\\', "\\\\").replace('\'', "''")
-        ));
-        for grant in grants {
-            server.sql(&format!("GRANT {grant} TO {USER}@'%'"));
-        }
-    };
     let all = ["SELECT, SHOW VIEW, TRIGGER, EVENT ON shop.*", "SELECT ON mysql.proc"];
     let shop = shop_of(&server.url("shop"), "");
-    only(&all);
+    server.only(&all);
     shop.gate(&[]).expect(0);
     assert_eq!(shop.manifest().source("orders")["content"]["tables"], 2);
     assert!(shop.manifest().source("orders")["content"]["binlog"]["file"].is_string());
     // A table that the user may not see would be left out without a word.
-    only(&["SELECT ON shop.orders", "SHOW VIEW, TRIGGER, EVENT ON shop.*", "SELECT ON mysql.proc"]);
+    server.only(&["SELECT ON shop.orders", "SHOW VIEW, TRIGGER, EVENT ON shop.*", "SELECT ON mysql.proc"]);
     assert_refused(
         &shop,
         10,
@@ -87,7 +80,7 @@ fn each_privilege_that_is_missing_is_named() {
     ] {
         let rest = all.iter().filter(|grant| **grant != missing);
         let rest: Vec<_> = rest.map(|grant| grant.replace(&format!(", {missing}"), "")).collect();
-        only(&rest.iter().map(String::as_str).collect::<Vec<_>>());
+        server.only(&rest.iter().map(String::as_str).collect::<Vec<_>>());
         assert_refused(
             &shop,
             10,
@@ -96,7 +89,7 @@ fn each_privilege_that_is_missing_is_named() {
         );
     }
     // Several are told at once, and a role counts.
-    only(&["SELECT ON mysql.proc", "SELECT ON shop.*"]);
+    server.only(&["SELECT ON mysql.proc", "SELECT ON shop.*"]);
     shop.gate(&[]).expect(10);
     assert_eq!(shop.manifest().codes("refusal"), ["privilege-missing"; 3]);
     server.sql(&format!(

@@ -151,7 +151,7 @@ fn a_target_that_does_not_take_everything_is_told_of() {
         output.says(&["does not take a key (db0, string)", words]);
     }
     // Keys that were thrown out again to make room are missed.
-    let target = RedisServer::with(&["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]);
+    let target = RedisServer::with(&["--maxmemory", "8mb", "--maxmemory-policy", "allkeys-random"]);
     let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
     output.says(&["keys less than the 65 that it took; the server evicted", "restore again with --force"]);
 }

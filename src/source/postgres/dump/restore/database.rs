@@ -2,7 +2,7 @@
 
 use super::properties;
 use crate::cancel::Cancel;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::Context;
 use crate::source::postgres::connect::{Connection, identifier, literal};
 use crate::source::postgres::endpoint::Endpoint;
@@ -14,14 +14,13 @@ const DROP_WITHIN: Duration = Duration::from_secs(3);
 /// How long sessions of the database that is replaced may take to end.
 const SESSIONS_END_WITHIN: Duration = Duration::from_secs(10);
 
-/// A database under a name of this run; dropping it drops it on the server, unless it took its name.
+/// A database under a name of this run, until it takes its own; if that fails it is dropped on the server.
 pub(super) struct Fresh {
     /// A session in another database.
     connection: Connection,
     maintenance: Endpoint,
     name: String,
     context: Context,
-    is_placed: bool,
 }
 
 impl Fresh {
@@ -42,7 +41,7 @@ impl Fresh {
                 identifier(&maintenance.user)
             ))
         })?;
-        Ok(Self { connection, maintenance, name, context: context.clone(), is_placed: false })
+        Ok(Self { connection, maintenance, name, context: context.clone() })
     }
 
     /// Returns where the database is.
@@ -51,33 +50,48 @@ impl Fresh {
     }
 
     /// Gives it a name that no database has.
-    pub(super) fn take_name(mut self, name: &str) -> Result<()> {
+    pub(super) fn take_name(self, name: &str) -> Result<()> {
         let sql = format!("ALTER DATABASE {} RENAME TO {}", identifier(&self.name), identifier(name));
-        self.connection.rows("give the database its name", &sql)?;
-        self.is_placed = true;
-        Ok(())
+        match self.connection.rows("give the database its name", &sql) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.give_up(error)),
+        }
     }
 
     /// Puts it in the place of a database, whose sessions are ended, and drops that one.
-    pub(super) fn replace(mut self, name: &str) -> Result<()> {
+    pub(super) fn replace(self, name: &str) -> Result<()> {
+        let old = format!("{}-old", self.name);
+        if let Err(error) = self.take_place(name, &old) {
+            return Err(self.give_up(error));
+        }
+        drop_database(&self.connection, &old).map_err(|error| {
+            failed(format!("{name} is restored, but the old database is still there, as {old}"))
+                .caused_by(error)
+                .hint(format!("drop it: DROP DATABASE {}", identifier(&old)))
+        })
+    }
+
+    /// Drops the database after a failure, to which it adds a hint if that fails, too.
+    pub(super) fn give_up(self, error: Error) -> Error {
+        match self.discard() {
+            Ok(()) => error,
+            Err(_) => error.hint(format!("drop what was begun: DROP DATABASE {}", identifier(&self.name))),
+        }
+    }
+
+    fn take_place(&self, name: &str, old: &str) -> Result<()> {
         // From here on a cancellation is looked at only where it leaves the old database as it was.
         let connection = self.connect_anyway(self.maintenance.patience)?;
         properties::copy(&connection, name, &self.name)?;
-        let old = format!("{}-old", self.name);
         connection.rows("close the old database", &allow_connections(name, false))?;
-        if let Err(error) = self.swap(&connection, name, &old) {
+        if let Err(error) = self.swap(&connection, name, old) {
             let opened = connection.rows("open the old database again", &allow_connections(name, true));
             return Err(match opened {
                 Ok(_) => error,
                 Err(_) => error.hint(format!("the old database lets nobody in: {}", allow_connections(name, true))),
             });
         }
-        self.is_placed = true;
-        drop_database(&self.connection, &old).map_err(|error| {
-            failed(format!("{name} is restored, but the old database is still there, as {old}"))
-                .caused_by(error)
-                .hint(format!("drop it: DROP DATABASE {}", identifier(&old)))
-        })
+        Ok(())
     }
 
     fn swap(&self, connection: &Connection, name: &str, old: &str) -> Result<()> {
@@ -126,15 +140,6 @@ impl Fresh {
     fn connect_anyway(&self, limit: Duration) -> Result<Connection> {
         Connection::open_within(&self.maintenance, &self.context, &Cancel::new(), limit)
             .map_err(|refusal| refusal.error)
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        if !self.is_placed {
-            // It has a name of this run's, and nobody uses it; the failure that led here is what must be told.
-            let _ = self.discard();
-        }
     }
 }
 

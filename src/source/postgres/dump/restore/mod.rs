@@ -146,9 +146,11 @@ impl Restore<'_> {
         self.check_server(&connection, endpoint)?;
         let options = self.archive.toc.database_options.as_deref().unwrap_or("WITH TEMPLATE template0");
         let fresh = Fresh::create(connection, maintenance, options, self.context)?;
-        self.run(&fresh.endpoint(), false)?;
-        self.compare(&fresh.endpoint())?;
-        Ok(fresh)
+        let filled = self.run(&fresh.endpoint(), false).and_then(|()| self.compare(&fresh.endpoint()));
+        match filled {
+            Ok(()) => Ok(fresh),
+            Err(error) => Err(fresh.give_up(error)),
+        }
     }
 
     /// Runs pg_restore.
