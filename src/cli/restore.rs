@@ -104,7 +104,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             let to = target.as_deref().unwrap_or("where it came from");
             let what = match &restored {
                 Some(_) => format!("{} in {}", units::bytes(bytes), units::counted(files, "file")),
-                None => "the whole stream".to_owned(),
+                None => "all of it".to_owned(),
             };
             output::print(&format!("restored {name} (snapshot {}) to {to}: {what}\n", snapshot.short()))?;
             for note in notes {

@@ -3,7 +3,7 @@
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How the directories begin; the process id follows.
@@ -24,6 +24,8 @@ impl Scratch {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let directory = tempfile::Builder::new()
             .prefix(&prefix)
+            // Whatever the umask says.
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .io_context(|| format!("cannot create a directory in {}", parent.display()))?;
         Ok(Self(directory))
