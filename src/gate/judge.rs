@@ -1,13 +1,14 @@
 //! What the sizes and issues of a capture say.
 
 use super::capture::Captured;
+use super::earlier;
 use super::request::Request;
 use super::survey::Ready;
 use crate::config::{CaptureIn, SourceConfig};
 use crate::error::Result;
 use crate::ledger::{Ledger, Search, Stored};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Change, Manifest, SourceRecord};
+use crate::model::manifest::{Change, Manifest};
 use crate::policy::identity;
 use crate::policy::sanity::{self, Size};
 use crate::repository::archive::IssueKind;
@@ -45,18 +46,19 @@ pub fn last_comparable(request: &Request, ledger: &Ledger) -> Result<Search<Stor
 /// Judges whether the servers of sources are the right ones, against the last release that passed.
 pub fn judge_identities(ready: &[Ready<'_>], last: Option<&Manifest>) -> Vec<Finding> {
     let judge = |ready: &Ready<'_>| {
-        let config = ready.config;
-        let facts = ready.source.facts();
-        let same = |record: &&SourceRecord| {
-            record.name == config.name && record.kind == config.kind.name() && record.method == facts.method
-        };
-        let before = last.and_then(|last| last.sources.iter().filter(|record| record.snapshot.is_some()).find(same));
-        let before = before.and_then(|record| record.identity.as_deref());
-        let finding = identity::judge(&config.expect, facts.identity.as_deref(), before.filter(|_| facts.is_bound))?;
-        let finding = finding.of_source(&config.name);
-        Some(if config.required { finding } else { finding.softened() })
+        let finding = judge_identity(ready, last)?;
+        Some(if ready.config.required { finding } else { finding.softened() })
     };
     ready.iter().filter_map(judge).collect()
+}
+
+/// Judges whether the server of one source is the right one, as if the source were required.
+pub fn judge_identity(ready: &Ready<'_>, last: Option<&Manifest>) -> Option<Finding> {
+    let facts = ready.source.facts();
+    let before = last.filter(|_| facts.is_bound).and_then(|last| earlier::record_of(last, ready));
+    let before = before.and_then(|record| record.identity.as_deref());
+    let finding = identity::judge(&ready.config.expect, facts.identity.as_deref(), before)?;
+    Some(finding.of_source(&ready.config.name))
 }
 
 /// Returns one finding for each kind of issue, naming the first paths.

@@ -6,6 +6,7 @@
 mod bases;
 pub mod capture;
 pub mod doctor;
+mod earlier;
 pub mod judge;
 pub mod manifest;
 pub mod place;

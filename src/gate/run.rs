@@ -1,7 +1,8 @@
 //! One run of the gate, from the first look to the record.
 
 use super::bases;
-use super::capture::{self, Captured, Known, SourceRun};
+use super::capture::{self, Known, SourceRun};
+use super::earlier;
 use super::judge;
 use super::manifest::{self, Draft};
 use super::record;
@@ -14,11 +15,10 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::{self, Lease, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Change, Manifest, Purpose, Severity, SourceRecord, VerifyMode};
+use crate::model::manifest::{Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::policy::content;
-use crate::policy::fit::{self, Pace};
 use crate::policy::severity::severity;
 use crate::release::git::WorkTree;
 use crate::repository::archive::{PackWriter, adopt_orphans};
@@ -166,8 +166,9 @@ impl Run<'_> {
         if self.refuses() {
             return Ok(());
         }
-        let known = self.known(&indexed, comparable.as_ref())?;
-        self.find(comparable.as_ref().and_then(|last| self.check_fit(last, &ready, &known)));
+        let known = earlier::known(request, &indexed, comparable.as_ref())?;
+        let left = request.timeout.saturating_sub(self.started.elapsed());
+        self.find(comparable.as_ref().and_then(|last| earlier::check_fit(last, &ready, &known, left)));
         let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
         let read_back = self.read_back(&indexed, &packs)?;
         let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
@@ -261,28 +262,6 @@ impl Run<'_> {
         Ok(search.found.map(|stored| stored.manifest))
     }
 
-    /// Returns what is known of each source from earlier runs.
-    fn known(&self, indexed: &Indexed, comparable: Option<&Manifest>) -> Result<BTreeMap<String, Known>> {
-        let sources = &self.request.sources;
-        let recorded = comparable.map_or(&[][..], |last| &last.sources);
-        let mut parents = verify::recorded_parents(recorded, indexed);
-        if sources.iter().any(|source| !parents.contains_key(&source.name)) {
-            // A source that the last record does not have may have an older snapshot, or one of another client.
-            let mut newest = verify::newest_parents(self.request, indexed)?;
-            newest.append(&mut parents);
-            parents = newest;
-        }
-        let known = |source: &crate::config::SourceConfig| {
-            let verified = |record: &&SourceRecord| record.name == source.name && record.snapshot.is_some();
-            let known = Known {
-                parent: parents.get(&source.name).copied(),
-                bytes: recorded.iter().find(verified).map(|record| record.bytes),
-            };
-            (source.name.clone(), known)
-        };
-        Ok(sources.iter().map(known).collect())
-    }
-
     /// Captures all sources; returns what became of each, and every pack that has to be read back.
     fn capture(
         &self,
@@ -306,20 +285,6 @@ impl Run<'_> {
         let mut packs = stored?.packs;
         packs.extend(adopted);
         Ok((runs, packs))
-    }
-
-    /// Warns if what there is to capture will not be done before the deadline.
-    fn check_fit(&self, last: &Manifest, ready: &[Ready<'_>], known: &BTreeMap<String, Known>) -> Option<Finding> {
-        let seconds = last.measured.capture_seconds + last.measured.verify_seconds;
-        let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let pace = Pace { bytes: last.sources.iter().map(|source| source.bytes).sum(), took };
-        let size = |ready: &Ready<'_>| {
-            let before = known.get(&ready.config.name).and_then(|known| known.bytes);
-            // Before an estimate, what it was: an estimate counts indexes, too, which a dump does not hold.
-            before.or(ready.source.facts().estimated_bytes).unwrap_or(0)
-        };
-        let left = self.request.timeout.saturating_sub(self.started.elapsed());
-        fit::judge(pace, ready.iter().map(size).sum(), left)
     }
 
     fn read_back(&self, indexed: &Indexed, packs: &[Id]) -> Result<ReadBack> {
@@ -354,10 +319,11 @@ impl Run<'_> {
         for (ready, run) in ready.iter().zip(runs) {
             let Ok(captured) = &run.result else { continue };
             let name = &ready.config.name;
-            let before = comparable.and_then(|last| record_before(last, ready));
-            let change = comparable.zip(before).map(|(last, before)| change_since(last, before, captured));
+            let before = comparable.and_then(|last| earlier::record_of(last, ready));
+            let change = comparable.zip(before).map(|(last, before)| earlier::change_since(last, before, captured));
             self.record_of(name, |record| manifest::add_run(record, run, change.clone()));
             let mut findings = judge::judge(ready.config, captured, change.as_ref());
+            findings.extend(judge::judge_identity(ready, comparable));
             match verify::prove(ready, captured, indexed, read_back, self.cancel) {
                 Ok((verified, inspection)) => {
                     let content = self.record_of(name, |record| {
@@ -485,21 +451,6 @@ pub fn clock_finding(newest: &Manifest) -> Option<Finding> {
     let weigh = if ahead > CLOCK_TOLERANCE { Finding::refusal } else { Finding::warning };
     let hint = "set the clock of this machine, or of the one that wrote that record, by NTP";
     Some(weigh(FindingCode::ClockSkew, message).hint(hint))
-}
-
-/// Compares the size of a source with that in an earlier release.
-/// Finds the source in the last release that passed, if it was captured in the same way.
-fn record_before<'m>(last: &'m Manifest, ready: &Ready<'_>) -> Option<&'m SourceRecord> {
-    let method = ready.source.facts().method;
-    let is_it = |record: &&SourceRecord| record.name == ready.config.name && record.method == method;
-    last.sources.iter().filter(|record| record.snapshot.is_some()).find(is_it)
-}
-
-fn change_since(last: &Manifest, before: &SourceRecord, captured: &Captured) -> Change {
-    let bytes_before = before.bytes;
-    #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
-    let ratio = (bytes_before > 0).then(|| captured.archived.bytes as f64 / bytes_before as f64);
-    Change { release: last.id.clone(), bytes_before, ratio }
 }
 
 /// Creates the identifier of a run that starts now.
