@@ -55,7 +55,9 @@ pub fn judge_identities(ready: &[Ready<'_>], last: Option<&Manifest>) -> Vec<Fin
 /// Judges whether the server of one source is the right one, as if the source were required.
 pub fn judge_identity(ready: &Ready<'_>, last: Option<&Manifest>) -> Option<Finding> {
     let facts = ready.source.facts();
-    let before = last.filter(|_| facts.is_bound).and_then(|last| earlier::record_of(last, ready));
+    let before = last.and_then(|last| earlier::record_of(last, ready));
+    // A name of a host is compared with nothing; but a server that said what it is must go on saying it.
+    let before = before.filter(|record| facts.is_bound || record.identity_bound);
     let before = before.and_then(|record| record.identity.as_deref());
     let finding = identity::judge(&ready.config.expect, facts.identity.as_deref(), before)?;
     Some(finding.of_source(&ready.config.name))

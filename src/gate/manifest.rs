@@ -156,6 +156,7 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
         owner: config.owner.clone(),
         restore_order: config.restore_order,
         identity: None,
+        identity_bound: false,
         tool_version: None,
         server_version: None,
         method: String::new(),
@@ -177,6 +178,7 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
 /// Adds what a source says of itself.
 pub fn add_facts(record: &mut SourceRecord, facts: Facts) {
     record.identity = facts.identity;
+    record.identity_bound = facts.is_bound;
     record.tool_version = facts.tool_version;
     record.server_version = facts.server_version;
     record.method = facts.method.to_owned();

@@ -107,9 +107,16 @@ fn summary(request: &Request, from: &From, restorable: usize) -> String {
 fn requires(sources: &[SourceRecord]) -> BTreeMap<String, String> {
     let mut requires = BTreeMap::new();
     for source in sources.iter().filter(|source| source.snapshot.is_some()) {
+        let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if let Some(version) = source.content.get("schema_version") {
-            let version = version.as_str().map_or_else(|| version.to_string(), str::to_owned);
-            requires.insert(format!("schema_version of {}", source.name), version);
+            requires.insert(format!("schema_version of {}", source.name), plain(version));
+        }
+        // A source of several databases has a version for each.
+        let databases = source.content.get("databases").and_then(serde_json::Value::as_object);
+        for (database, facts) in databases.into_iter().flatten() {
+            if let Some(version) = facts.get("schema_version") {
+                requires.insert(format!("schema_version of {}, {database}", source.name), plain(version));
+            }
         }
         if let Some(version) = &source.server_version {
             // The files of a cluster are of one major version.

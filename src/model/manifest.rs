@@ -299,6 +299,9 @@ pub struct SourceRecord {
     /// What tells this source from another of the same name, such as a path or a server's identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// Whether that is what a server says of itself, so that another one means another server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity_bound: bool,
     /// The version of the program or library that captured it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_version: Option<String>,

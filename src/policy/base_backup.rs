@@ -5,6 +5,9 @@ use crate::model::leaning::LeansOn;
 use crate::model::manifest::SourceRecord;
 use jiff::Timestamp;
 
+/// How far two clocks may be apart.
+const CLOCK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
 /// Judges the newest snapshot of the source that is leaned on, by what is needed and by the `identity` of the server that
 /// leans. Its age counts from when its capture began.
 pub fn judge(
@@ -21,6 +24,8 @@ pub fn judge(
         return refusal(FindingCode::BaseBackupMissing, message);
     };
     let age = record.started_at.map(|at| now.duration_since(at));
+    // One of the future was recorded by a wrong clock, or this one is wrong: its age is not known either way.
+    let age = age.filter(|age| *age > -CLOCK_TOLERANCE);
     if age.is_none_or(|age| age > jiff::SignedDuration::try_from(needs.within).unwrap_or(jiff::SignedDuration::MAX)) {
         let within = humantime::format_duration(needs.within);
         let old = match age {
@@ -33,7 +38,7 @@ pub fn judge(
         let message = format!("the newest {method} of {source} is {old}, and base_backup_within is {within}");
         return refusal(FindingCode::BaseBackupOld, message);
     }
-    if record.identity.as_deref() != identity {
+    if record.identity.as_deref() != identity || identity.is_none() {
         let of = |identity: Option<&str>| identity.unwrap_or("a server that does not say what it is").to_owned();
         let (base, ours) = (of(record.identity.as_deref()), of(identity));
         let message = format!("the newest {method} of {source} is of {base}, and the server is {ours}");
@@ -61,6 +66,7 @@ mod tests {
             owner: None,
             restore_order: None,
             identity: Some("postgres 7".to_owned()),
+            identity_bound: true,
             tool_version: None,
             server_version: None,
             method: "base-backup".to_owned(),
@@ -100,6 +106,7 @@ mod tests {
         );
         for (record, identity, says) in [
             (record("2026-11-20T10:30:00Z", 1), "postgres 7", "is 1day 1h 30m old, and base_backup_within is 1day 1h"),
+            (record("2026-12-01T00:00:00Z", 1), "postgres 7", "is of an unknown time"),
             (record(young, 1), "postgres 8", "is of postgres 7, and the server is postgres 8"),
             (record(young, 2), "postgres 7", "has the timeline 2, and the server has 1"),
         ] {
@@ -107,5 +114,9 @@ mod tests {
             assert_eq!(code, FindingCode::BaseBackupOld);
             assert!(message.contains(says), "{message}");
         }
+        // Two servers that do not say what they are, are not the same one.
+        let silent = SourceRecord { identity: None, ..record(young, 1) };
+        let finding = super::judge(&needs, None, Some(&silent), now).unwrap();
+        assert!(finding.message.contains("does not say what it is"), "{}", finding.message);
     }
 }

@@ -22,7 +22,13 @@ pub fn judge(expect: &Expect, identity: Option<&str>, before: Option<&str>) -> O
             let message = format!("the server is {identity}, and the last snapshot came from {before}");
             Some(Finding::refusal(FindingCode::IdentityChanged, message).hint(accept(identity)))
         }
-        (None, _, _) => None,
+        (None, None, Some(before)) => {
+            let message = format!("the server does not say what it is, and the last snapshot came from {before}");
+            Some(Finding::refusal(FindingCode::IdentityChanged, message).hint(
+                "see that `url` names the right server, and that its user may ask for what the server's page in the docs names",
+            ))
+        }
+        (None, Some(_), _) | (None, None, None) => None,
     }
 }
 
@@ -36,7 +42,8 @@ mod tests {
         let bound = Expect { identity: Some("postgres 7/shop".to_owned()), ..Expect::default() };
         assert_eq!(judge(&any, Some("postgres 7/shop"), None), None);
         assert_eq!(judge(&any, Some("postgres 7/shop"), Some("postgres 7/shop")), None);
-        assert_eq!(judge(&any, None, Some("postgres 7/shop")), None);
+        assert!(judge(&any, None, Some("postgres 7/shop")).unwrap().message.contains("does not say"));
+        assert_eq!(judge(&any, None, None), None);
         let changed = judge(&any, Some("postgres 8/shop"), Some("postgres 7/shop")).unwrap();
         assert_eq!(changed.code, FindingCode::IdentityChanged);
         assert!(changed.hint.unwrap().contains("identity = \"postgres 8/shop\""));

@@ -40,6 +40,11 @@ impl Address {
         if !schemes.contains(&url.scheme()) {
             return Err(wrong(format!("`url` must begin with {first}://, not {}://", url.scheme())));
         }
+        // A password with a `/`, `?` or `#` in it ends the host early: what follows would be shown as a path.
+        let behind = [Some(url.path()), url.query(), url.fragment()];
+        if url.username().is_empty() && behind.into_iter().flatten().any(|part| part.contains('@')) {
+            return Err(wrong("`url` has an `@` behind its host".to_owned()));
+        }
         let decoded = |part: &str| {
             let text = percent_decode_str(part).decode_utf8().map(|text| text.into_owned());
             text.map_err(|_| wrong("`url` has percent-encoded bytes that are not UTF-8".to_owned()))
@@ -105,6 +110,9 @@ mod tests {
             "http://shop:hunter2@db/shop",
             "postgres://shop:hunter2@db:99999/x",
             "postgres://%FF:hunter2@db/",
+            "postgres://shop:2024/hunter2@db/shop",
+            "postgres://shop:2024?hunter2@db/shop",
+            "postgres://shop:2024#hunter2@db/shop",
         ] {
             let error = Address::parse(wrong, SCHEMES).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config);

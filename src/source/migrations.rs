@@ -182,11 +182,13 @@ fn is_true(text: &str) -> bool {
     matches!(text, "t" | "true" | "TRUE" | "1" | "\u{1}" | "0x01" | "b'1'")
 }
 
-/// Compares numbers as numbers, and everything else as text; NULL comes first.
+/// Compares numbers as numbers, and everything else as text: NULL comes first, then numbers, so that the order is total.
 fn by_number(one: Option<String>, two: Option<String>) -> Ordering {
     let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i128>().ok());
     match (number(&one), number(&two)) {
         (Some(one), Some(two)) => one.cmp(&two),
+        (Some(_), None) if two.is_some() => Ordering::Less,
+        (None, Some(_)) if one.is_some() => Ordering::Greater,
         _ => one.cmp(&two),
     }
 }
@@ -244,6 +246,27 @@ mod tests {
         }
         // Each tool of the list is among them.
         assert_eq!(TOOLS.len(), 15);
+    }
+
+    #[test]
+    fn versions_have_one_order_whatever_they_look_like() {
+        let values = [None, Some("2"), Some("10"), Some("1a"), Some("b"), Some("-3")];
+        let values: Vec<_> = values.into_iter().map(|value| value.map(str::to_owned)).collect();
+        let compare = |one: &Option<String>, two: &Option<String>| by_number(one.clone(), two.clone());
+        for one in &values {
+            for two in &values {
+                assert_eq!(compare(one, two), compare(two, one).reverse());
+                for three in &values {
+                    let smaller = |a, b| compare(a, b) == Ordering::Less;
+                    assert!(
+                        !(smaller(one, two) && smaller(two, three)) || smaller(one, three),
+                        "{one:?} {two:?} {three:?}"
+                    );
+                }
+            }
+        }
+        let mixed = rows("version", &["2", "10", "1a"]);
+        assert_eq!(schema_version("schema_migrations", &mixed).unwrap().version, "1a");
     }
 
     #[test]

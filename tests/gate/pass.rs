@@ -304,6 +304,7 @@ fn an_interrupted_gate_goes_on_from_what_it_stored() {
     shop.restic(STAGING).check();
     fs::remove_file(shop.path("data/zz-endless")).unwrap();
     shop.gate(&["data"]).expect(0);
-    assert!(shop.manifest().bytes_added() < 30 << 20, "{}", shop.manifest().bytes_added());
+    // At least one pack is not stored again.
+    assert!(shop.manifest().bytes_added() < 36 << 20, "{}", shop.manifest().bytes_added());
     shop.restic(STAGING).check();
 }
