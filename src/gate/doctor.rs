@@ -58,13 +58,15 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
         let detail = detail.into_iter().flatten().collect::<Vec<_>>().join(", ");
         checks.push(Check::new(format!("source {name}"), detail, own));
     }
-    checks.push(Check::new("databases", "those without a source", survey::undeclared(request)));
+    let undeclared = survey::undeclared(request);
+    let detail = if undeclared.is_empty() { "each that left traces has a source" } else { "some have no source" };
+    checks.push(Check::new("databases", detail, undeclared));
     let storage = request.place.ledger_storage();
     let last = Ledger::new(request.place.ledger_storage()).last_passed();
     let identities = last.map(|last| judge::judge_identities(&ready, last.found.as_ref().map(|last| &last.manifest)));
     checks.push(match identities {
-        Ok(findings) => Check::new("servers", "against the last snapshot", findings),
-        Err(error) => check("servers", "against the last snapshot", Err(error)),
+        Ok(findings) => Check::new("servers", "those that the last snapshots came from", findings),
+        Err(error) => check("servers", "those that the last snapshots came from", Err(error)),
     });
     checks.push(check("store", request.place.location(), probe_store(&storage).map(|()| None)));
     let detail = request.place.repository_location();
