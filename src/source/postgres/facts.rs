@@ -59,6 +59,21 @@ impl ServerFacts {
         Ok(Self { number, version, system_identifier, database, database_bytes, is_in_recovery, is_superuser, user })
     }
 
+    /// Returns facts for tests: of a primary of version 15 with this identifier.
+    #[cfg(test)]
+    pub(super) fn sample(system_identifier: Option<&str>) -> Self {
+        Self {
+            number: 150_018,
+            version: "15.18".to_owned(),
+            system_identifier: system_identifier.map(str::to_owned),
+            database: "shop".to_owned(),
+            database_bytes: None,
+            is_in_recovery: false,
+            is_superuser: false,
+            user: "clerk".to_owned(),
+        }
+    }
+
     /// Returns the major version.
     pub(super) fn major(&self) -> Major {
         Major::of_number(self.number)

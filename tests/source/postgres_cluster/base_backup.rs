@@ -111,6 +111,11 @@ fn what_is_not_what_the_server_sent_refuses() {
     assert_refused(&shop, &server, 12, "content-incomplete", "cut off");
     through("cat > /dev/null");
     assert_refused(&shop, &server, 12, "content-incomplete", "did not come to its end");
+    // Between the look and the copy another server took over.
+    let other = Postgres::start();
+    wrap(&shop, &server, &format!("PGPORT={} exec \"$real\" \"$@\"", other.port()));
+    assert_refused(&shop, &server, 12, "identity-changed", "the base backup is of the server");
+    assert_eq!(other.left(), "");
     wrap(&shop, &server, "exec \"$real\" \"$@\"");
     gate(&shop, &[]).expect(0);
 }

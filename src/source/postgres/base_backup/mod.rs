@@ -106,7 +106,9 @@ impl Source for BaseBackupSource {
 
     fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
         let contents = Contents::read(&mut stored.open_only()?, None, &context.cancel)?;
-        let (content, findings) = check::judge(&contents);
+        let (content, mut findings) = check::judge(&contents);
+        let known = self.server.known().facts.clone();
+        findings.extend(check::is_of_another_server(&content, known.and_then(|facts| facts.system_identifier)));
         Ok(Inspection { content, findings })
     }
 

@@ -155,6 +155,7 @@ impl Source for RestorePointSource {
         let endpoint = self.server.endpoint()?;
         let connection = self.server.connect(&endpoint, context).map_err(|refusal| refusal.error)?;
         let facts = ServerFacts::ask(&connection)?;
+        self.server.must_be_as_before(&endpoint, &facts)?;
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("{}-{number}", context.mark);
         let made = point::make(&connection, &name)?;
