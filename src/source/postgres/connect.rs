@@ -99,13 +99,17 @@ impl Connection {
     /// # Errors
     /// `capture-failed`: the server refuses, is gone, or does not answer in time; the reason of a cancellation.
     pub(super) fn rows(&self, doing: &str, sql: &str) -> Result<Vec<Row>> {
-        let cannot = |why: String| Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {why}"));
-        let Some(client) = &self.client else { return Err(cannot("the connection is closed".to_owned())) };
+        self.ask(doing, sql)?.map_err(|error| cannot(doing, &describe(&error)))
+    }
+
+    /// As [`Connection::rows`]; what the server itself answers with, such as a refusal, is the inner error.
+    fn ask(&self, doing: &str, sql: &str) -> Result<Result<Vec<Row>, tokio_postgres::Error>> {
+        let Some(client) = &self.client else { return Err(cannot(doing, "the connection is closed")) };
         let answer = self.runtime.block_on(bounded(&self.cancel, self.limit, client.simple_query(sql)))?;
         let messages = match answer {
             Some(Ok(messages)) => messages,
-            Some(Err(error)) => return Err(cannot(describe(&error))),
-            None => return Err(cannot(format!("the server did not answer within {:?}", self.limit))),
+            Some(Err(error)) => return Ok(Err(error)),
+            None => return Err(cannot(doing, &format!("the server did not answer within {:?}", self.limit))),
         };
         let mut rows = Vec::new();
         for message in messages {
@@ -117,7 +121,7 @@ impl Connection {
                 _ => {}
             }
         }
-        Ok(rows)
+        Ok(Ok(rows))
     }
 
     /// Returns the first value of an answer; `None` if there is no row, or NULL in it.
@@ -125,7 +129,19 @@ impl Connection {
     /// # Errors
     /// As [`Connection::rows`].
     pub(super) fn value(&self, doing: &str, sql: &str) -> Result<Option<String>> {
-        Ok(self.rows(doing, sql)?.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
+        self.rows(doing, sql).map(first_value)
+    }
+
+    /// As [`Connection::value`]; `None` also if the user lacks the privilege to ask.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub(super) fn value_if_allowed(&self, doing: &str, sql: &str) -> Result<Option<String>> {
+        match self.ask(doing, sql)? {
+            Ok(rows) => Ok(first_value(rows)),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+            Err(error) => Err(cannot(doing, &describe(&error))),
+        }
     }
 
     /// Lets each question from here on take as long as the run may.
@@ -154,6 +170,14 @@ impl Refusal {
         };
         Finding::from_error(&self.error, fallback)
     }
+}
+
+fn first_value(rows: Vec<Row>) -> Option<String> {
+    rows.into_iter().next()?.into_iter().next()?
+}
+
+fn cannot(doing: &str, why: &str) -> Error {
+    Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {why}"))
 }
 
 /// Waits for a future until the run is cancelled or `limit` is over, which is `None`.

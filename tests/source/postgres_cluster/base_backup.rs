@@ -169,6 +169,12 @@ fn what_a_base_backup_needs_is_asked_before_anything_is_copied() {
     assert_refused(&clerk, &server, 10, "privilege-missing", "ALTER ROLE \\\"clerk\\\" REPLICATION");
     server.psql("bank", "ALTER ROLE clerk REPLICATION");
     gate(&clerk, &[]).expect(0);
+    // A backup that nobody could tell from that of another server.
+    server.psql("bank", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    let grant = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO ";
+    assert_refused(&clerk, &server, 10, "privilege-missing", grant);
+    server.psql("bank", &format!("{grant} clerk"));
+    gate(&clerk, &[]).expect(0);
 
     let access = server.data().join("pg_hba.conf");
     let allowed = fs::read_to_string(&access).unwrap();
