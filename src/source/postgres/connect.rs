@@ -1,6 +1,6 @@
 //! The native connection: for facts, for a snapshot that is held, and for looking after what a run left.
 
-use super::endpoint::{Endpoint, TlsMode};
+use super::endpoint::{Endpoint, SYSTEM_ROOTS, TlsMode};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
@@ -218,7 +218,7 @@ fn tls_client(endpoint: &Endpoint) -> Result<std::sync::Arc<rustls::ClientConfig
         TlsMode::VerifyCa => Verify::Signer,
         TlsMode::VerifyFull => Verify::Host,
     };
-    tls::client(verify, endpoint.roots.as_deref().filter(|path| *path != Path::new("system")))
+    tls::client(verify, endpoint.roots.as_deref().filter(|path| *path != Path::new(SYSTEM_ROOTS)))
 }
 
 /// Says what a server or the way to it answered, without the wrapping of the library.
