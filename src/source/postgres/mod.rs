@@ -13,6 +13,7 @@ mod passwords;
 mod programs;
 mod restore_point;
 mod sessions;
+mod standby;
 mod wal;
 
 use super::clients::Clients;

@@ -13,7 +13,7 @@ use super::Server;
 use super::data_directory::Staging;
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::model::finding::{Finding, FindingCode};
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Consistency, Content};
 use crate::process::Stream;
 use crate::source::write::failed;
@@ -70,7 +70,7 @@ impl Source for BaseBackupSource {
             *self.cluster_bytes() = looked.cluster_bytes;
             findings.extend(looked.findings);
             // Whoever lacks the privilege or the program is not let in, either: that is said already.
-            if findings.is_empty() {
+            if findings.iter().all(|finding| finding.level < Level::Refusal) {
                 findings.extend(preflight::replication_refused(&self.server, context));
             }
         }

@@ -3,6 +3,7 @@
 use super::super::Server;
 use super::super::connect::{Connection, identifier};
 use super::super::facts::ServerFacts;
+use super::super::standby;
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode};
 use crate::process::run_to_end;
@@ -73,6 +74,7 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
                 .to_owned(),
         ));
     }
+    findings.extend(standby::warning(connection, facts)?);
     let size = "SELECT sum(pg_catalog.pg_database_size(oid)) FROM pg_catalog.pg_database";
     let cluster_bytes = connection.value(doing, size).ok().flatten().and_then(|size| size.parse().ok());
     Ok(Looked { findings, cluster_bytes })

@@ -45,6 +45,8 @@ impl Snapshot {
         let lsn = connection.value("read the position in the log", &format!("SELECT pg_catalog.{position}()"))?;
         let mut content = Content::new();
         content.insert("wal_lsn".to_owned(), lsn.into());
+        let role = if facts.is_in_recovery { "standby" } else { "primary" };
+        content.insert("role".to_owned(), role.into());
         if let Some(query) = &source.server.config.schema_version_query {
             let version = connection.value("run schema_version_query", query)?.ok_or_else(|| {
                 Error::new(ErrorCode::CaptureFailed, "schema_version_query gave no value")
