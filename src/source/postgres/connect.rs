@@ -1,6 +1,6 @@
 //! The native connection: for facts, for a snapshot that is held, and for looking after what a run left.
 
-use super::endpoint::{Endpoint, TlsMode};
+use super::endpoint::{Endpoint, SYSTEM_ROOTS, TlsMode};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
@@ -9,7 +9,7 @@ use crate::source::tls::{self, Verify};
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
@@ -30,7 +30,33 @@ pub(super) struct Connection {
     driver: Option<JoinHandle<()>>,
     runtime: Handle,
     cancel: Cancel,
-    limit: Duration,
+    limit: Limit,
+}
+
+/// How long a session may take.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    /// Each question on its own; the goodbye is extra.
+    Each(Duration),
+    /// All of it, with the goodbye, is over then.
+    Until(Instant),
+}
+
+impl Limit {
+    /// Returns how long the next question may take. Where all has one end, a quarter of what is left stays for the goodbye.
+    fn question(self) -> Duration {
+        match self {
+            Self::Each(limit) => limit,
+            Self::Until(end) => end.saturating_duration_since(Instant::now()).mul_f32(0.75),
+        }
+    }
+
+    fn goodbye(self) -> Duration {
+        match self {
+            Self::Each(_) => GOODBYE,
+            Self::Until(end) => end.saturating_duration_since(Instant::now()).min(GOODBYE),
+        }
+    }
 }
 
 /// Why a server did not let us in.
@@ -73,14 +99,32 @@ impl Connection {
         cancel: &Cancel,
         limit: Duration,
     ) -> Result<Self, Refusal> {
+        Self::open_limited(endpoint, context, cancel, Limit::Each(limit))
+    }
+
+    /// As [`Connection::open_within`], with an end for all that is done in the session, the goodbye included.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) fn open_until(
+        endpoint: &Endpoint,
+        context: &Context,
+        cancel: &Cancel,
+        end: Instant,
+    ) -> Result<Self, Refusal> {
+        Self::open_limited(endpoint, context, cancel, Limit::Until(end))
+    }
+
+    fn open_limited(endpoint: &Endpoint, context: &Context, cancel: &Cancel, limit: Limit) -> Result<Self, Refusal> {
+        let patience = limit.question();
         let other = |error| Refusal { why: Why::Other, error };
         let config = config(endpoint, &context.mark);
         let tls = MakeRustlsConnect::new((*tls_client(endpoint).map_err(other)?).clone());
-        let connected = context.runtime.block_on(bounded(cancel, limit, config.connect(tls)));
+        let connected = context.runtime.block_on(bounded(cancel, patience, config.connect(tls)));
         let (client, connection) = match connected {
             Ok(Some(Ok(both))) => both,
             Ok(Some(Err(error))) => return Err(refusal(endpoint, &error)),
-            Ok(None) => return Err(other(silent(endpoint, limit))),
+            Ok(None) => return Err(other(silent(endpoint, patience))),
             Err(error) => return Err(other(error)),
         };
         // It ends with its client; what goes wrong in between, the client's next question is told.
@@ -99,13 +143,18 @@ impl Connection {
     /// # Errors
     /// `capture-failed`: the server refuses, is gone, or does not answer in time; the reason of a cancellation.
     pub(super) fn rows(&self, doing: &str, sql: &str) -> Result<Vec<Row>> {
-        let cannot = |why: String| Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {why}"));
-        let Some(client) = &self.client else { return Err(cannot("the connection is closed".to_owned())) };
-        let answer = self.runtime.block_on(bounded(&self.cancel, self.limit, client.simple_query(sql)))?;
+        self.ask(doing, sql)?.map_err(|error| cannot(doing, &describe(&error)))
+    }
+
+    /// As [`Connection::rows`]; what the server itself answers with, such as a refusal, is the inner error.
+    fn ask(&self, doing: &str, sql: &str) -> Result<Result<Vec<Row>, tokio_postgres::Error>> {
+        let Some(client) = &self.client else { return Err(cannot(doing, "the connection is closed")) };
+        let limit = self.limit.question();
+        let answer = self.runtime.block_on(bounded(&self.cancel, limit, client.simple_query(sql)))?;
         let messages = match answer {
             Some(Ok(messages)) => messages,
-            Some(Err(error)) => return Err(cannot(describe(&error))),
-            None => return Err(cannot(format!("the server did not answer within {:?}", self.limit))),
+            Some(Err(error)) => return Ok(Err(error)),
+            None => return Err(cannot(doing, &format!("the server did not answer within {limit:?}"))),
         };
         let mut rows = Vec::new();
         for message in messages {
@@ -117,7 +166,7 @@ impl Connection {
                 _ => {}
             }
         }
-        Ok(rows)
+        Ok(Ok(rows))
     }
 
     /// Returns the first value of an answer; `None` if there is no row, or NULL in it.
@@ -125,12 +174,24 @@ impl Connection {
     /// # Errors
     /// As [`Connection::rows`].
     pub(super) fn value(&self, doing: &str, sql: &str) -> Result<Option<String>> {
-        Ok(self.rows(doing, sql)?.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
+        self.rows(doing, sql).map(first_value)
+    }
+
+    /// As [`Connection::value`]; `None` also if the user lacks the privilege to ask.
+    ///
+    /// # Errors
+    /// As [`Connection::rows`].
+    pub(super) fn value_if_allowed(&self, doing: &str, sql: &str) -> Result<Option<String>> {
+        match self.ask(doing, sql)? {
+            Ok(rows) => Ok(first_value(rows)),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+            Err(error) => Err(cannot(doing, &describe(&error))),
+        }
     }
 
     /// Lets each question from here on take as long as the run may.
     pub(super) fn without_limit(mut self) -> Self {
-        self.limit = Duration::MAX;
+        self.limit = Limit::Each(Duration::MAX);
         self
     }
 }
@@ -140,7 +201,7 @@ impl Drop for Connection {
         drop(self.client.take());
         if let Some(driver) = self.driver.take() {
             // A server that does not take the goodbye is looked after by the clean-up.
-            let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, driver).await });
+            let _ = self.runtime.block_on(async { tokio::time::timeout(self.limit.goodbye(), driver).await });
         }
     }
 }
@@ -154,6 +215,14 @@ impl Refusal {
         };
         Finding::from_error(&self.error, fallback)
     }
+}
+
+fn first_value(rows: Vec<Row>) -> Option<String> {
+    rows.into_iter().next()?.into_iter().next()?
+}
+
+fn cannot(doing: &str, why: &str) -> Error {
+    Error::new(ErrorCode::CaptureFailed, format!("cannot {doing}: {why}"))
 }
 
 /// Waits for a future until the run is cancelled or `limit` is over, which is `None`.
@@ -194,7 +263,7 @@ fn tls_client(endpoint: &Endpoint) -> Result<std::sync::Arc<rustls::ClientConfig
         TlsMode::VerifyCa => Verify::Signer,
         TlsMode::VerifyFull => Verify::Host,
     };
-    tls::client(verify, endpoint.roots.as_deref().filter(|path| *path != Path::new("system")))
+    tls::client(verify, endpoint.roots.as_deref().filter(|path| *path != Path::new(SYSTEM_ROOTS)))
 }
 
 /// Says what a server or the way to it answered, without the wrapping of the library.

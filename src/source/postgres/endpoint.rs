@@ -12,6 +12,8 @@ use std::time::Duration;
 const SCHEMES: &[&str] = &["postgres", "postgresql"];
 /// The database that every server has, unless somebody dropped it, and that nobody's data is in.
 pub(super) const MAINTENANCE: &str = "postgres";
+/// The value of `sslrootcert` that stands for the certificates that the system trusts.
+pub(super) const SYSTEM_ROOTS: &str = "system";
 const DEFAULT_PORT: u16 = 5432;
 /// Where servers put their socket: Debian's and Red Hat's directory, then PostgreSQL's own.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -80,7 +82,7 @@ impl Endpoint {
         let mut port = address.port.unwrap_or(DEFAULT_PORT);
         let (mut host, mut user, mut password) = (address.host.clone(), address.user.clone(), address.password.clone());
         let mut database = address.database.clone();
-        let (mut tls, mut roots, mut options, mut patience) = (TlsMode::Prefer, None, None, patience);
+        let (mut tls, mut roots, mut options, mut patience) = (None, None, None, patience);
         for (name, value) in &address.parameters {
             match name.as_str() {
                 "host" => host = Some(value.clone()),
@@ -88,7 +90,7 @@ impl Endpoint {
                 "user" => user = Some(value.clone()),
                 "password" => password = Some(value.clone()),
                 "dbname" => database = Some(value.clone()),
-                "sslmode" => tls = tls_mode(value)?,
+                "sslmode" => tls = Some(tls_mode(value)?),
                 "sslrootcert" => roots = Some(PathBuf::from(value)),
                 "options" => options = Some(value.clone()),
                 "connect_timeout" => match number::<u32>(name, value)? {
@@ -108,6 +110,15 @@ impl Endpoint {
             Some(host) => host,
             None => default_socket_directory(port),
         };
+        let tls = match (tls, roots.as_deref()) {
+            // libpq 16 does the same: whoever trusts the system's certificates wants them to be looked at.
+            (None | Some(TlsMode::VerifyFull), Some(roots)) if roots == Path::new(SYSTEM_ROOTS) => TlsMode::VerifyFull,
+            (Some(weak), Some(roots)) if roots == Path::new(SYSTEM_ROOTS) => {
+                return Err(wrong(&format!("sslmode={} is too weak for sslrootcert=system", weak.as_str()))
+                    .hint("anybody can get a certificate that the system trusts, for a host of theirs: use sslmode=verify-full"));
+            }
+            (tls, _) => tls.unwrap_or(TlsMode::Prefer),
+        };
         let user = user.or_else(system_user).ok_or_else(|| wrong("`url` names no user, nor does the system"))?;
         let database = database.unwrap_or_else(|| user.clone());
         let home = variable("HOME").map(PathBuf::from);
@@ -116,7 +127,10 @@ impl Endpoint {
         }
         let tls = match tls {
             // A Unix socket has no wire to listen on; libpq does the same.
-            _ if host.starts_with('/') => TlsMode::Disable,
+            _ if host.starts_with('/') => {
+                roots = None;
+                TlsMode::Disable
+            }
             TlsMode::VerifyCa | TlsMode::VerifyFull if roots.is_none() => {
                 return Err(wrong(&format!("sslmode={} needs to know whom to trust", tls.as_str())).hint(
                     "add sslrootcert=FILE to `url`, or sslrootcert=system with client programs of version 16 or newer",
@@ -218,6 +232,22 @@ mod tests {
         assert!(default.is_socket() && (default.user.as_str(), default.port) == ("me", 1));
         let verified = parse("postgres://u@db/x?sslmode=require&sslrootcert=/etc/ca.pem").unwrap();
         assert_eq!((verified.tls, verified.roots.as_deref()), (TlsMode::VerifyCa, Some(Path::new("/etc/ca.pem"))));
+    }
+
+    #[test]
+    fn the_certificates_of_the_system_are_never_for_nothing() {
+        for parameters in ["sslrootcert=system", "sslrootcert=system&sslmode=verify-full"] {
+            let endpoint = parse(&format!("postgres://u@db/x?{parameters}")).unwrap();
+            assert_eq!((endpoint.tls, endpoint.roots.as_deref()), (TlsMode::VerifyFull, Some(Path::new("system"))));
+        }
+        for weak in ["disable", "prefer", "require", "verify-ca"] {
+            let error = parse(&format!("postgres://u@db/x?sslmode={weak}&sslrootcert=system")).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.message().contains(&format!("sslmode={weak} is too weak")), "{error}");
+        }
+        let socket = parse("postgres://u@%2Ftmp/x?sslrootcert=system").unwrap();
+        assert_eq!((socket.tls, socket.roots), (TlsMode::Disable, None));
+        assert_eq!(parse("postgres://u@db/x").unwrap().tls, TlsMode::Prefer);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What a server says of itself and of a database.
 
-use super::connect::Connection;
+use super::connect::{Connection, identifier};
 use super::programs::Major;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::finding::{Finding, FindingCode};
 
 /// What is asked of every server; one value in each column.
 const QUERY: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
@@ -51,12 +52,29 @@ impl ServerFacts {
         let (version, database) = (next()?, next()?);
         let (is_in_recovery, is_superuser) = (next()? == "t", next()? == "t");
         let user = next()?;
-        // Rights to these may be taken away: then the server stays without them.
-        let identifier = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+        // The right to it may be taken away: then the server stays without. Anything else that goes wrong must not pass
+        // for that, or another server would not be noticed.
+        let query = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+        let system_identifier = connection.value_if_allowed(doing, query)?;
+        // Only an estimate.
         let size = "SELECT pg_catalog.pg_database_size(current_database())";
-        let system_identifier = connection.value(doing, identifier).ok().flatten();
         let database_bytes = connection.value(doing, size).ok().flatten().and_then(|size| size.parse().ok());
         Ok(Self { number, version, system_identifier, database, database_bytes, is_in_recovery, is_superuser, user })
+    }
+
+    /// Returns facts for tests: of a primary of version 15 with this identifier.
+    #[cfg(test)]
+    pub(super) fn sample(system_identifier: Option<&str>) -> Self {
+        Self {
+            number: 150_018,
+            version: "15.18".to_owned(),
+            system_identifier: system_identifier.map(str::to_owned),
+            database: "shop".to_owned(),
+            database_bytes: None,
+            is_in_recovery: false,
+            is_superuser: false,
+            user: "clerk".to_owned(),
+        }
     }
 
     /// Returns the major version.
@@ -64,8 +82,38 @@ impl ServerFacts {
         Major::of_number(self.number)
     }
 
+    /// Says that the server does not tell what it is, if it does not, with the statement that lets it: files and points in
+    /// the log are worth nothing unless it is known whose they are.
+    pub(super) fn identity_hidden(&self) -> Option<Finding> {
+        if self.system_identifier.is_some() {
+            return None;
+        }
+        let function = "pg_control_system()";
+        let message = format!("the user {} may not call {function}, so nobody knows which server this is", self.user);
+        Some(Finding::refusal(FindingCode::PrivilegeMissing, message).hint(grant_execute(function, &self.user)))
+    }
+
     /// Returns what tells this database from every other: the identity of a source.
     pub(super) fn identity(&self) -> Option<String> {
         Some(format!("postgres {}/{}", self.system_identifier.as_deref()?, self.database))
+    }
+}
+
+/// Returns the hint that lets a user call a function of the server.
+pub(super) fn grant_execute(function: &str, user: &str) -> String {
+    format!("let a superuser say: GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {}", identifier(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_hides_its_identity_is_refused_with_the_grant() {
+        assert_eq!(ServerFacts::sample(Some("7")).identity_hidden(), None);
+        let finding = ServerFacts::sample(None).identity_hidden().unwrap();
+        assert_eq!(finding.code, FindingCode::PrivilegeMissing);
+        let grant = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO \"clerk\"";
+        assert!(finding.hint.unwrap().contains(grant));
     }
 }

@@ -13,12 +13,13 @@ mod passwords;
 mod programs;
 mod restore_point;
 mod sessions;
+mod standby;
 mod wal;
 
 use super::clients::Clients;
 use super::{Context, Source};
 use crate::config::{PostgresConfig, PostgresMethod, ServerConfig};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::release_id::path_component;
 use crate::process::Program;
@@ -139,6 +140,19 @@ impl Server {
         (reached, findings)
     }
 
+    /// Makes sure that the server which answers at `endpoint` now is the one that the preflight judged.
+    ///
+    /// # Errors
+    /// `capture-failed`: it is another, or another database.
+    fn must_be_as_before(&self, endpoint: &Endpoint, now: &ServerFacts) -> Result<()> {
+        let before = self.known().facts.as_ref().and_then(ServerFacts::identity);
+        if before.is_none() || now.identity() == before {
+            return Ok(());
+        }
+        let text = format!("{} is not the server that it was a moment ago", endpoint.server());
+        Err(Error::new(ErrorCode::CaptureFailed, text).hint("see what answers there, and that it is only one"))
+    }
+
     /// Ends what this run left on any server it had a session on; see [`Source::clean_up`].
     ///
     /// # Errors
@@ -153,3 +167,6 @@ impl Server {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

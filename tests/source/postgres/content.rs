@@ -97,3 +97,33 @@ fn a_dump_in_files_comes_back_whole() {
     assert_eq!(everything(&server, "empty"), expected);
     shop.assert_nothing_left();
 }
+
+#[test]
+fn a_standby_is_captured_and_called_one() {
+    let server = Postgres::start();
+    server.create("shop", "CREATE TABLE orders AS SELECT 1 AS id");
+    let folder = server.data().parent().unwrap().to_owned();
+    let copy = folder.join("copy");
+    let program = server.programs().join("pg_basebackup");
+    let mut backup = server.beside(program.to_str().unwrap());
+    backup.args(["-X", "fetch", "-c", "fast", "-U", "postgres", "-p", &server.port().to_string()]);
+    must(backup.arg("-h").arg(&folder).arg("-D").arg(&copy));
+    must(server.beside("touch").arg(copy.join("standby.signal")));
+    let standby = Postgres::of(&copy, &[]);
+    server.psql("shop", "INSERT INTO orders VALUES (2)");
+    let of_role = |server: &Postgres, role: &str| {
+        let shop = shop(&server.url("shop"), "");
+        shop.gate(&[]).expect(0);
+        let manifest = shop.manifest();
+        let source = manifest.source("orders");
+        assert_eq!(source["content"]["role"], role);
+        assert!(source["content"]["wal_lsn"].as_str().unwrap().contains('/'));
+        manifest
+    };
+    let manifest = of_role(&standby, "standby");
+    assert_eq!(manifest.source("orders")["content"]["rows"]["public.orders"], 1);
+    assert!(manifest.codes("warning").contains(&"preflight-failed"));
+    let message = manifest.message("preflight-failed");
+    assert!(message.starts_with("the server is a standby, which has replayed the log up to"), "{message}");
+    assert!(!of_role(&server, "primary").codes("warning").contains(&"preflight-failed"));
+}

@@ -84,6 +84,20 @@ fn a_restore_that_breaks_off_leaves_the_old_database_and_no_other() {
     assert_as_before();
     server.psql("postgres", "ALTER ROLE postgres RESET ALL");
 
+    // The run is ended while the server makes the new database: somebody holds the template for that long.
+    let hold = "BEGIN; COMMENT ON DATABASE template0 IS 'held'; SELECT pg_sleep(1000)";
+    let mut holder = server.client("psql", "postgres").args(["-c", hold]).spawn().unwrap();
+    while !server.psql("postgres", "SELECT query FROM pg_stat_activity WHERE wait_event = 'PgSleep'").contains("held") {
+    }
+    let mut running = shop.holdpoint.start(["restore", "orders", "--environment", "staging", "--force"]);
+    until(&mut running, "the new database", || server.left().contains("CREATE DATABASE"));
+    running.signal(Signal::TERM);
+    running.wait().expect(143);
+    server
+        .psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; COMMENT%'");
+    assert!(!holder.wait().unwrap().success());
+    assert_as_before();
+
     // The run is ended in the middle.
     let programs = shop.path("bin");
     wrappers(&programs, "");

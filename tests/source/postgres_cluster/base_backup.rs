@@ -111,6 +111,11 @@ fn what_is_not_what_the_server_sent_refuses() {
     assert_refused(&shop, &server, 12, "content-incomplete", "cut off");
     through("cat > /dev/null");
     assert_refused(&shop, &server, 12, "content-incomplete", "did not come to its end");
+    // Between the look and the copy another server took over.
+    let other = Postgres::start();
+    wrap(&shop, &server, &format!("PGPORT={} exec \"$real\" \"$@\"", other.port()));
+    assert_refused(&shop, &server, 12, "identity-changed", "the base backup is of the server");
+    assert_eq!(other.left(), "");
     wrap(&shop, &server, "exec \"$real\" \"$@\"");
     gate(&shop, &[]).expect(0);
 }
@@ -163,6 +168,12 @@ fn what_a_base_backup_needs_is_asked_before_anything_is_copied() {
     let clerk = shop(&server, &server.url_of("clerk", "clerk", "bank"));
     assert_refused(&clerk, &server, 10, "privilege-missing", "ALTER ROLE \\\"clerk\\\" REPLICATION");
     server.psql("bank", "ALTER ROLE clerk REPLICATION");
+    gate(&clerk, &[]).expect(0);
+    // A backup that nobody could tell from that of another server.
+    server.psql("bank", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    let grant = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO ";
+    assert_refused(&clerk, &server, 10, "privilege-missing", grant);
+    server.psql("bank", &format!("{grant} clerk"));
     gate(&clerk, &[]).expect(0);
 
     let access = server.data().join("pg_hba.conf");

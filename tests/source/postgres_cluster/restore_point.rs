@@ -173,10 +173,13 @@ fn what_a_point_leans_on_and_needs_is_asked_before() {
     fs::remove_file(snapshots.join(id)).unwrap();
     assert_refused(&shop, &server, 10, "base-backup-missing", "is not in the store any more");
 
-    server.psql("bank", "CREATE ROLE clerk LOGIN PASSWORD 'clerk'");
+    server.psql(
+        "bank",
+        "CREATE ROLE clerk LOGIN PASSWORD 'clerk'; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+    );
     let clerk = self::shop(&server, &server.url_of("clerk", "clerk", "bank"), "source = \"base\"", "");
     gate(&clerk, &[]).expect(10);
-    for function in ["pg_create_restore_point(text)", "pg_switch_wal()"] {
+    for function in ["pg_control_system()", "pg_create_restore_point(text)", "pg_switch_wal()"] {
         let statement = format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO ");
         assert_finding(&clerk, "privilege-missing", &statement);
         server.psql("bank", &format!("{statement} clerk"));

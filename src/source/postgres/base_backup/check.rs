@@ -58,6 +58,18 @@ pub(super) fn judge(contents: &Contents) -> (Content, Vec<Finding>) {
     (content, findings)
 }
 
+/// Compares the server that a base backup is of, by its content, with the one that the preflight judged.
+pub(super) fn is_of_another_server(content: &Content, judged: Option<String>) -> Option<Finding> {
+    // Without an identifier in it the backup is not whole, and that is a finding already.
+    let found = content.get("system_identifier")?.as_str()?;
+    let judged = judged.unwrap_or_else(|| "one that does not say what it is".to_owned());
+    (found != judged).then(|| {
+        let message = format!("the base backup is of the server {found}, and the one that was looked at is {judged}");
+        Finding::refusal(FindingCode::IdentityChanged, message)
+            .hint("see what answers at `url`, and that it is only one")
+    })
+}
+
 /// Compares every file with the manifest.
 fn files_differ(contents: &Contents, manifest: &BackupManifest<'_>) -> Vec<Finding> {
     let mut listed = HashSet::new();

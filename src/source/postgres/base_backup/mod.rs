@@ -13,7 +13,7 @@ use super::Server;
 use super::data_directory::Staging;
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::model::finding::{Finding, FindingCode};
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Consistency, Content};
 use crate::process::Stream;
 use crate::source::write::failed;
@@ -70,7 +70,7 @@ impl Source for BaseBackupSource {
             *self.cluster_bytes() = looked.cluster_bytes;
             findings.extend(looked.findings);
             // Whoever lacks the privilege or the program is not let in, either: that is said already.
-            if findings.is_empty() {
+            if findings.iter().all(|finding| finding.level < Level::Refusal) {
                 findings.extend(preflight::replication_refused(&self.server, context));
             }
         }
@@ -106,7 +106,9 @@ impl Source for BaseBackupSource {
 
     fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
         let contents = Contents::read(&mut stored.open_only()?, None, &context.cancel)?;
-        let (content, findings) = check::judge(&contents);
+        let (content, mut findings) = check::judge(&contents);
+        let known = self.server.known().facts.clone();
+        findings.extend(check::is_of_another_server(&content, known.and_then(|facts| facts.system_identifier)));
         Ok(Inspection { content, findings })
     }
 

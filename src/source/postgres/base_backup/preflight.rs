@@ -1,8 +1,9 @@
 //! What a base backup will need of the server.
 
 use super::super::Server;
-use super::super::connect::Connection;
+use super::super::connect::{Connection, identifier};
 use super::super::facts::ServerFacts;
+use super::super::standby;
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode};
 use crate::process::run_to_end;
@@ -46,10 +47,11 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
         let message = format!("the server is {}, and base backups can be checked from 13 on", facts.version);
         findings.push(Finding::refusal(FindingCode::VersionMismatch, message).hint("use method = \"dump\""));
     }
+    findings.extend(facts.identity_hidden());
     if value(1) != Some("t") {
         let user = &facts.user;
         let message = format!("the user {user} may not make base backups: it has no REPLICATION attribute");
-        let hint = format!("let a superuser say: ALTER ROLE \"{}\" REPLICATION", user.replace('"', "\"\""));
+        let hint = format!("let a superuser say: ALTER ROLE {} REPLICATION", identifier(user));
         findings.push(Finding::refusal(FindingCode::PrivilegeMissing, message).hint(hint));
     }
     if value(0) == Some("minimal") {
@@ -72,6 +74,7 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
                 .to_owned(),
         ));
     }
+    findings.extend(standby::warning(connection, facts)?);
     let size = "SELECT sum(pg_catalog.pg_database_size(oid)) FROM pg_catalog.pg_database";
     let cluster_bytes = connection.value(doing, size).ok().flatten().and_then(|size| size.parse().ok());
     Ok(Looked { findings, cluster_bytes })
@@ -86,8 +89,8 @@ pub(super) fn replication_refused(server: &Server, context: &Context) -> Option<
     let error = run_to_end(&program, within, &context.cancel, 4096).and_then(|output| output.into_stdout()).err()?;
     let message = format!("the server lets nobody in who would make a base backup: {}", error.chain());
     let finding = Finding::from_error(&error, FindingCode::PrivilegeMissing);
-    let user = endpoint.user.replace('"', "\"\"");
+    let user = identifier(&endpoint.user);
     Some(Finding { message, ..finding }.hint(format!(
-        "add a line to pg_hba.conf, then SELECT pg_reload_conf(): host replication \"{user}\" ADDRESS scram-sha-256"
+        "add a line to pg_hba.conf, then SELECT pg_reload_conf(): host replication {user} ADDRESS scram-sha-256"
     )))
 }

@@ -33,6 +33,19 @@ fn a_whole_backup_is_described() {
 }
 
 #[test]
+fn a_backup_of_another_server_than_was_judged_is_refused() {
+    let (content, _) = look(&Backup::new().tar());
+    let judged = |identifier: Option<String>| check::is_of_another_server(&content, identifier);
+    assert_eq!(judged(Some(Log::SYSTEM.to_string())), None);
+    for other in [Some("8".to_owned()), None] {
+        let finding = judged(other).unwrap();
+        assert_eq!(finding.code, FindingCode::IdentityChanged);
+        assert!(finding.message.contains(&Log::SYSTEM.to_string()), "{}", finding.message);
+    }
+    assert_eq!(check::is_of_another_server(&Content::new(), Some("8".to_owned())), None);
+}
+
+#[test]
 fn every_flipped_byte_of_a_file_is_found() {
     for name in ["backup_label", "PG_VERSION", "base/1/1259", "global/pg_control"] {
         let mut backup = Backup::new();

@@ -6,6 +6,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::source::Context;
 use crate::source::postgres::connect::{Connection, identifier};
 use crate::source::postgres::facts::ServerFacts;
+use crate::source::postgres::standby;
 use std::path::Path;
 
 /// How many things a message names.
@@ -50,9 +51,12 @@ pub(super) fn preflight(source: &DumpSource, context: &Context) -> Vec<Finding> 
     let (reached, mut findings) = source.server.preflight(source.programs(), context);
     let Some((connection, facts)) = reached else { return findings };
     // Not to be told that is worth a refusal: the capture would find out, or not.
-    let asked = privileges(&connection, &facts, &mut findings).and_then(|()| locks(&connection, &mut findings));
-    if let Err(error) = asked {
-        findings.push(Finding::from_error(&error, FindingCode::PreflightFailed));
+    let asked = privileges(&connection, &facts, &mut findings)
+        .and_then(|()| locks(&connection, &mut findings))
+        .and_then(|()| standby::warning(&connection, &facts));
+    match asked {
+        Ok(warning) => findings.extend(warning),
+        Err(error) => findings.push(Finding::from_error(&error, FindingCode::PreflightFailed)),
     }
     if source.jobs > 1 {
         findings.extend(room(&context.scratch, facts.database_bytes));

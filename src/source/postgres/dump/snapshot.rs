@@ -32,13 +32,7 @@ impl Snapshot {
     pub(super) fn take(source: &DumpSource, endpoint: &Endpoint, context: &Context) -> Result<Self> {
         let connection = source.server.connect(endpoint, context).map_err(|refusal| refusal.error)?;
         let facts = ServerFacts::ask(&connection)?;
-        let before = source.server.known().facts.as_ref().and_then(ServerFacts::identity);
-        if before.is_some() && facts.identity() != before {
-            let text = format!("{} is not the server that it was a moment ago", endpoint.server());
-            return Err(
-                Error::new(ErrorCode::CaptureFailed, text).hint("see what answers there, and that it is only one")
-            );
-        }
+        source.server.must_be_as_before(endpoint, &facts)?;
         let doing = "open a snapshot";
         // The transaction is idle while it is held, for as long as the dump takes.
         connection.rows(doing, "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0")?;
@@ -51,6 +45,8 @@ impl Snapshot {
         let lsn = connection.value("read the position in the log", &format!("SELECT pg_catalog.{position}()"))?;
         let mut content = Content::new();
         content.insert("wal_lsn".to_owned(), lsn.into());
+        let role = if facts.is_in_recovery { "standby" } else { "primary" };
+        content.insert("role".to_owned(), role.into());
         if let Some(query) = &source.server.config.schema_version_query {
             let version = connection.value("run schema_version_query", query)?.ok_or_else(|| {
                 Error::new(ErrorCode::CaptureFailed, "schema_version_query gave no value")

@@ -155,12 +155,14 @@ impl Source for RestorePointSource {
         let endpoint = self.server.endpoint()?;
         let connection = self.server.connect(&endpoint, context).map_err(|refusal| refusal.error)?;
         let facts = ServerFacts::ask(&connection)?;
+        self.server.must_be_as_before(&endpoint, &facts)?;
+        let hidden = || Error::new(ErrorCode::CaptureFailed, "the server does not say what it is");
+        let system_identifier = facts.system_identifier.ok_or_else(hidden)?;
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let name = format!("{}-{number}", context.mark);
         let made = point::make(&connection, &name)?;
         point::wait_until_archived(&connection, &made, &context.cancel)?;
         drop(connection);
-        let system_identifier = facts.system_identifier.unwrap_or_default();
         let wanted = made.wanted(&name, system_identifier.parse().ok());
         let sha256 = self.archive.prove(&wanted, &context.scratch, &context.cancel)?;
         let record = PointRecord {

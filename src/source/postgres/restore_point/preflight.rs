@@ -4,7 +4,7 @@ use super::external::External;
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode};
 use crate::source::postgres::connect::Connection;
-use crate::source::postgres::facts::ServerFacts;
+use crate::source::postgres::facts::{ServerFacts, grant_execute};
 use crate::source::postgres::wal::SegmentName;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -39,6 +39,7 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
         findings.push(refusal(message.to_owned(), "name the primary in `url`"));
         return Ok(Looked { findings, timeline: None });
     }
+    findings.extend(facts.identity_hidden());
     findings.extend(privileges(connection, facts)?);
     findings.extend(archiving(connection)?);
     let name = "SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())";
@@ -50,12 +51,11 @@ pub(super) fn look(connection: &Connection, facts: &ServerFacts) -> Result<Looke
 /// Names every function that the user may not call, with the statements that let it.
 fn privileges(connection: &Connection, facts: &ServerFacts) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let user = facts.user.replace('"', "\"\"");
     for function in FUNCTIONS {
         let sql = format!("SELECT pg_catalog.has_function_privilege('pg_catalog.{function}', 'EXECUTE')");
         if connection.value("ask for the user's privileges", &sql)?.as_deref() != Some("t") {
             let message = format!("the user {} may not call {function}", facts.user);
-            let hint = format!("let a superuser say: GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO \"{user}\"");
+            let hint = grant_execute(function, &facts.user);
             findings.push(Finding::refusal(FindingCode::PrivilegeMissing, message).hint(hint));
         }
     }

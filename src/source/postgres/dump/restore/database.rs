@@ -14,6 +14,9 @@ const DROP_WITHIN: Duration = Duration::from_secs(3);
 /// How long sessions of the database that is replaced may take to end.
 const SESSIONS_END_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long to wait before asking for sessions again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A database under a name of this run, until it takes its own; if that fails it is dropped on the server.
 pub(super) struct Fresh {
     /// A session in another database.
@@ -31,17 +34,21 @@ impl Fresh {
         options: &str,
         context: &Context,
     ) -> Result<Self> {
-        let name = context.mark.clone();
         let connection = connection.without_limit();
-        let sql = format!("CREATE DATABASE {} {options}", identifier(&name));
-        connection.rows("create a database", &sql).map_err(|error| {
-            error.hint(format!(
-                "the user needs the right to create databases: ALTER ROLE {} CREATEDB; or restore into an empty database \
-                 that is there",
-                identifier(&maintenance.user)
-            ))
-        })?;
-        Ok(Self { connection, maintenance, name, context: context.clone() })
+        let fresh = Self { connection, maintenance, name: context.mark.clone(), context: context.clone() };
+        let sql = format!("CREATE DATABASE {} {options}", identifier(&fresh.name));
+        match fresh.connection.rows("create a database", &sql) {
+            Ok(_) => Ok(fresh),
+            Err(error) => {
+                let error = error.hint(format!(
+                    "the user needs the right to create databases: ALTER ROLE {} CREATEDB; or restore into an empty \
+                     database that is there",
+                    identifier(&fresh.maintenance.user)
+                ));
+                // Nobody waits for the answer after a cancellation, and the server goes on all the same.
+                Err(fresh.give_up(error))
+            }
+        }
     }
 
     /// Returns where the database is.
@@ -110,29 +117,33 @@ impl Fresh {
     fn end_sessions(&self, connection: &Connection, name: &str) -> Result<()> {
         let of = format!("FROM pg_catalog.pg_stat_activity WHERE datname = {}", literal(name));
         let until = Instant::now() + SESSIONS_END_WITHIN;
-        loop {
-            let doing = "end the sessions of the old database";
-            connection.rows(doing, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {of}"))?;
-            let left = connection.value(doing, &format!("SELECT count(*) {of}"))?;
-            if left.as_deref() == Some("0") {
-                return Ok(());
-            }
+        while !end_all(connection, "end the sessions of the old database", &of)? {
             if Instant::now() > until {
                 return Err(
                     failed(format!("sessions in {name} do not end")).hint("stop the application, and restore again")
                 );
             }
-            self.context.cancel.sleep(Duration::from_millis(20))?;
+            self.context.cancel.sleep(PAUSE)?;
         }
+        Ok(())
     }
 
     fn discard(&self) -> Result<()> {
         let connection = self.connect_anyway(DROP_WITHIN)?;
+        // Also those that create or rename it, which may be at work still: it can be dropped once they are gone.
         let sessions = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
-            literal(&self.name)
+            "FROM pg_catalog.pg_stat_activity WHERE (datname = {} OR application_name = {}) \
+                AND pid <> pg_catalog.pg_backend_pid()",
+            literal(&self.name),
+            literal(&self.context.mark)
         );
-        connection.rows("end sessions", &sessions)?;
+        let until = Instant::now() + DROP_WITHIN;
+        while !end_all(&connection, "end sessions", &sessions)? {
+            if Instant::now() > until {
+                return Err(failed("sessions of this run do not end".to_owned()));
+            }
+            std::thread::sleep(PAUSE);
+        }
         drop_database(&connection, &self.name)
     }
 
@@ -141,6 +152,13 @@ impl Fresh {
         Connection::open_within(&self.maintenance, &self.context, &Cancel::new(), limit)
             .map_err(|refusal| refusal.error)
     }
+}
+
+/// Ends the sessions that `of` selects, a query from its FROM on; returns whether there are none any more.
+fn end_all(connection: &Connection, doing: &str, of: &str) -> Result<bool> {
+    connection.rows(doing, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {of}"))?;
+    let left = connection.value(doing, &format!("SELECT count(*) {of}"))?;
+    Ok(left.as_deref() == Some("0"))
 }
 
 fn drop_database(connection: &Connection, name: &str) -> Result<()> {
