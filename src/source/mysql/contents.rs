@@ -3,10 +3,10 @@
 use super::catalog::{Database, Name};
 use super::input::Input;
 use super::lexer::{Fault, Item, Lexer};
-use super::values;
+use super::values::{self, KeptRows};
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::source::migrations::{Rows, SchemaVersion, is_migration_table, schema_version};
+use crate::source::migrations::{SchemaVersion, is_migration_table, schema_version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
@@ -45,7 +45,7 @@ pub(super) struct Contents {
 #[derive(Debug, Default)]
 struct Migration {
     columns: Vec<String>,
-    rows: Vec<u8>,
+    rows: KeptRows,
 }
 
 impl Contents {
@@ -160,10 +160,9 @@ impl Contents {
 
     /// Returns the version of the schema by the first migration tool that has one.
     pub(super) fn schema_version(&self) -> Option<SchemaVersion> {
-        self.migrations.iter().find_map(|((_, table), migration)| {
-            let rows: Rows = values::rows(&migration.rows, migration.columns.clone());
-            schema_version(table, &rows)
-        })
+        self.migrations
+            .iter()
+            .find_map(|((_, table), migration)| schema_version(table, &migration.rows.rows(migration.columns.clone())?))
     }
 }
 
@@ -269,6 +268,23 @@ mod tests {
         assert_eq!(contents.gtid.as_deref(), Some("0-1-10"));
         let version = contents.schema_version().unwrap();
         assert_eq!((version.tool.as_str(), version.version.as_str()), ("flyway", "1.1"));
+    }
+
+    #[test]
+    fn the_newest_migration_counts_however_long_the_table_is() {
+        let checksum = "\\'(".repeat(100);
+        let rows = |count: u32| {
+            let row = |rank| format!("({rank},'{rank}.0','{checksum}',1)");
+            let rows = (1..=count).map(row).collect::<Vec<_>>().join(",");
+            read(&format!(
+                "CREATE TABLE `flyway_schema_history` (\n  `installed_rank` int,\n  `version` text,\n  `checksum` text,\n  `success` int\n);\n\
+                 INSERT INTO `flyway_schema_history` VALUES {rows};\n"
+            ))
+        };
+        assert_eq!(rows(10_000).schema_version().unwrap().version, "10000.0");
+        // A version of only the oldest rows would be wrong: there is none then.
+        let contents = rows(60_000);
+        assert_eq!((contents.schema_version(), contents.tables.values().sum::<u64>()), (None, 60_000));
     }
 
     #[test]

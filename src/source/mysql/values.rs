@@ -2,8 +2,39 @@
 
 use crate::source::migrations::Rows;
 
+/// The most bytes of a table of migrations that are kept.
+const MOST_KEPT: usize = 16 << 20;
+
+/// The rows of one table as the dump has them: all of them, or nothing once they are too many, since the newest, which
+/// count, come last.
+#[derive(Debug)]
+pub(super) struct KeptRows(Option<Vec<u8>>);
+
+impl Default for KeptRows {
+    fn default() -> Self {
+        Self(Some(Vec::new()))
+    }
+}
+
+impl KeptRows {
+    /// Takes more of the text.
+    pub(super) fn take(&mut self, text: &[u8]) {
+        if let Some(kept) = &mut self.0 {
+            kept.extend_from_slice(text);
+            if kept.len() > MOST_KEPT {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// Returns the rows; `None` if they were too many.
+    pub(super) fn rows(&self, columns: Vec<String>) -> Option<Rows> {
+        Some(rows(self.0.as_deref()?, columns))
+    }
+}
+
 /// Reads rows: `(1,'x',NULL),(2,…)`, of which the last may be cut off.
-pub(super) fn rows(text: &[u8], columns: Vec<String>) -> Rows {
+fn rows(text: &[u8], columns: Vec<String>) -> Rows {
     let mut rows = Vec::new();
     let mut row = Vec::new();
     let mut value = Vec::new();
@@ -91,6 +122,17 @@ mod tests {
             found.rows,
             expected.map(|row| row.into_iter().map(|value| value.map(str::to_owned)).collect::<Vec<_>>())
         );
+    }
+
+    #[test]
+    fn too_many_rows_are_none() {
+        let mut kept = KeptRows::default();
+        kept.take(&vec![b' '; MOST_KEPT - 3]);
+        kept.take(b"(1)");
+        assert_eq!(kept.rows(Vec::new()).unwrap().rows.len(), 1);
+        kept.take(b"(");
+        kept.take(b"2)");
+        assert!(kept.0.is_none() && kept.rows(Vec::new()).is_none());
     }
 
     #[test]
