@@ -114,7 +114,9 @@ impl Source for MysqlSource {
 
     fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
         let contents = contents::Contents::read(&mut *stored.open_only()?, &context.cancel)?;
-        Ok(inspect::judge(&contents, self.learned().listed.as_ref()))
+        // The capture has the answer of the user's own query already.
+        let reads_version = self.config.server.schema_version_query.is_none();
+        Ok(inspect::judge(&contents, self.learned().listed.as_ref(), reads_version))
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
