@@ -72,10 +72,8 @@ impl Contents {
                 Item::Statement => {
                     self.is_complete = false;
                     let text = String::from_utf8_lossy(&lexer.text);
-                    let has_mode = text.starts_with("SET sql_mode");
-                    let is_plain = has_mode.then(|| text.contains("NO_BACKSLASH_ESCAPES"));
                     self.statement(&text);
-                    lexer.backslash_is_plain = is_plain.unwrap_or(lexer.backslash_is_plain);
+                    lexer.backslash_is_plain = backslash_is_plain(&text).unwrap_or(lexer.backslash_is_plain);
                 }
                 Item::Insert => {
                     self.is_complete = false;
@@ -153,6 +151,9 @@ impl Contents {
         if let (Some(migration), Some(columns)) = (&mut migration, values::named_columns(&head)) {
             migration.columns = columns;
         }
+        if let Some(migration) = &mut migration {
+            migration.rows.backslash_is_plain = lexer.backslash_is_plain;
+        }
         let rows = lexer.rows(migration.map(|migration| &mut migration.rows))?;
         *self.tables.entry(name).or_default() += rows;
         Ok(())
@@ -164,6 +165,14 @@ impl Contents {
             .iter()
             .find_map(|((_, table), migration)| schema_version(table, &migration.rows.rows(migration.columns.clone())?))
     }
+}
+
+/// Returns what a statement that sets the mode of the session makes of backslashes in texts: nothing special, or escapes.
+fn backslash_is_plain(text: &str) -> Option<bool> {
+    const SET: &str = "SET sql_mode";
+    let text = text.trim_start();
+    let sets = text.get(..SET.len()).is_some_and(|start| start.eq_ignore_ascii_case(SET));
+    sets.then(|| text.contains("NO_BACKSLASH_ESCAPES"))
 }
 
 /// Reads `CHANGE MASTER TO MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=2318;`, or `SOURCE` for `MASTER`.
@@ -285,6 +294,23 @@ mod tests {
         // A version of only the oldest rows would be wrong: there is none then.
         let contents = rows(60_000);
         assert_eq!((contents.schema_version(), contents.tables.values().sum::<u64>()), (None, 60_000));
+    }
+
+    #[test]
+    fn a_backslash_is_what_the_mode_says() {
+        let rows = |text: &str| format!("INSERT INTO `SequelizeMeta` VALUES ('{text}');\n");
+        let contents = read(&format!(
+            "CREATE TABLE `SequelizeMeta` (\n  `name` text\n);\n\
+             /*!50003 SET @saved_sql_mode       = @@sql_mode */ ;\n\
+             /*!50003 SET sql_mode              = 'STRICT_TRANS_TABLES,NO_BACKSLASH_ESCAPES' */ ;\n\
+             DELIMITER ;;\nCREATE FUNCTION `f`() RETURNS text RETURN '\\' ;;\nDELIMITER ;\n{}\
+             /*!50003 SET sql_mode              = @saved_sql_mode */ ;\n\
+             CREATE TABLE `t` (x text);\nINSERT INTO `t` VALUES ('\\'');\n-- Dump completed\n",
+            rows("2\\")
+        ));
+        assert!(contents.is_complete && contents.broken.is_none(), "{contents:?}");
+        assert_eq!((contents.routines, &contents.tables[&name("t")]), (1, &1));
+        assert_eq!(contents.schema_version().unwrap().version, "2\\");
     }
 
     #[test]

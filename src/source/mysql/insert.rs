@@ -2,7 +2,7 @@
 
 use super::lexer::{Fault, LONGEST, Lexer, starts_with_word};
 use super::values::KeptRows;
-use memchr::{memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 impl Lexer<'_> {
     /// Reads the beginning of an `INSERT` up to and with `VALUES`.
@@ -51,7 +51,11 @@ impl Lexer<'_> {
         let mut in_text = false;
         loop {
             let rest = self.input.buffered();
-            let found = if in_text { memchr2(b'\'', b'\\', rest) } else { memchr3(b'\'', b'(', b')', rest) };
+            let found = match in_text {
+                true if self.backslash_is_plain => memchr(b'\'', rest),
+                true => memchr2(b'\'', b'\\', rest),
+                false => memchr3(b'\'', b'(', b')', rest),
+            };
             let (length, byte) = match found {
                 Some(at) => (at + 1, rest.get(at).copied()),
                 None => (rest.len(), None),
