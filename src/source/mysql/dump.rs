@@ -1,11 +1,12 @@
 //! The dump program at work: its arguments, its stream, and what is compared before and after.
 
+use super::MysqlSource;
 use super::catalog::{self, Catalog, Database};
 use super::contents::DATABASE_LINE;
 use super::preflight::About;
 use super::product::Vendor;
 use super::server::{Server, name};
-use super::{MysqlSource, sessions};
+use super::sessions::{Began, Work};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Content;
 use crate::process::Stream;
@@ -72,8 +73,7 @@ struct Before {
 /// The server or a program of it fails, or it is another than the preflight saw; there is nothing to dump.
 pub(super) fn start(source: &MysqlSource, context: &Context) -> Result<Dump> {
     let server = Arc::new(source.server(None, context)?.patient(PATIENCE));
-    let last = sessions::last(&server, &context.cancel)?;
-    source.learned().began = Some((Arc::clone(&server), last));
+    source.learned().began = Some(Began::new(&server, Work::Dump, &context.cancel)?);
     let about = About::ask(&server, context).map_err(|failure| failure.error)?;
     let (identity, _) = about.identity(&server, context)?;
     same_server(&server, source.learned().identity.as_deref(), &identity)?;
