@@ -3,10 +3,10 @@
 use super::catalog::{Database, Name};
 use super::input::Input;
 use super::lexer::{Fault, Item, Lexer};
-use super::values;
+use super::values::{self, KeptRows};
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::source::migrations::{Rows, SchemaVersion, is_migration_table, schema_version};
+use crate::source::migrations::{SchemaVersion, is_migration_table, schema_version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
@@ -45,7 +45,7 @@ pub(super) struct Contents {
 #[derive(Debug, Default)]
 struct Migration {
     columns: Vec<String>,
-    rows: Vec<u8>,
+    rows: KeptRows,
 }
 
 impl Contents {
@@ -72,10 +72,8 @@ impl Contents {
                 Item::Statement => {
                     self.is_complete = false;
                     let text = String::from_utf8_lossy(&lexer.text);
-                    let has_mode = text.starts_with("SET sql_mode");
-                    let is_plain = has_mode.then(|| text.contains("NO_BACKSLASH_ESCAPES"));
                     self.statement(&text);
-                    lexer.backslash_is_plain = is_plain.unwrap_or(lexer.backslash_is_plain);
+                    lexer.backslash_is_plain = backslash_is_plain(&text).unwrap_or(lexer.backslash_is_plain);
                 }
                 Item::Insert => {
                     self.is_complete = false;
@@ -153,6 +151,9 @@ impl Contents {
         if let (Some(migration), Some(columns)) = (&mut migration, values::named_columns(&head)) {
             migration.columns = columns;
         }
+        if let Some(migration) = &mut migration {
+            migration.rows.backslash_is_plain = lexer.backslash_is_plain;
+        }
         let rows = lexer.rows(migration.map(|migration| &mut migration.rows))?;
         *self.tables.entry(name).or_default() += rows;
         Ok(())
@@ -160,11 +161,18 @@ impl Contents {
 
     /// Returns the version of the schema by the first migration tool that has one.
     pub(super) fn schema_version(&self) -> Option<SchemaVersion> {
-        self.migrations.iter().find_map(|((_, table), migration)| {
-            let rows: Rows = values::rows(&migration.rows, migration.columns.clone());
-            schema_version(table, &rows)
-        })
+        self.migrations
+            .iter()
+            .find_map(|((_, table), migration)| schema_version(table, &migration.rows.rows(migration.columns.clone())?))
     }
+}
+
+/// Returns what a statement that sets the mode of the session makes of backslashes in texts: nothing special, or escapes.
+fn backslash_is_plain(text: &str) -> Option<bool> {
+    const SET: &str = "SET sql_mode";
+    let text = text.trim_start();
+    let sets = text.get(..SET.len()).is_some_and(|start| start.eq_ignore_ascii_case(SET));
+    sets.then(|| text.contains("NO_BACKSLASH_ESCAPES"))
 }
 
 /// Reads `CHANGE MASTER TO MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=2318;`, or `SOURCE` for `MASTER`.
@@ -269,6 +277,40 @@ mod tests {
         assert_eq!(contents.gtid.as_deref(), Some("0-1-10"));
         let version = contents.schema_version().unwrap();
         assert_eq!((version.tool.as_str(), version.version.as_str()), ("flyway", "1.1"));
+    }
+
+    #[test]
+    fn the_newest_migration_counts_however_long_the_table_is() {
+        let checksum = "\\'(".repeat(100);
+        let rows = |count: u32| {
+            let row = |rank| format!("({rank},'{rank}.0','{checksum}',1)");
+            let rows = (1..=count).map(row).collect::<Vec<_>>().join(",");
+            read(&format!(
+                "CREATE TABLE `flyway_schema_history` (\n  `installed_rank` int,\n  `version` text,\n  `checksum` text,\n  `success` int\n);\n\
+                 INSERT INTO `flyway_schema_history` VALUES {rows};\n"
+            ))
+        };
+        assert_eq!(rows(10_000).schema_version().unwrap().version, "10000.0");
+        // A version of only the oldest rows would be wrong: there is none then.
+        let contents = rows(60_000);
+        assert_eq!((contents.schema_version(), contents.tables.values().sum::<u64>()), (None, 60_000));
+    }
+
+    #[test]
+    fn a_backslash_is_what_the_mode_says() {
+        let rows = |text: &str| format!("INSERT INTO `SequelizeMeta` VALUES ('{text}');\n");
+        let contents = read(&format!(
+            "CREATE TABLE `SequelizeMeta` (\n  `name` text\n);\n\
+             /*!50003 SET @saved_sql_mode       = @@sql_mode */ ;\n\
+             /*!50003 SET sql_mode              = 'STRICT_TRANS_TABLES,NO_BACKSLASH_ESCAPES' */ ;\n\
+             DELIMITER ;;\nCREATE FUNCTION `f`() RETURNS text RETURN '\\' ;;\nDELIMITER ;\n{}\
+             /*!50003 SET sql_mode              = @saved_sql_mode */ ;\n\
+             CREATE TABLE `t` (x text);\nINSERT INTO `t` VALUES ('\\'');\n-- Dump completed\n",
+            rows("2\\")
+        ));
+        assert!(contents.is_complete && contents.broken.is_none(), "{contents:?}");
+        assert_eq!((contents.routines, &contents.tables[&name("t")]), (1, &1));
+        assert_eq!(contents.schema_version().unwrap().version, "2\\");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The dump program at work: its arguments, its stream, and what is compared before and after.
 
+use super::MysqlSource;
 use super::catalog::{self, Catalog, Database};
 use super::contents::DATABASE_LINE;
 use super::preflight::About;
 use super::product::Vendor;
 use super::server::{Server, name};
-use super::{MysqlSource, sessions};
+use super::sessions::{Began, Work};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Content;
 use crate::process::Stream;
@@ -69,12 +70,13 @@ struct Before {
 /// Starts to dump.
 ///
 /// # Errors
-/// The server or a program of it fails; there is nothing to dump.
+/// The server or a program of it fails, or it is another than the preflight saw; there is nothing to dump.
 pub(super) fn start(source: &MysqlSource, context: &Context) -> Result<Dump> {
     let server = Arc::new(source.server(None, context)?.patient(PATIENCE));
-    let last = sessions::last(&server, &context.cancel)?;
-    source.learned().began = Some((Arc::clone(&server), last));
+    source.learned().began = Some(Began::new(&server, Work::Dump, &context.cancel)?);
     let about = About::ask(&server, context).map_err(|failure| failure.error)?;
+    let (identity, _) = about.identity(&server, context)?;
+    same_server(&server, source.learned().identity.as_deref(), &identity)?;
     let databases = catalog::databases(&server, &context.cancel)?;
     if databases.is_empty() {
         return Err(Error::new(ErrorCode::CaptureFailed, "there is no database to capture"));
@@ -98,6 +100,18 @@ pub(super) fn start(source: &MysqlSource, context: &Context) -> Result<Dump> {
         context: context.clone(),
         source: source.clone(),
     })
+}
+
+/// Compares the identity that the preflight saw, if it ran, with that of now.
+fn same_server(server: &Server, before: Option<&str>, now: &str) -> Result<()> {
+    match before {
+        Some(before) if before != now => Err(Error::new(
+            ErrorCode::CaptureFailed,
+            format!("{} is not the server that it was a moment ago: it was {before}, and is {now}", server.shown()),
+        )
+        .hint("see what answers there, and that it is only one")),
+        _ => Ok(()),
+    }
 }
 
 /// Returns our own lines: what a restore needs and the dump of a single database does not say.

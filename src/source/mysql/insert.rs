@@ -1,7 +1,8 @@
 //! `INSERT` statements: the bulk of a dump, passed over at the speed of memory.
 
-use super::lexer::{Fault, KEPT, LONGEST, Lexer, starts_with_word};
-use memchr::{memchr2, memchr3};
+use super::lexer::{Fault, LONGEST, Lexer, starts_with_word};
+use super::values::KeptRows;
+use memchr::{memchr, memchr2, memchr3};
 
 impl Lexer<'_> {
     /// Reads the beginning of an `INSERT` up to and with `VALUES`.
@@ -23,7 +24,7 @@ impl Lexer<'_> {
     }
 
     /// Counts the rows of an `INSERT` and passes over its end; keeps their text if that is wanted.
-    pub(super) fn rows(&mut self, mut keep: Option<&mut Vec<u8>>) -> Result<u64, Fault> {
+    pub(super) fn rows(&mut self, mut keep: Option<&mut KeptRows>) -> Result<u64, Fault> {
         let mut count = 0;
         loop {
             match self.next_byte()? {
@@ -42,21 +43,25 @@ impl Lexer<'_> {
     }
 
     /// Passes over one row, whose first parenthesis is consumed.
-    fn row(&mut self, keep: &mut Option<&mut Vec<u8>>) -> Result<(), Fault> {
+    fn row(&mut self, keep: &mut Option<&mut KeptRows>) -> Result<(), Fault> {
         if let Some(keep) = keep {
-            keep.push(b'(');
+            keep.take(b"(");
         }
         let mut depth = 1_u32;
         let mut in_text = false;
         loop {
             let rest = self.input.buffered();
-            let found = if in_text { memchr2(b'\'', b'\\', rest) } else { memchr3(b'\'', b'(', b')', rest) };
+            let found = match in_text {
+                true if self.backslash_is_plain => memchr(b'\'', rest),
+                true => memchr2(b'\'', b'\\', rest),
+                false => memchr3(b'\'', b'(', b')', rest),
+            };
             let (length, byte) = match found {
                 Some(at) => (at + 1, rest.get(at).copied()),
                 None => (rest.len(), None),
             };
-            if let Some(keep) = keep.as_deref_mut().filter(|keep| keep.len() < KEPT) {
-                keep.extend_from_slice(rest.get(..length).unwrap_or_default());
+            if let Some(keep) = keep {
+                keep.take(rest.get(..length).unwrap_or_default());
             }
             self.input.consume(length);
             match (byte, in_text) {
@@ -64,7 +69,7 @@ impl Lexer<'_> {
                 (Some(b'\\'), _) => {
                     let Some(&next) = self.input.ahead(1)?.first() else { return Err(self.cut_off()) };
                     if let Some(keep) = keep {
-                        keep.push(next);
+                        keep.take(&[next]);
                     }
                     self.input.consume(1);
                 }

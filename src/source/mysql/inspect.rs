@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 const NAMED: usize = 5;
 
 /// Says what a dump holds and what speaks against it; `listed` is what the server listed when it was captured, where that
-/// is known.
-pub(super) fn judge(contents: &Contents, listed: Option<&Catalog>) -> Inspection {
+/// is known. With `reads_version`, the version of the schema is that of a known migration tool's table.
+pub(super) fn judge(contents: &Contents, listed: Option<&Catalog>, reads_version: bool) -> Inspection {
     let mut inspection = Inspection::default();
     let incomplete = |message: String| {
         Finding::refusal(FindingCode::ContentIncomplete, message)
@@ -47,7 +47,7 @@ pub(super) fn judge(contents: &Contents, listed: Option<&Catalog>) -> Inspection
     if let Some(gtid) = &contents.gtid {
         inspection.content.insert("gtid".to_owned(), gtid.clone().into());
     }
-    if let Some(version) = contents.schema_version() {
+    if let Some(version) = contents.schema_version().filter(|_| reads_version) {
         version.add_to(&mut inspection.content);
     }
     inspection
@@ -91,7 +91,7 @@ mod tests {
 
     fn codes_and_messages(sql: &str, listed: Option<&Catalog>) -> Vec<String> {
         let contents = Contents::read(&mut sql.as_bytes(), &Cancel::new()).unwrap();
-        judge(&contents, listed)
+        judge(&contents, listed, true)
             .findings
             .into_iter()
             .map(|finding| format!("{}: {}", finding.code, finding.message))
@@ -119,6 +119,15 @@ mod tests {
         assert_eq!(codes_and_messages(dump, None), [""; 0]);
         let whole = Catalog { tables: [name("a")].into(), triggers: 1, ..Catalog::default() };
         assert_eq!(codes_and_messages(dump, Some(&whole)), [""; 0]);
+    }
+
+    #[test]
+    fn a_version_by_the_user_s_own_query_stands() {
+        let sql =
+            "CREATE TABLE `schema_migrations` (\n  `version` text\n);\nINSERT INTO `schema_migrations` VALUES ('1');\n";
+        let contents = Contents::read(&mut sql.as_bytes(), &Cancel::new()).unwrap();
+        let version = |reads| judge(&contents, None, reads).content.get("schema_version").cloned();
+        assert_eq!((version(true), version(false)), (Some("1".into()), None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::Error;
 use memchr::{memchr, memchr2, memmem};
 
 /// How much of the text of one statement is kept; what a statement is stands at its beginning.
-pub(super) const KEPT: usize = 256 * 1024;
+const KEPT: usize = 256 * 1024;
 /// The longest text that is compared at once, and the longest delimiter.
 pub(super) const LONGEST: usize = 32;
 /// The command that forbids a client program to leave the database; it has no delimiter.

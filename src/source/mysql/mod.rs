@@ -28,6 +28,7 @@ use crate::model::manifest::Consistency;
 use crate::model::release_id::path_component;
 use catalog::Catalog;
 use server::Server;
+use sessions::Began;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,8 +54,8 @@ struct Learned {
     bytes: Option<u64>,
     /// What there was to capture, by the server's own word.
     listed: Option<Catalog>,
-    /// The server, and the number of the last session before those of the capture.
-    began: Option<(Arc<Server>, u64)>,
+    /// What was begun on a server and is to be ended there.
+    began: Option<Began>,
 }
 
 impl MysqlSource {
@@ -105,7 +106,7 @@ impl Source for MysqlSource {
     fn clean_up(&self, _: &Context) -> Result<Vec<String>> {
         // Not under the lock: the server may take its time.
         let began = self.learned().began.take();
-        began.map_or_else(|| Ok(Vec::new()), |(server, last)| sessions::end(&server, last))
+        began.map_or_else(|| Ok(Vec::new()), |began| began.end())
     }
 
     fn inspects(&self) -> bool {
@@ -114,7 +115,9 @@ impl Source for MysqlSource {
 
     fn inspect(&self, context: &Context, stored: &dyn Stored) -> Result<Inspection> {
         let contents = contents::Contents::read(&mut *stored.open_only()?, &context.cancel)?;
-        Ok(inspect::judge(&contents, self.learned().listed.as_ref()))
+        // The capture has the answer of the user's own query already.
+        let reads_version = self.config.server.schema_version_query.is_none();
+        Ok(inspect::judge(&contents, self.learned().listed.as_ref(), reads_version))
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {

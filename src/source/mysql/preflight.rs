@@ -2,7 +2,7 @@
 
 use super::catalog::{self, Catalog, Database, Name};
 use super::product::{Product, Vendor};
-use super::server::{Failure, Server};
+use super::server::{Failure, NO_SUCH_VARIABLE, Server};
 use super::{INCOMPLETE, MysqlSource, dump, grants};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
@@ -38,29 +38,28 @@ impl About {
     }
 
     /// Returns what tells this server from others, and whether a freshly made one would say something else.
-    fn identity(&self, server: &Server, context: &Context) -> (String, bool) {
-        let database = server.address.database.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
-        let id = match self.product.vendor {
-            Vendor::MySql => server.value("SELECT @@server_uuid", &context.cancel).ok().map(|id| format!("mysql {id}")),
+    ///
+    /// # Errors
+    /// As [`Server::ask`]: a server that does not answer is not one without a number of its own.
+    pub(super) fn identity(&self, server: &Server, context: &Context) -> Result<(String, bool)> {
+        let (sql, place, kind) = match self.product.vendor {
+            Vendor::MySql => ("SELECT @@server_uuid", 0, "mysql"),
             // A server of its own has no such number; a Galera cluster has.
-            Vendor::MariaDb => server
-                .ask("SHOW STATUS LIKE 'wsrep_cluster_state_uuid'", &context.cancel)
-                .ok()
-                .and_then(|rows| rows.into_iter().next()?.into_iter().nth(1))
-                .filter(|id| !id.is_empty())
-                .map(|id| format!("galera {id}")),
+            Vendor::MariaDb => ("SHOW STATUS LIKE 'wsrep_cluster_state_uuid'", 1, "galera"),
         };
-        match id {
-            Some(id) => (format!("{id}{database}"), true),
-            None => (
-                format!(
-                    "{} on {}{database}",
-                    if self.product.vendor == Vendor::MariaDb { "mariadb" } else { "mysql" },
-                    self.host
-                ),
-                false,
-            ),
-        }
+        let rows = match server.attempt(sql, &context.cancel) {
+            Ok(rows) => rows,
+            // MySQL before 5.6.
+            Err(failure) if failure.number == NO_SUCH_VARIABLE => Vec::new(),
+            Err(failure) => return Err(failure.error),
+        };
+        let id = rows.into_iter().next().and_then(|row| row.into_iter().nth(place)).filter(|id| !id.is_empty());
+        let database = server.address.database.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
+        Ok(match (id, self.product.vendor) {
+            (Some(id), _) => (format!("{kind} {id}{database}"), true),
+            (None, Vendor::MySql) => (format!("mysql on {}{database}", self.host), false),
+            (None, Vendor::MariaDb) => (format!("mariadb on {}{database}", self.host), false),
+        })
     }
 }
 
@@ -85,7 +84,7 @@ fn look(source: &MysqlSource, context: &Context, findings: &mut Vec<Finding>) ->
             return Ok(());
         }
     };
-    let (identity, is_bound) = about.identity(&server, context);
+    let (identity, is_bound) = about.identity(&server, context)?;
     {
         let mut learned = source.learned();
         (learned.identity, learned.is_bound) = (Some(identity), is_bound);

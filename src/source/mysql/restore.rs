@@ -7,13 +7,16 @@
 use super::catalog::{Catalog, Database, Name, is_system};
 use super::contents::Contents;
 use super::server::{Server, literal, name};
+use super::sessions::{Began, Work};
 use super::{INCOMPLETE, MysqlSource};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::process::{feed, run_to_end};
 use crate::source::write::{Staged, failed};
 use crate::source::{Context, Stored, Target};
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long one statement may take: counting the rows of a large table takes minutes.
@@ -45,7 +48,7 @@ pub(super) fn restore(
         Target::Url(url) => Some(url.as_str()),
         Target::Origin => None,
     };
-    let server = source.server(url, context)?;
+    let server = Arc::new(source.server(url, context)?);
     // All of it is read before anything is touched.
     let contents = Contents::read(&mut *stored.open_only()?, &context.cancel)?;
     if contents.broken.is_some() || !contents.is_complete {
@@ -59,14 +62,15 @@ pub(super) fn restore(
     }
     let restore = Restore { server: &server, cancel: &context.cancel, contents: &contents, targets: &targets };
     server.check_tls(&context.cancel)?;
-    restore.prepare(force)?;
-    restore.perform(stored).map_err(|error| {
-        let names = targets.iter().map(|database| database.name.as_str()).collect::<Vec<_>>().join(", ");
-        let code = if error.is_cancelled() { error.code() } else { ErrorCode::RestoreFailed };
-        Error::new(code, format!("{names} on {} is incomplete", server.shown()))
-            .caused_by(error.chain())
-            .hint("do not use it; once the cause is gone, run the restore again with --force")
-    })
+    let used = restore.used(force)?;
+    // Only now: where nothing is touched, nobody's session is in the way.
+    let names = targets.iter().map(|database| database.name.clone()).collect();
+    source.learned().began = Some(Began::new(&server, Work::Restore(names), &context.cancel)?);
+    restore.prepare(&used)?;
+    restore.perform(stored).map_err(|error| restore.incomplete(&targets, &error))?;
+    // Nothing of ours is left, and the application may be back.
+    source.learned().began = None;
+    Ok(())
 }
 
 /// Returns the databases to restore into: those of the dump, or the one that the URL names.
@@ -99,24 +103,44 @@ impl Restore<'_> {
         Catalog::read(self.server, self.targets, self.cancel)
     }
 
-    /// Makes the databases, empty but for the table that says that they are incomplete.
-    fn prepare(&self, force: bool) -> Result<()> {
+    /// Says that databases are not to be used, because of an error after something was changed in them.
+    fn incomplete(&self, databases: &[Database], error: &Error) -> Error {
+        let names = databases.iter().map(|database| database.name.as_str()).collect::<Vec<_>>().join(", ");
+        let code = if error.is_cancelled() { error.code() } else { ErrorCode::RestoreFailed };
+        let (verb, them) = if databases.len() == 1 { ("is", "it") } else { ("are", "them") };
+        Error::new(code, format!("{names} on {} {verb} incomplete", self.server.shown()))
+            .caused_by(error.chain())
+            .hint(format!("do not use {them}; once the cause is gone, run the restore again with --force"))
+    }
+
+    /// Returns which of the databases hold anything, by their names; without `force`, none may.
+    fn used(&self, force: bool) -> Result<BTreeSet<String>> {
         let there = self
             .catalog()
             .map_err(|error| failed(format!("cannot look at {}", self.server.shown())).caused_by(error.chain()))?;
-        let used: Vec<_> = self.targets.iter().filter(|database| there.is_used(&database.name)).collect();
-        if let (Some(first), false) = (used.first(), force) {
-            let name = &first.name;
+        let names = self.targets.iter().map(|database| &database.name);
+        let used: BTreeSet<_> = names.filter(|name| there.is_used(name)).cloned().collect();
+        if let (Some(name), false) = (used.first(), force) {
             let is_incomplete = there.tables.contains(&(name.clone(), INCOMPLETE.to_owned()));
             let what = if is_incomplete { "holds a restore that did not come to its end" } else { "is not empty" };
             return Err(failed(format!("the database {name} on {} {what}", self.server.shown()))
                 .hint("stop the application, then restore with --force, which drops what is there; or name an empty database by --target URL"));
         }
-        for database in self.targets {
+        Ok(used)
+    }
+
+    /// Makes the databases, empty but for the table that says that they are incomplete; drops those that are `used`.
+    fn prepare(&self, used: &BTreeSet<String>) -> Result<()> {
+        let mut begun = 0;
+        for (at, database) in self.targets.iter().enumerate() {
             let own = name(&database.name);
             let sets =
                 format!("CHARACTER SET {} COLLATE {}", literal(&database.character_set), literal(&database.collation));
-            let drop = used.contains(&database).then(|| format!("DROP DATABASE {own}"));
+            let drop = used.contains(&database.name).then(|| format!("DROP DATABASE {own}"));
+            if drop.is_some() {
+                // One that fails may have dropped a part.
+                begun = at + 1;
+            }
             let statements = [
                 drop,
                 Some(format!("CREATE DATABASE IF NOT EXISTS {own} {sets}")),
@@ -126,24 +150,32 @@ impl Restore<'_> {
                 )),
             ];
             for sql in statements.into_iter().flatten() {
-                self.ask(&sql).map_err(|error| {
-                    failed(format!("cannot make the database {} on {}", database.name, self.server.shown()))
-                        .caused_by(error.chain())
-                        .hint("the user of a restore needs all privileges on the database")
-                })?;
+                self.ask(&sql).map_err(|error| self.not_made(database, self.targets.get(..begun), &error))?;
+                begun = at + 1;
             }
         }
         Ok(())
+    }
+
+    /// Says that a database cannot be made, and that those that were begun before are incomplete.
+    fn not_made(&self, database: &Database, begun: Option<&[Database]>, error: &Error) -> Error {
+        let code = if error.is_cancelled() { error.code() } else { ErrorCode::RestoreFailed };
+        let error = Error::new(code, format!("cannot make the database {} on {}", database.name, self.server.shown()))
+            .caused_by(error.chain())
+            .hint("the user of a restore needs all privileges on the database");
+        match begun {
+            Some(begun @ [_, ..]) => self.incomplete(begun, &error),
+            _ => error,
+        }
     }
 
     /// Feeds the dump to the server, compares, and takes the table away that says that the database is incomplete.
     fn perform(&self, stored: &dyn Stored) -> Result<()> {
         // Otherwise the program would change the ends of lines in routines.
         let mut arguments = vec!["--batch", "--binary-mode"];
+        // Also where the dump names databases: by its own, a session is known as ours from its beginning.
         let database = self.targets.first().map(|database| format!("--database={}", database.name));
-        if !self.contents.names_databases {
-            arguments.extend(database.as_deref());
-        }
+        arguments.extend(database.as_deref());
         let mut stream = stored.open_only()?;
         let mut head = Vec::new();
         stream.by_ref().take(HEAD).read_to_end(&mut head).map_err(|error| failed(error.to_string()))?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 const MOST: u64 = 256 * 1024 * 1024;
 /// Errors of the server (MySQL's manual, "Server Error Message Reference").
 pub(super) const NO_SUCH_TABLE: u32 = 1146;
+pub(super) const NO_SUCH_VARIABLE: u32 = 1193;
 
 /// A row of an answer. NULL comes as the text `NULL`, so questions are put such that it does not occur or not matter.
 pub(super) type Row = Vec<String>;

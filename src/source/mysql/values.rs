@@ -2,8 +2,43 @@
 
 use crate::source::migrations::Rows;
 
+/// The most bytes of a table of migrations that are kept.
+const MOST_KEPT: usize = 16 << 20;
+
+/// The rows of one table as the dump has them: all of them, or nothing once they are too many, since the newest, which
+/// count, come last.
+#[derive(Debug)]
+pub(super) struct KeptRows {
+    text: Option<Vec<u8>>,
+    /// Whether a backslash in a text is a backslash.
+    pub backslash_is_plain: bool,
+}
+
+impl Default for KeptRows {
+    fn default() -> Self {
+        Self { text: Some(Vec::new()), backslash_is_plain: false }
+    }
+}
+
+impl KeptRows {
+    /// Takes more of the text.
+    pub(super) fn take(&mut self, text: &[u8]) {
+        if let Some(kept) = &mut self.text {
+            kept.extend_from_slice(text);
+            if kept.len() > MOST_KEPT {
+                self.text = None;
+            }
+        }
+    }
+
+    /// Returns the rows; `None` if they were too many.
+    pub(super) fn rows(&self, columns: Vec<String>) -> Option<Rows> {
+        Some(rows(self.text.as_deref()?, columns, self.backslash_is_plain))
+    }
+}
+
 /// Reads rows: `(1,'x',NULL),(2,…)`, of which the last may be cut off.
-pub(super) fn rows(text: &[u8], columns: Vec<String>) -> Rows {
+fn rows(text: &[u8], columns: Vec<String>, backslash_is_plain: bool) -> Rows {
     let mut rows = Vec::new();
     let mut row = Vec::new();
     let mut value = Vec::new();
@@ -19,7 +54,7 @@ pub(super) fn rows(text: &[u8], columns: Vec<String>) -> Rows {
                 is_text = true;
                 while let Some(byte) = bytes.next() {
                     match byte {
-                        b'\\' => value.extend(bytes.next().map(unescaped)),
+                        b'\\' if !backslash_is_plain => value.extend(bytes.next().map(unescaped)),
                         b'\'' if bytes.next_if_eq(&b'\'').is_some() => value.push(b'\''),
                         b'\'' => break,
                         other => value.push(other),
@@ -85,12 +120,23 @@ mod tests {
 
     #[test]
     fn values_are_read() {
-        let found = rows(b"(1,'a\\'b''c\\n',NULL),(-2.5,'NULL',_binary 'x'),(3,", vec!["a".to_owned()]);
+        let found = rows(b"(1,'a\\'b''c\\n',NULL),(-2.5,'NULL',_binary 'x'),(3,", vec!["a".to_owned()], false);
         let expected = [vec![Some("1"), Some("a'b'c\n"), None], vec![Some("-2.5"), Some("NULL"), Some("x")]];
         assert_eq!(
             found.rows,
             expected.map(|row| row.into_iter().map(|value| value.map(str::to_owned)).collect::<Vec<_>>())
         );
+    }
+
+    #[test]
+    fn too_many_rows_are_none() {
+        let mut kept = KeptRows::default();
+        kept.take(&vec![b' '; MOST_KEPT - 3]);
+        kept.take(b"(1)");
+        assert_eq!(kept.rows(Vec::new()).unwrap().rows.len(), 1);
+        kept.take(b"(");
+        kept.take(b"2)");
+        assert!(kept.text.is_none() && kept.rows(Vec::new()).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{assert_no_password, fill, shop_of};
 use crate::gate::shop::{Shop, names, until};
 use crate::support::holdpoint::Running;
 use crate::support::mariadb::{MariaDb, Proxy, Session, kill_children, wrap};
+use rustix::process::Signal;
 
 /// Takes a table for a session alone, as a migration does; a dump waits for it.
 fn lock(server: &MariaDb) -> Session {
@@ -80,6 +81,12 @@ fn a_dump_that_is_not_whole_refuses() {
     dump(&format!("$REAL $first \"$@\" || exit $?; {alter}"));
     assert_failed(&shop, shop.start(&[]), &["source-failed"], "the schema changed while it was dumped");
     dump("exec $REAL $first \"$@\"");
+    // Another server answers at every question, as behind an address that several share.
+    let renamed =
+        "case \"$*\" in *@@hostname*) $REAL \"$@\" | sed \"s/\\t.*\\t/\\t$$\\t/\";; *) exec $REAL \"$@\";; esac";
+    wrap(&shop.path("programs"), "mariadb", renamed);
+    assert_failed(&shop, shop.start(&[]), &["source-failed"], "is not the server that it was a moment ago");
+    wrap(&shop.path("programs"), "mariadb", "exec $REAL \"$@\"");
     shop.gate(&[]).expect(0);
 }
 
@@ -158,4 +165,43 @@ fn a_restore_that_breaks_off_is_seen() {
     restore(&["--force"]).expect(0);
     assert_eq!(server.sql("SELECT COUNT(*), SUM(total) FROM copy.orders").trim(), "10000\t500500.00");
     of_copy.gate(&[]).expect(0);
+}
+
+#[test]
+fn a_restore_that_is_interrupted_leaves_no_statement_running() {
+    let server = MariaDb::start();
+    fill(&server);
+    let shop = shop_of(&server.url("shop"), "programs = \"programs\"");
+    // The restore comes to wait for a table, as it does for one that the application holds.
+    let feeds = "case \"$*\" in *--binary-mode*) { echo 'SELECT * FROM shop.orders;'; cat; } | $REAL \"$@\";; *) exec $REAL \"$@\";; esac";
+    wrap(&shop.path("programs"), "mariadb", feeds);
+    wrap(&shop.path("programs"), "mariadb-dump", "exec $REAL \"$@\"");
+    shop.gate(&[]).expect(0);
+    let other = lock(&server);
+    let url = server.url("copy");
+    let mut running = shop.holdpoint.start(["restore", "orders", "-e", "staging", "--target", &url]);
+    until(&mut running, "the restore waits", || waits(&server));
+    running.signal(Signal::INT);
+    running.wait().expect(130).says(&["copy", "is incomplete", "--force"]);
+    assert_eq!(server.sessions(), [""; 0], "sessions are left");
+    drop(other);
+    shop.holdpoint.run(["restore", "orders", "-e", "staging", "--target", &url, "--force"]).expect(0);
+}
+
+#[test]
+fn databases_that_a_restore_dropped_are_told() {
+    let server = MariaDb::start();
+    fill(&server);
+    server.sql("CREATE DATABASE zweite; CREATE TABLE zweite.t (x int)");
+    let shop = shop_of(&server.url(""), "programs = \"programs\"");
+    wrap(&shop.path("programs"), "mariadb", "exec $REAL \"$@\"");
+    wrap(&shop.path("programs"), "mariadb-dump", "exec $REAL \"$@\"");
+    shop.gate(&[]).expect(0);
+    let restore = || shop.holdpoint.run(["restore", "orders", "-e", "staging", "--force"]);
+    let denies = "case \"$*\" in *'CREATE DATABASE'*zweite*) echo denied >&2; exit 1;; *) exec $REAL \"$@\";; esac";
+    wrap(&shop.path("programs"), "mariadb", denies);
+    restore().expect(17).says(&["shop, zweite on", "are incomplete", "cannot make the database zweite", "denied"]);
+    wrap(&shop.path("programs"), "mariadb", "exec $REAL \"$@\"");
+    restore().expect(0);
+    assert_eq!(server.sql("SELECT COUNT(*) FROM shop.orders").trim(), "1000");
 }

@@ -124,6 +124,12 @@ fn programs_and_tables_that_cannot_be_trusted_are_told() {
         assert!(!shop.path("dumped").exists(), "it was dumped all the same");
     }
     wrap(&programs, "mariadb-dump", "exec $REAL \"$@\"");
+    // A server that does not say which one it is might be any.
+    let mute = "case \"$*\" in *@@hostname*) $REAL \"$@\" | sed 's/^[^\\t]*/8.0.36/';; *@@server_uuid*) echo 'ERROR 2013 (HY000): Lost' >&2; exit 1;; \
+        *) exec $REAL \"$@\";; esac";
+    wrap(&programs, "mariadb", mute);
+    assert_refused(&shop, 10, "preflight-failed", &["Lost"]);
+    wrap(&programs, "mariadb", "exec $REAL \"$@\"");
     server.sql("CREATE TABLE shop.old (x int) ENGINE=MyISAM; CREATE TABLE shop.fast (x int) ENGINE=MEMORY");
     shop.gate(&[]).expect(0);
     let manifest = shop.manifest();
