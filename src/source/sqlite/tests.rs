@@ -210,6 +210,68 @@ fn several_databases_are_one_source() {
     let none = SqliteSource::new(&config("tenants/*.sqlite"), fixture.directory.path());
     assert_eq!(none.preflight(&fixture.context)[0].code, FindingCode::PathMissing);
     assert!(none.capture(&fixture.context).is_err());
+    let unlisted = SqliteSource::new(&config("tenants/a.db/*.db"), fixture.directory.path());
+    assert_eq!(unlisted.preflight(&fixture.context)[0].code, FindingCode::SourceUnreadable);
+    assert!(unlisted.capture(&fixture.context).is_err());
+}
+
+#[test]
+fn several_databases_are_replaced_together_or_not_at_all() {
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.directory.path().join("tenants").join(name);
+    std::fs::create_dir(path("")).unwrap();
+    let connect = |name: &str| Connection::open(path(name)).unwrap();
+    for name in ["a.db", "b.db"] {
+        connect(name).execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+    }
+    let source = SqliteSource::new(&config("tenants/*.db"), fixture.directory.path());
+    let (kept, _) = sample::capture(&source, &fixture.context).unwrap();
+    connect("a.db").execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let later = std::fs::read(path("a.db")).unwrap();
+    let restore = |kept: &Kept, target| source.restore(&fixture.context, kept, target, true);
+
+    let application = connect("b.db");
+    application.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    assert!(restore(&kept, &Target::Origin).unwrap_err().message().ends_with("b.db is in use"));
+    assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
+    drop(application);
+    let unsound = kept.clone().with("b.db", &kept.bytes("b.db")[..5000]);
+    assert!(restore(&unsound, &Target::Origin).unwrap_err().message().contains("b.db is not a sound database"));
+    assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
+    assert_eq!(path("").read_dir().unwrap().count(), 2, "what was staged is removed");
+
+    // What goes wrong in the middle says how far it came.
+    std::fs::create_dir(path("b.db-wal")).unwrap();
+    std::fs::write(path("b.db"), "damaged").unwrap();
+    let error = restore(&kept, &Target::Origin).unwrap_err();
+    assert!(error.message().contains("b.db-wal"), "{}", error.chain());
+    assert!(error.hints()[0].contains("replaced already: ") && error.hints()[0].contains("a.db;"), "{error:?}");
+    std::fs::remove_dir(path("b.db-wal")).unwrap();
+    restore(&kept, &Target::Origin).unwrap();
+    assert_eq!(std::fs::read(path("b.db")).unwrap(), kept.bytes("b.db"));
+
+    let one = SqliteSource::new(&config("tenants/a.db"), fixture.directory.path());
+    let error = one.restore(&fixture.context, &kept, &Target::Origin, true).unwrap_err();
+    assert!(error.message().contains("holds 2 databases"), "{}", error.chain());
+}
+
+#[test]
+fn a_database_that_cannot_be_claimed_keeps_its_log() {
+    let fixture = Fixture::with_database("WAL", 0);
+    let (data, _) = fixture.capture().unwrap();
+    let application = fixture.connect();
+    application.execute_batch("UPDATE account SET balance = 7").unwrap();
+    let [wal, _, _] = sidecars(&fixture.path());
+    // As a user sees it who may not open the log: SQLite cannot open a directory, whoever asks.
+    let copy = Fixture::new();
+    std::fs::copy(fixture.path(), copy.path()).unwrap();
+    let [blocked, shm, _] = sidecars(&copy.path());
+    std::fs::copy(&wal, &blocked).unwrap();
+    std::fs::create_dir(&shm).unwrap();
+    let error = copy.restore(&data, &Target::Origin, true).unwrap_err();
+    assert!(error.message().starts_with("cannot tell whether"), "{}", error.chain());
+    assert_eq!(std::fs::read(&blocked).unwrap(), std::fs::read(&wal).unwrap());
+    drop(application);
 }
 
 #[test]
