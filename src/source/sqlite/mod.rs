@@ -58,8 +58,7 @@ impl SqliteSource {
         if let Some(finding) = integrity_finding(name, &problems) {
             return Ok(Inspection { findings: vec![finding], ..Inspection::default() });
         }
-        let content = describe(&path, self.schema_version_query.as_deref(), &context.cancel)?;
-        Ok(Inspection { content, findings: Vec::new() })
+        describe(&path, self.schema_version_query.as_deref(), &context.cancel)
     }
 }
 
@@ -98,7 +97,7 @@ impl Source for SqliteSource {
         let mut findings = Vec::new();
         let mut largest = 0;
         for database in databases {
-            match database.preflight(context) {
+            match database.preflight(context, self.schema_version_query.as_deref()) {
                 Ok(size) => largest = largest.max(size),
                 Err(finding) => findings.push(finding),
             }

@@ -2,6 +2,7 @@ use super::super::sample::{self, Kept};
 use super::open::{open_copy, sidecars};
 use super::*;
 use crate::cancel::{Cancel, Reason};
+use crate::model::finding::Level;
 use crate::model::manifest::Content;
 use rusqlite::Connection;
 use std::os::unix::fs::FileExt;
@@ -168,10 +169,31 @@ fn the_version_of_the_schema_is_read_from_the_copy() {
     assert_eq!((&content["schema_version"], &content["schema_version_from"]), (&"10".into(), &"sqlx".into()));
     fixture.source.schema_version_query = Some("SELECT max(balance) FROM account".to_owned());
     assert_eq!(inspect(&fixture).unwrap().content["schema_version"], "1000");
-    fixture.source.schema_version_query = Some("SELECT x FROM nothing".to_owned());
-    assert!(inspect(&fixture).unwrap_err().message().contains("schema_version_query"));
-    fixture.source.schema_version_query = Some("SELECT id FROM account WHERE id > 9".to_owned());
-    assert!(inspect(&fixture).unwrap_err().message().contains("gives no value"));
+    assert_eq!(fixture.messages(), [""; 0]);
+    for (query, words) in [
+        ("SELECT x FROM nothing", "schema_version_query cannot be run: no such table: nothing"),
+        ("SELECT id FROM account WHERE id > 9", "schema_version_query gives no value"),
+        ("UPDATE account SET balance = 0 RETURNING 1", "schema_version_query cannot be run: attempt to write"),
+    ] {
+        fixture.source.schema_version_query = Some(query.to_owned());
+        let inspection = inspect(&fixture).unwrap();
+        assert_eq!(inspection.content["tables"], 3);
+        for (findings, code) in [
+            (inspection.findings, FindingCode::ContentIncomplete),
+            (fixture.source.preflight(&fixture.context), FindingCode::PreflightFailed),
+        ] {
+            let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+            assert_eq!((finding.code, finding.level), (code, Level::Refusal));
+            assert!(finding.message.contains(words), "{}", finding.message);
+        }
+    }
+    let (data, _) = fixture.capture().unwrap();
+    assert_eq!(fixture.total(&data), 1000);
+    // It does not keep writers waiting for long.
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    fixture.source.schema_version_query = Some(endless.to_owned());
+    let findings = fixture.source.preflight(&fixture.context);
+    assert_eq!((findings[0].code, findings[0].level), (FindingCode::PreflightFailed, Level::Warning));
 }
 
 #[test]
