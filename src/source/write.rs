@@ -73,6 +73,14 @@ impl Staged {
     /// # Errors
     /// `restore-failed`, naming the file.
     pub(super) fn publish(self, replace: bool) -> Result<()> {
+        self.prepare(replace)?.persist()
+    }
+
+    /// Does everything of [`Self::publish`] that comes before the last step: what is there is left as it is.
+    ///
+    /// # Errors
+    /// As those.
+    pub(super) fn prepare(self, replace: bool) -> Result<Prepared> {
         let path = &self.path;
         let cannot = |error| failed(format!("cannot write {}", path.display())).caused_by(error);
         match path.symlink_metadata() {
@@ -87,7 +95,32 @@ impl Staged {
             Err(error) => return Err(cannot(error)),
         }
         self.file.as_file().sync_all().map_err(cannot)?;
-        let persisted = if replace { self.file.persist(path) } else { self.file.persist_noclobber(path) };
+        Ok(Prepared { file: self.file, path: self.path, replace })
+    }
+}
+
+/// A restored file that lacks only its place; dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    file: NamedTempFile,
+    path: PathBuf,
+    replace: bool,
+}
+
+impl Prepared {
+    /// Returns where it is to be.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the file in place in one step and returns once that is durable.
+    ///
+    /// # Errors
+    /// `restore-failed`, naming the file.
+    pub(super) fn persist(self) -> Result<()> {
+        let path = &self.path;
+        let cannot = |error| failed(format!("cannot write {}", path.display())).caused_by(error);
+        let persisted = if self.replace { self.file.persist(path) } else { self.file.persist_noclobber(path) };
         persisted.map_err(|error| match error.error.kind() {
             ErrorKind::AlreadyExists => exists(path),
             _ => cannot(error.error),

@@ -78,17 +78,22 @@ fn script(name: &str, folder: &Path) -> String {
     )
 }
 
-/// Returns an archive of the database `shop`, as mongo-tools' `common/archive` writes it.
+/// Returns an archive of the database `shop`.
 fn archive(collections: &[&str], documents: i32) -> Vec<u8> {
+    archive_of("shop", collections, documents)
+}
+
+/// Returns an archive of a database, as mongo-tools' `common/archive` writes it.
+fn archive_of(database: &str, collections: &[&str], documents: i32) -> Vec<u8> {
     let ends = [0xff; 4].to_vec();
     let header = bson(&json!({"server_version": "7.0.14", "tool_version": "100.9.4"}));
     let mut parts = vec![0x8199_e26d_u32.to_le_bytes().to_vec(), header];
-    parts.extend(collections.iter().map(|name| bson(&json!({"db": "shop", "collection": name, "metadata": "{}"}))));
+    parts.extend(collections.iter().map(|name| bson(&json!({"db": database, "collection": name, "metadata": "{}"}))));
     parts.push(ends.clone());
     let crc = crc::Crc::<u64>::new(&crc::CRC_64_XZ);
     for name in collections {
         let body: Vec<u8> = (0..documents).flat_map(|number| bson(&json!({"_id": number, "text": "grün"}))).collect();
-        let header = |end: bool, crc: i64| bson(&json!({"db": "shop", "collection": name, "EOF": end, "CRC": crc}));
+        let header = |end: bool, crc: i64| bson(&json!({"db": database, "collection": name, "EOF": end, "CRC": crc}));
         let sum = i64::from_le_bytes(crc.checksum(&body).to_le_bytes());
         parts.extend([header(false, 0), body, ends.clone(), header(true, sum), ends.clone()]);
     }
@@ -129,30 +134,42 @@ fn an_archive_is_captured_counted_and_restored() {
         assert!(!text.contains("hunter2") && !text.contains("replicaSet"), "{text}");
     }
 
-    shop.holdpoint.run(["restore", "orders", "-e", "staging"]).expect(0);
+    // Whether something is there cannot be seen, so that it is not touched unless that is asked for.
+    for target in [&[][..], &["--target", "mongodb://127.0.0.1/shop"]] {
+        let output = shop.holdpoint.run([&["restore", "orders", "-e", "staging"], target].concat()).expect(17);
+        output.says(&["is empty is not known", "--force"]);
+    }
+    assert!(!tools.path("restored").exists());
+    let forced = ["restore", "orders", "-e", "staging", "--force"];
+    shop.holdpoint.run(forced).expect(0);
     assert_eq!(fs::read(tools.path("restored")).unwrap(), fs::read(tools.path("archive")).unwrap());
-    assert!(tools.noted("mongorestore.arguments").ends_with("--archive --stopOnError\n"));
+    assert!(tools.noted("mongorestore.arguments").ends_with("--archive --stopOnError --drop\n"));
     // A database in the URI would limit what is restored; users are still looked for there.
     let config = tools.noted("mongorestore.config");
     assert_eq!(config, format!("uri: \"{}\"\n", tools.uri("?replicaSet=rs&authSource=shop")));
-    shop.holdpoint.run(["restore", "orders", "-e", "staging", "--force"]).expect(0);
-    assert!(tools.noted("mongorestore.arguments").ends_with("--archive --stopOnError --drop\n"));
 
     let folder = shop.beside("into");
     shop.holdpoint.run(["restore", "orders", "-e", "staging", "--target", folder.to_str().unwrap()]).expect(0);
     assert_eq!(fs::read(folder.join("orders.archive")).unwrap(), fs::read(tools.path("archive")).unwrap());
-    let other = shop.holdpoint.run(["restore", "orders", "-e", "staging", "--target", "mongodb://127.0.0.1/other"]);
+    let other = shop.holdpoint.run([&forced[..], &["--target", "mongodb://127.0.0.1/other"]].concat());
     other.expect(17).says(&["has no database other"]);
     tools.then("mongorestore", "echo 'E11000 duplicate key error' >&2; exit 1");
-    let output = shop.holdpoint.run(["restore", "orders", "-e", "staging"]).expect(17);
-    output.says(&["mongorestore exited 1: E11000 duplicate key error", "--force drops each collection"]);
+    let output = shop.holdpoint.run(forced).expect(17);
+    output.says(&["mongorestore exited 1: E11000 duplicate key error", "may hold a part of the snapshot"]);
 }
 
 #[test]
 fn the_oplog_is_of_whole_servers() {
     let tools = Tools::new();
     tools.shop("shop", "oplog = true").gate(&[]).expect(10).says(&["`oplog` is of the whole server"]);
-    tools.shop("?replicaSet=rs", "oplog = true").gate(&[]).expect(0);
+    let shop = tools.shop("?replicaSet=rs", "oplog = true");
+    shop.gate(&[]).expect(12).says(&["the archive holds no oplog"]);
+    shop.manifest().assert_refused("refused", &["content-incomplete"]);
+    let oplog = archive_of("", &["oplog"], 2);
+    // Behind the collections, and not announced.
+    let start = memchr::memmem::find(&oplog, &[0xff; 4]).unwrap() + 4;
+    fs::write(tools.path("archive"), [archive(&["orders"], 3), oplog[start..].to_vec()].concat()).unwrap();
+    shop.gate(&[]).expect(0);
     assert!(tools.noted("mongodump.arguments").ends_with("--archive --oplog\n"));
 }
 

@@ -8,7 +8,7 @@ mod restore;
 mod uri;
 
 use super::clients::Clients;
-use super::write::Staged;
+use super::write::{Staged, failed};
 use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::MongodbConfig;
 use crate::error::Result;
@@ -80,7 +80,10 @@ impl Source for MongodbSource {
 
     fn inspect(&self, _: &Context, stored: &dyn Stored) -> Result<Inspection> {
         match archive::read(stored.open_only()?) {
-            Ok(contents) => Ok(Inspection { content: content(&contents), findings: Vec::new() }),
+            Ok(contents) => {
+                let findings = missing_oplog(self.config.oplog, &contents).into_iter().collect();
+                Ok(Inspection { content: content(&contents), findings })
+            }
             Err(Broken::Unreadable(error)) => Err(error),
             Err(Broken::Incomplete(words)) => Ok(refused(FindingCode::ContentIncomplete, words)),
             Err(Broken::Damaged(words)) => Ok(refused(FindingCode::IntegrityFailed, words)),
@@ -96,8 +99,21 @@ impl Source for MongodbSource {
             Target::Origin => self.uri()?,
             Target::Url(url) => Uri::parse(url)?,
         };
-        restore::restore(&self.clients, &uri, stored, force, &context.cancel)
+        if !force {
+            return Err(failed(format!("whether {uri} is empty is not known: holdpoint does not speak its protocol"))
+                .hint("restore with --force, which drops each collection of the snapshot before it is restored")
+                .hint("or restore into a directory with --target DIR"));
+        }
+        restore::restore(&self.clients, &uri, stored, &context.cancel)
     }
+}
+
+/// Refuses an archive without the oplog that makes it one moment, where it is to be `wanted`.
+fn missing_oplog(wanted: bool, contents: &Contents) -> Option<Finding> {
+    (wanted && !contents.has_oplog()).then(|| {
+        Finding::refusal(FindingCode::ContentIncomplete, "`oplog` is set, and the archive holds no oplog")
+            .hint("see that the server is a member of a replica set, and what mongodump says of --oplog")
+    })
 }
 
 fn refused(code: FindingCode, words: String) -> Inspection {

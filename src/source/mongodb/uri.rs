@@ -29,7 +29,7 @@ impl Uri {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let wrong = |what: &str| {
             Error::new(ErrorCode::Config, format!("`url` {what}")).hint(
-                "write it as mongodb://USER:PASSWORD@HOST:PORT/DATABASE, with `/`, `@`, `:` in names as %2F, %40, %3A",
+                "write it as mongodb://USER:PASSWORD@HOST:PORT/DATABASE, with `/ ? @ :` of a password as %2F %3F %40 %3A",
             )
         };
         let text = text.trim();
@@ -47,8 +47,15 @@ impl Uri {
             Some((access, hosts)) => (Some(access), hosts),
             None => (None, place),
         };
+        // Then a `/` or `?` before it was one of a password, and what looks like hosts and a database is the rest of that.
+        if database.contains('@') || options.as_ref().is_some_and(|options| options.contains('@')) {
+            return Err(wrong("has an `@` behind its host"));
+        }
         if hosts.is_empty() || hosts.split(',').any(str::is_empty) {
             return Err(wrong("names no host"));
+        }
+        if !hosts.split(',').all(has_sound_port) {
+            return Err(wrong("has a host whose port is no number"));
         }
         if database.contains('/') {
             return Err(wrong(
@@ -130,6 +137,18 @@ impl Uri {
     }
 }
 
+/// Says whether a host has no port, or one that is a number: what else stands there may be a password.
+fn has_sound_port(host: &str) -> bool {
+    let behind = match host.split_once(']') {
+        Some((address, behind)) if address.starts_with('[') => behind,
+        _ => host.find(':').and_then(|at| host.get(at..)).unwrap_or_default(),
+    };
+    match behind.strip_prefix(':') {
+        Some(port) => port.parse::<u16>().is_ok(),
+        None => behind.is_empty(),
+    }
+}
+
 /// Shows where the server is, without who asks and how.
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,12 +190,38 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused_without_being_repeated() {
-        for wrong in
-            ["postgres://u:hunter2@h", "mongodb://u:hunter2@", "mongodb://u:hun/ter2@h/d", "mongodb://u:hunter2@h,,i/"]
-        {
+        for wrong in [
+            "postgres://u:hunter2@h",
+            "mongodb://u:hunter2@",
+            "mongodb://u:hunter2@h,,i/",
+            "mongodb://u:hun/ter2@h",
+            "mongodb://u:hun/ter2@h/d",
+            "mongodb://u:hun?ter2@h",
+            "mongodb://u:12/hunter2@h",
+            "mongodb://u:12?hunter2@h",
+            "mongodb+srv://u:12/hunter2@h",
+            "mongodb://u@12/hunter2@h",
+            "mongodb://u@i:12?hunter2@h",
+            "mongodb://u:hunter2",
+            "mongodb://u:hun%2Fter2/d",
+            "mongodb://u:hunter2:1",
+            "mongodb://[::1]hunter2",
+            "mongodb://h:99999/hunter2@",
+        ] {
             let error = Uri::parse(wrong).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config, "{wrong}");
-            assert!(!format!("{error:?}").contains("ter2"), "{error:?}");
+            let shown = format!("{error} {error:?} {} {}", error.chain(), error.hints().join(" "));
+            assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn ports_are_numbers() {
+        for host in ["h", "h:1", "[::1]", "[::1]:27017", "%2Ftmp%2Fmongodb.sock"] {
+            assert!(has_sound_port(host), "{host}");
+        }
+        for host in ["h:", "h:x", "h:1:2", "h:65536", "[::1]x", "[::1]:x", "[::1", "::1"] {
+            assert!(!has_sound_port(host), "{host}");
         }
     }
 }

@@ -29,16 +29,45 @@ pub(super) fn restore(
     force: bool,
 ) -> Result<()> {
     check(stored)?;
-    let mut restore = Restore::prepare(endpoint, context, timeout, force).map_err(|error| explain(endpoint, error))?;
-    let replayed = restore.replay(stored).and_then(|()| restore.compare());
-    replayed.map_err(|error| match restore.sent {
-        _ if error.is_cancelled() => error,
-        0 => explain(endpoint, error),
-        sent => explain(endpoint, error).hint(format!(
-            "{endpoint} holds a part of the snapshot now, at most {sent} keys of it: restore again with --force, which \
-             empties it first",
-        )),
-    })
+    let mut done = Done::default();
+    replace(endpoint, stored, context, timeout, force, &mut done)
+        .map_err(|error| done.tell(endpoint, explain(endpoint, error)))
+}
+
+fn replace(
+    endpoint: &Endpoint,
+    stored: &dyn Stored,
+    context: &Context,
+    timeout: Duration,
+    force: bool,
+    done: &mut Done,
+) -> Result<()> {
+    let mut restore = Restore::prepare(endpoint, context, timeout, force, done)?;
+    restore.replay(stored)?;
+    restore.compare()
+}
+
+/// What was done to a server, whatever came of it.
+#[derive(Debug, Default)]
+struct Done {
+    /// Whether it was told to delete what it held, and did not refuse.
+    emptied: bool,
+    /// How many keys and libraries it was sent.
+    keys: u64,
+    libraries: u64,
+}
+
+impl Done {
+    /// Says in an error, also of a cancellation, what the server holds now, if that is not what it held before.
+    fn tell(&self, endpoint: &Endpoint, error: Error) -> Error {
+        let holds = match (self.emptied, self.keys, self.libraries) {
+            (false, 0, 0) => return error,
+            (true, 0, 0) => "was told to delete what it held, and has nothing of the snapshot yet".to_owned(),
+            (_, 0, _) => "holds no key, and libraries of the snapshot at most".to_owned(),
+            (_, keys, _) => format!("holds a part of the snapshot now, at most {keys} keys of it"),
+        };
+        error.hint(format!("{endpoint} {holds}: restore again with --force, which empties it first"))
+    }
 }
 
 fn explain(endpoint: &Endpoint, error: Error) -> Error {
@@ -65,19 +94,25 @@ fn unsound(broken: Broken) -> Error {
 }
 
 /// A restore under way.
-struct Restore {
+struct Restore<'d> {
     connection: Connection,
     patience: Patience,
     before: Info,
     /// The server's clock when it was asked, in milliseconds since 1970, and ours.
     clock: (u64, Instant),
-    /// How many keys were sent, in all and to each database.
-    sent: u64,
+    done: &'d mut Done,
+    /// How many keys were sent to each database.
     by_database: BTreeMap<u64, u64>,
 }
 
-impl Restore {
-    fn prepare(endpoint: &Endpoint, context: &Context, timeout: Duration, force: bool) -> Result<Self> {
+impl<'d> Restore<'d> {
+    fn prepare(
+        endpoint: &Endpoint,
+        context: &Context,
+        timeout: Duration,
+        force: bool,
+        done: &'d mut Done,
+    ) -> Result<Self> {
         let patience = Patience::within(&context.cancel, timeout);
         let mut connection = endpoint.connect(&context.runtime, &patience)?;
         connection.text(&format!("CLIENT SETNAME {}", context.mark), &patience)?;
@@ -88,7 +123,8 @@ impl Restore {
                 Reply::Refused(words) => Err(connection.refused("FUNCTION LIST", &words)),
                 reply => Ok(reply != Reply::Many(0)),
             })?;
-        if keys > 0 || has_functions {
+        let is_empty = keys == 0 && !has_functions;
+        if !is_empty {
             if !force {
                 let what = if keys > 0 { format!("{keys} keys") } else { "libraries of functions".to_owned() };
                 return Err(failed(format!("{endpoint} is not empty: it holds {what}"))
@@ -97,16 +133,18 @@ impl Restore {
             // A list of libraries is many replies: it is simpler to ask anew than to read them.
             connection = endpoint.connect(&context.runtime, &patience)?;
             connection.text(&format!("CLIENT SETNAME {}", context.mark), &patience)?;
-            let run = Patience::of_run(&context.cancel);
-            connection.text("FLUSHALL", &run)?;
-            if has_functions {
-                connection.text("FUNCTION FLUSH", &run)?;
-            }
-            before = Info::ask(&mut connection, &run)?;
         }
+        // Before anything is deleted: a server may refuse to tell.
         let clock = (server_time(&mut connection, &patience)?, Instant::now());
         let patience = Patience::of_run(&context.cancel);
-        Ok(Self { connection, patience, before, clock, sent: 0, by_database: BTreeMap::new() })
+        if !is_empty {
+            empty(&mut connection, "FLUSHALL", &patience, done)?;
+            if has_functions {
+                empty(&mut connection, "FUNCTION FLUSH", &patience, done)?;
+            }
+            before = Info::ask(&mut connection, &patience)?;
+        }
+        Ok(Self { connection, patience, before, clock, done, by_database: BTreeMap::new() })
     }
 
     fn replay(&mut self, stored: &dyn Stored) -> Result<()> {
@@ -116,7 +154,10 @@ impl Restore {
         while let Some(item) = parser.next().map_err(unsound)? {
             match item {
                 Item::Fact { .. } | Item::ModuleData => {}
-                Item::Function(code) => pipeline.load(code)?,
+                Item::Function(code) => {
+                    self.done.libraries += 1;
+                    pipeline.load(code)?;
+                }
                 Item::Key(key) => {
                     let (server, ours) = self.clock;
                     let now = server + u64::try_from(ours.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
@@ -124,7 +165,7 @@ impl Restore {
                     if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
                         continue;
                     }
-                    self.sent += 1;
+                    self.done.keys += 1;
                     *self.by_database.entry(key.database).or_default() += 1;
                     pipeline.restore(&key, version)?;
                 }
@@ -148,10 +189,22 @@ impl Restore {
             return Err(failed(format!(
                 "{} holds {missing} keys less than the {} that it took{evicted}",
                 self.connection.server(),
-                self.sent
+                self.done.keys
             )));
         }
         Ok(())
+    }
+}
+
+/// Sends a command that deletes. Without an answer it has to be taken for done.
+fn empty(connection: &mut Connection, command: &str, patience: &Patience, done: &mut Done) -> Result<()> {
+    let words: Vec<_> = command.split(' ').map(str::as_bytes).collect();
+    match connection.ask(&words, patience) {
+        Ok(Reply::Refused(words)) => Err(connection.refused(command, &words)),
+        answered => {
+            done.emptied = true;
+            answered.map(drop)
+        }
     }
 }
 
@@ -171,4 +224,24 @@ fn server_time(connection: &mut Connection, patience: &Patience) -> Result<u64> 
         _ => None,
     };
     time.ok_or_else(|| failed(format!("{} does not tell the time", connection.server())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_ends_a_restore_it_says_what_it_did() {
+        let endpoint = Endpoint::parse("redis://h:1", None).unwrap();
+        let hints = |emptied, keys, libraries, code| {
+            let done = Done { emptied, keys, libraries };
+            done.tell(&endpoint, Error::new(code, "")).hints().join(" ")
+        };
+        for code in [ErrorCode::RestoreFailed, ErrorCode::Interrupted, ErrorCode::DeadlinePassed] {
+            assert_eq!(hints(false, 0, 0, code), "");
+            assert!(hints(true, 0, 0, code).contains("was told to delete what it held"));
+            assert!(hints(false, 7, 1, code).contains("at most 7 keys of it: restore again with --force"));
+            assert!(hints(true, 0, 1, code).contains("holds no key"));
+        }
+    }
 }

@@ -1,12 +1,17 @@
 //! One database file, as it is found before a capture.
 
-use super::open::{self, HEADER, open_live, sidecars};
+use super::describe::ask_version;
+use super::open::{self, HEADER, ReadTransaction, open_live, sidecars};
+use crate::error::Error;
 use crate::model::finding::{Finding, FindingCode};
 use crate::source::Context;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// How long the user's query may take before the capture: in rollback mode writers wait for it.
+const QUERY_WITHIN: Duration = Duration::from_secs(1);
 
 /// A database file.
 #[derive(Debug)]
@@ -30,23 +35,51 @@ impl Database {
         paths
     }
 
-    /// Looks at the file and tries to read it; returns its size, and that of its log.
+    /// Looks at the file and tries to read it, and to ask it for the version of its schema with the user's `query`.
+    /// Returns its size, and that of its log.
     ///
     /// # Errors
     /// Why it cannot be captured; a warning where that may pass.
-    pub(super) fn preflight(&self, context: &Context) -> Result<u64, Finding> {
+    pub(super) fn preflight(&self, context: &Context, query: Option<&str>) -> Result<u64, Finding> {
         let size = self.check_file()?;
         let live = open_live(&self.real_path());
-        live.and_then(|live| live.begin(&context.cancel, Duration::from_secs(1))).map_err(|error| {
+        let begun = live.and_then(|live| live.begin(&context.cancel, Duration::from_secs(1))).map_err(|error| {
             match open::cause(&error) {
                 // It may be free again by the time of the capture, which waits longer.
                 Some(cause) if open::is_busy(cause) => Finding::warning(FindingCode::PreflightFailed, error.chain()),
                 _ => Finding::from_error(&error, FindingCode::PreflightFailed),
             }
         })?;
+        if let Some(query) = query {
+            self.try_query(begun, query, context)?;
+        }
         let log: u64 =
             sidecars(&self.real_path()).iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum();
         Ok(size.saturating_add(log))
+    }
+
+    /// Asks the query of the live database, as the copy will be asked. The transaction ends with it: writers may be waiting.
+    fn try_query(&self, mut begun: ReadTransaction, query: &str, context: &Context) -> Result<(), Finding> {
+        let path = self.path.display();
+        let limited = begun.limit(&context.cancel, QUERY_WITHIN);
+        let asked = limited.and_then(|()| ask_version(begun.connection(), query));
+        let Err(error) = asked else { return Ok(()) };
+        if let Err(cancelled) = context.cancel.check() {
+            return Err(Finding::from_error(&cancelled, FindingCode::PreflightFailed));
+        }
+        Err(match open::cause(&error) {
+            Some(cause) if open::is_interruption(cause) => {
+                let text = format!("{path}: schema_version_query took longer than {QUERY_WITHIN:?}");
+                Finding::warning(FindingCode::PreflightFailed, text)
+                    .hint("the copy will be asked without a limit; ask for something that is found faster")
+            }
+            _ => {
+                let explained = Error::new(error.code(), path.to_string());
+                let hints = error.hints().to_vec();
+                let explained = hints.into_iter().fold(explained.caused_by(error), Error::hint);
+                Finding::from_error(&explained, FindingCode::PreflightFailed)
+            }
+        })
     }
 
     /// Looks at the file as such; returns its size.

@@ -4,7 +4,9 @@ use super::open::{open_copy, watch};
 use super::sqlite_error;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Content;
+use crate::source::Inspection;
 use crate::source::migrations::{Rows, SchemaVersion, is_migration_table, schema_version};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
@@ -13,37 +15,49 @@ use std::path::Path;
 /// The most rows of a table of migrations that are looked at.
 const MOST_MIGRATIONS: usize = 100_000;
 
-/// Returns the facts of a copy that passed its check; `query` is the user's for the version of the schema.
+/// Returns the facts of a copy that passed its check; `query` is the user's for the version of the schema: what it does
+/// not tell is a refusal.
 ///
 /// # Errors
-/// `capture-failed`: the copy cannot be read, or the query fails or gives nothing; the reason of a cancellation.
-pub(super) fn describe(path: &Path, query: Option<&str>, cancel: &Cancel) -> Result<Content> {
+/// `capture-failed`: the copy cannot be read; the reason of a cancellation.
+pub(super) fn describe(path: &Path, query: Option<&str>, cancel: &Cancel) -> Result<Inspection> {
     let mut connection = open_copy(path)?;
     watch(&mut connection, cancel)?;
-    let described = facts(&connection, query);
+    let described = inspect(&connection, query);
     // What was interrupted says so in SQLite's words.
     cancel.check()?;
     described
 }
 
-fn facts(connection: &Connection, query: Option<&str>) -> Result<Content> {
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+fn inspect(connection: &Connection, query: Option<&str>) -> Result<Inspection> {
     let tables = tables(connection).map_err(failed)?;
+    let mut content = facts(connection, &tables)?;
+    let mut findings = Vec::new();
+    match query.map(|query| ask_version(connection, query)) {
+        Some(Ok(version)) => version.add_to(&mut content),
+        Some(Err(error)) => findings.push(Finding::from_error(&error, FindingCode::ContentIncomplete)),
+        None => {
+            if let Some(version) = migrated_version(connection, &tables)? {
+                version.add_to(&mut content);
+            }
+        }
+    }
+    Ok(Inspection { content, findings })
+}
+
+fn facts(connection: &Connection, tables: &[String]) -> Result<Content> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
     let mut rows = serde_json::Map::new();
-    for table in &tables {
+    for table in tables {
         rows.insert(table.clone(), number(&format!("SELECT count(*) FROM {}", quoted(table)))?.into());
     }
-    let mut content = Content::from([
+    Ok(Content::from([
         ("integrity_check".to_owned(), "ok".into()),
         ("page_size".to_owned(), number("PRAGMA page_size")?.into()),
         ("tables".to_owned(), tables.len().into()),
         ("rows".to_owned(), rows.into()),
         ("user_version".to_owned(), number("PRAGMA user_version")?.into()),
-    ]);
-    if let Some(version) = version(connection, query, &tables)? {
-        version.add_to(&mut content);
-    }
-    Ok(content)
+    ]))
 }
 
 /// Returns the names of the ordinary tables; the shadow tables of virtual ones are counted with the rest.
@@ -53,16 +67,21 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-fn version(connection: &Connection, query: Option<&str>, tables: &[String]) -> Result<Option<SchemaVersion>> {
-    if let Some(query) = query {
-        let asked = connection.prepare(query).and_then(|mut statement| first_value(&mut statement));
-        return match asked {
-            Ok(Some(version)) => Ok(Some(SchemaVersion::of_query(version))),
-            Ok(None) => Err(Error::new(ErrorCode::CaptureFailed, "schema_version_query gives no value")
-                .hint("it must give the version of the schema as the first value of its first row")),
-            Err(error) => Err(sqlite_error("schema_version_query cannot be run".to_owned(), error)),
-        };
+/// Asks the user's query for the version of the schema.
+///
+/// # Errors
+/// `capture-failed`, caused by what SQLite says if it says anything.
+pub(super) fn ask_version(connection: &Connection, query: &str) -> Result<SchemaVersion> {
+    match connection.prepare(query).and_then(|mut statement| first_value(&mut statement)) {
+        Ok(Some(version)) => Ok(SchemaVersion::of_query(version)),
+        Ok(None) => Err(Error::new(ErrorCode::CaptureFailed, "schema_version_query gives no value")
+            .hint("it must give the version of the schema as the first value of its first row")),
+        Err(error) => Err(sqlite_error("schema_version_query cannot be run".to_owned(), error)),
     }
+}
+
+/// Reads the version of the schema from the table of a migration tool.
+fn migrated_version(connection: &Connection, tables: &[String]) -> Result<Option<SchemaVersion>> {
     for table in tables.iter().filter(|table| is_migration_table(table)) {
         let found = schema_version(table, &read(connection, table).map_err(failed)?);
         if found.is_some() {

@@ -58,8 +58,7 @@ impl SqliteSource {
         if let Some(finding) = integrity_finding(name, &problems) {
             return Ok(Inspection { findings: vec![finding], ..Inspection::default() });
         }
-        let content = describe(&path, self.schema_version_query.as_deref(), &context.cancel)?;
-        Ok(Inspection { content, findings: Vec::new() })
+        describe(&path, self.schema_version_query.as_deref(), &context.cancel)
     }
 }
 
@@ -85,7 +84,11 @@ impl Source for SqliteSource {
     fn preflight(&self, context: &Context) -> Vec<Finding> {
         let databases = match self.databases() {
             Ok(databases) => databases,
-            Err(error) => return vec![Finding::from_error(&error, FindingCode::PreflightFailed)],
+            Err(error) => {
+                let is_setting = error.code() == ErrorCode::Config;
+                let code = if is_setting { FindingCode::PreflightFailed } else { FindingCode::SourceUnreadable };
+                return vec![Finding::from_error(&error, code)];
+            }
         };
         if databases.is_empty() {
             let text = format!("no database matches {}", self.files.shown());
@@ -94,7 +97,7 @@ impl Source for SqliteSource {
         let mut findings = Vec::new();
         let mut largest = 0;
         for database in databases {
-            match database.preflight(context) {
+            match database.preflight(context, self.schema_version_query.as_deref()) {
                 Ok(size) => largest = largest.max(size),
                 Err(finding) => findings.push(finding),
             }
@@ -143,7 +146,12 @@ impl Source for SqliteSource {
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
-        for name in stored.names() {
+        if let (Target::Origin, Files::One(path), [_, _, ..]) = (target, &self.files, stored.names()) {
+            let count = stored.names().len();
+            let text = format!("the snapshot holds {count} databases, and `path` names only {}", path.display());
+            return Err(failed(text).hint("restore into a directory with --target DIR"));
+        }
+        let stage = |name: &String| {
             let path = match target {
                 Target::Directory(directory) => directory.join(name),
                 Target::Origin => Database { path: self.files.path_of(name)? }.real_path(),
@@ -152,9 +160,12 @@ impl Source for SqliteSource {
                         .hint("restore it into a directory with --target DIR"));
                 }
             };
-            restore::restore(&mut *stored.open(name)?, &path, force, &context.cancel)?;
-        }
-        Ok(())
+            restore::stage(&mut *stored.open(name)?, &path, force, &context.cancel)
+        };
+        // All of them before the first is replaced.
+        let staged = stored.names().iter().map(stage).collect::<Result<Vec<_>>>()?;
+        context.cancel.check()?;
+        restore::replace(staged)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which files a source means, and what each is called in a snapshot.
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::release_id::path_component;
 use crate::source::write::absolute;
 use globset::{GlobBuilder, GlobMatcher};
 use percent_encoding::percent_decode_str;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// What a path of the configuration means.
@@ -47,7 +48,7 @@ impl Files {
     /// even if it is not there.
     ///
     /// # Errors
-    /// `config`: the glob is none.
+    /// `config`: the glob is none. `io`: a directory cannot be listed; databases in it would be missed.
     pub(super) fn list(&self) -> Result<Vec<PathBuf>> {
         match self {
             Self::One(path) => Ok(vec![path.clone()]),
@@ -57,7 +58,7 @@ impl Files {
                 })?;
                 let depth = if pattern.contains("**") { usize::MAX } else { Path::new(pattern).components().count() };
                 let mut found = Vec::new();
-                look(base, Path::new(""), depth, &glob.compile_matcher(), &mut found);
+                look(base, Path::new(""), depth, &glob.compile_matcher(), &mut found)?;
                 found.sort();
                 Ok(found)
             }
@@ -97,18 +98,28 @@ impl Files {
     }
 }
 
-/// Adds the files below a directory that the pattern matches; what cannot be listed shows as no match, which refuses.
-fn look(base: &Path, below: &Path, depth: usize, glob: &GlobMatcher, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(base.join(below)) else { return };
-    for entry in entries.flatten() {
+/// Adds the files below a directory that the pattern matches; none if the base does not exist.
+///
+/// # Errors
+/// `io`: a directory or an entry cannot be read, so that nobody knows what was missed.
+fn look(base: &Path, below: &Path, depth: usize, glob: &GlobMatcher, found: &mut Vec<PathBuf>) -> Result<()> {
+    let directory = base.join(below);
+    let cannot = || format!("cannot list {}", directory.display());
+    let entries = match directory.read_dir() {
+        Err(error) if error.kind() == ErrorKind::NotFound && below.as_os_str().is_empty() => return Ok(()),
+        entries => entries.io_context(cannot)?,
+    };
+    for entry in entries {
+        let entry = entry.io_context(cannot)?;
         let relative = below.join(entry.file_name());
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && depth > 1 {
-            look(base, &relative, depth - 1, glob, found);
-        } else if !kind.is_dir() && glob.is_match(&relative) && !is_sidecar(&base.join(&relative)) {
+        let is_directory = entry.file_type().io_context(cannot)?.is_dir();
+        if is_directory && depth > 1 {
+            look(base, &relative, depth - 1, glob, found)?;
+        } else if !is_directory && glob.is_match(&relative) && !is_sidecar(&base.join(&relative)) {
             found.push(base.join(relative));
         }
     }
+    Ok(())
 }
 
 /// Says whether a file is the log of a database beside it.
@@ -151,5 +162,18 @@ mod tests {
         for name in ["..%2Fx", "%2Fetc%2Fpasswd", "a%2F..%2F..%2Fb"] {
             assert_eq!(files.path_of(name).unwrap_err().code(), ErrorCode::Damaged, "{name}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_an_error() {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::write(top.path().join("file"), "x").unwrap();
+        let list = |pattern: &str| Files::new(Path::new(pattern), top.path()).list();
+        assert_eq!(list("file/*.db").unwrap_err().message(), format!("cannot list {}/file", top.path().display()));
+        assert_eq!(list("missing/*.db").unwrap(), [PathBuf::new(); 0]);
+        // A directory that is gone once it is come to.
+        let glob = globset::Glob::new("*").unwrap().compile_matcher();
+        let mut found = Vec::new();
+        assert_eq!(look(top.path(), Path::new("gone"), 1, &glob, &mut found).unwrap_err().code(), ErrorCode::Io);
     }
 }

@@ -120,6 +120,13 @@ impl ReadTransaction {
     pub(super) fn connection(&self) -> &Connection {
         &self.live.connection
     }
+
+    /// Lets a cancellation interrupt long statements, and the end of `limit`.
+    pub(super) fn limit(&mut self, cancel: &Cancel, limit: Duration) -> Result<()> {
+        let until = Instant::now() + limit;
+        let cancel = cancel.clone();
+        interrupt_when(&mut self.live.connection, move || cancel.is_cancelled() || Instant::now() >= until)
+    }
 }
 
 /// Opens a file that nobody else has open; makes no other file beside it.
@@ -164,8 +171,12 @@ pub(super) fn foreign_key_violations(path: &Path, cancel: &Cancel) -> Result<ser
 /// Lets a cancellation interrupt long statements.
 pub(super) fn watch(connection: &mut Connection, cancel: &Cancel) -> Result<()> {
     let cancel = cancel.clone();
+    interrupt_when(connection, move || cancel.is_cancelled())
+}
+
+fn interrupt_when(connection: &mut Connection, is_over: impl FnMut() -> bool + Send + 'static) -> Result<()> {
     connection
-        .progress_handler(STEPS_BETWEEN_CHECKS, Some(move || cancel.is_cancelled()))
+        .progress_handler(STEPS_BETWEEN_CHECKS, Some(is_over))
         .map_err(|error| sqlite_error("cannot watch a statement".to_owned(), error))
 }
 
@@ -182,6 +193,11 @@ pub(super) fn cause(error: &Error) -> Option<&rusqlite::Error> {
 /// Says whether another connection is in the way.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(Code::DatabaseBusy | Code::DatabaseLocked))
+}
+
+/// Says whether a statement was interrupted before its end.
+pub(super) fn is_interruption(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(Code::OperationInterrupted)
 }
 
 /// Says whether the database itself is at fault.

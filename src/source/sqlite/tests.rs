@@ -2,6 +2,7 @@ use super::super::sample::{self, Kept};
 use super::open::{open_copy, sidecars};
 use super::*;
 use crate::cancel::{Cancel, Reason};
+use crate::model::finding::Level;
 use crate::model::manifest::Content;
 use rusqlite::Connection;
 use std::os::unix::fs::FileExt;
@@ -168,10 +169,31 @@ fn the_version_of_the_schema_is_read_from_the_copy() {
     assert_eq!((&content["schema_version"], &content["schema_version_from"]), (&"10".into(), &"sqlx".into()));
     fixture.source.schema_version_query = Some("SELECT max(balance) FROM account".to_owned());
     assert_eq!(inspect(&fixture).unwrap().content["schema_version"], "1000");
-    fixture.source.schema_version_query = Some("SELECT x FROM nothing".to_owned());
-    assert!(inspect(&fixture).unwrap_err().message().contains("schema_version_query"));
-    fixture.source.schema_version_query = Some("SELECT id FROM account WHERE id > 9".to_owned());
-    assert!(inspect(&fixture).unwrap_err().message().contains("gives no value"));
+    assert_eq!(fixture.messages(), [""; 0]);
+    for (query, words) in [
+        ("SELECT x FROM nothing", "schema_version_query cannot be run: no such table: nothing"),
+        ("SELECT id FROM account WHERE id > 9", "schema_version_query gives no value"),
+        ("UPDATE account SET balance = 0 RETURNING 1", "schema_version_query cannot be run: attempt to write"),
+    ] {
+        fixture.source.schema_version_query = Some(query.to_owned());
+        let inspection = inspect(&fixture).unwrap();
+        assert_eq!(inspection.content["tables"], 3);
+        for (findings, code) in [
+            (inspection.findings, FindingCode::ContentIncomplete),
+            (fixture.source.preflight(&fixture.context), FindingCode::PreflightFailed),
+        ] {
+            let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+            assert_eq!((finding.code, finding.level), (code, Level::Refusal));
+            assert!(finding.message.contains(words), "{}", finding.message);
+        }
+    }
+    let (data, _) = fixture.capture().unwrap();
+    assert_eq!(fixture.total(&data), 1000);
+    // It does not keep writers waiting for long.
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    fixture.source.schema_version_query = Some(endless.to_owned());
+    let findings = fixture.source.preflight(&fixture.context);
+    assert_eq!((findings[0].code, findings[0].level), (FindingCode::PreflightFailed, Level::Warning));
 }
 
 #[test]
@@ -210,6 +232,68 @@ fn several_databases_are_one_source() {
     let none = SqliteSource::new(&config("tenants/*.sqlite"), fixture.directory.path());
     assert_eq!(none.preflight(&fixture.context)[0].code, FindingCode::PathMissing);
     assert!(none.capture(&fixture.context).is_err());
+    let unlisted = SqliteSource::new(&config("tenants/a.db/*.db"), fixture.directory.path());
+    assert_eq!(unlisted.preflight(&fixture.context)[0].code, FindingCode::SourceUnreadable);
+    assert!(unlisted.capture(&fixture.context).is_err());
+}
+
+#[test]
+fn several_databases_are_replaced_together_or_not_at_all() {
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.directory.path().join("tenants").join(name);
+    std::fs::create_dir(path("")).unwrap();
+    let connect = |name: &str| Connection::open(path(name)).unwrap();
+    for name in ["a.db", "b.db"] {
+        connect(name).execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+    }
+    let source = SqliteSource::new(&config("tenants/*.db"), fixture.directory.path());
+    let (kept, _) = sample::capture(&source, &fixture.context).unwrap();
+    connect("a.db").execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let later = std::fs::read(path("a.db")).unwrap();
+    let restore = |kept: &Kept, target| source.restore(&fixture.context, kept, target, true);
+
+    let application = connect("b.db");
+    application.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    assert!(restore(&kept, &Target::Origin).unwrap_err().message().ends_with("b.db is in use"));
+    assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
+    drop(application);
+    let unsound = kept.clone().with("b.db", &kept.bytes("b.db")[..5000]);
+    assert!(restore(&unsound, &Target::Origin).unwrap_err().message().contains("b.db is not a sound database"));
+    assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
+    assert_eq!(path("").read_dir().unwrap().count(), 2, "what was staged is removed");
+
+    // What goes wrong in the middle says how far it came.
+    std::fs::create_dir(path("b.db-wal")).unwrap();
+    std::fs::write(path("b.db"), "damaged").unwrap();
+    let error = restore(&kept, &Target::Origin).unwrap_err();
+    assert!(error.message().contains("b.db-wal"), "{}", error.chain());
+    assert!(error.hints()[0].contains("replaced already: ") && error.hints()[0].contains("a.db;"), "{error:?}");
+    std::fs::remove_dir(path("b.db-wal")).unwrap();
+    restore(&kept, &Target::Origin).unwrap();
+    assert_eq!(std::fs::read(path("b.db")).unwrap(), kept.bytes("b.db"));
+
+    let one = SqliteSource::new(&config("tenants/a.db"), fixture.directory.path());
+    let error = one.restore(&fixture.context, &kept, &Target::Origin, true).unwrap_err();
+    assert!(error.message().contains("holds 2 databases"), "{}", error.chain());
+}
+
+#[test]
+fn a_database_that_cannot_be_claimed_keeps_its_log() {
+    let fixture = Fixture::with_database("WAL", 0);
+    let (data, _) = fixture.capture().unwrap();
+    let application = fixture.connect();
+    application.execute_batch("UPDATE account SET balance = 7").unwrap();
+    let [wal, _, _] = sidecars(&fixture.path());
+    // As a user sees it who may not open the log: SQLite cannot open a directory, whoever asks.
+    let copy = Fixture::new();
+    std::fs::copy(fixture.path(), copy.path()).unwrap();
+    let [blocked, shm, _] = sidecars(&copy.path());
+    std::fs::copy(&wal, &blocked).unwrap();
+    std::fs::create_dir(&shm).unwrap();
+    let error = copy.restore(&data, &Target::Origin, true).unwrap_err();
+    assert!(error.message().starts_with("cannot tell whether"), "{}", error.chain());
+    assert_eq!(std::fs::read(&blocked).unwrap(), std::fs::read(&wal).unwrap());
+    drop(application);
 }
 
 #[test]

@@ -155,3 +155,24 @@ fn a_target_that_does_not_take_everything_is_told_of() {
     let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
     output.says(&["keys less than the 65 that it took; the server evicted", "restore again with --force"]);
 }
+
+#[test]
+fn a_target_that_was_emptied_before_the_restore_failed_is_told_of() {
+    let origin = RedisServer::start();
+    origin.ask(&["SET", "a", "1"]);
+    let shop = shop(&origin.url(), "");
+    shop.gate(&[]).expect(0);
+    let target = RedisServer::start();
+    target.ask(&["SET", "b", "1"]);
+    target.ask(&["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)"]);
+    target.ask(&["ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-time"]);
+    let url = format!("redis://u:p@127.0.0.1:{}", target.port());
+    let forced = ["restore", "cache", "-e", "staging", "--force", "--target", &url];
+    shop.holdpoint.run(forced).expect(17).says(&["refuses TIME"]);
+    assert_eq!(target.ask(&["GET", "b"]).trim(), "1", "nothing is deleted before all else is known to work");
+    target.ask(&["ACL", "SETUSER", "u", "+time", "-function|flush"]);
+    shop.holdpoint.run(forced).expect(17).says(&["refuses FUNCTION FLUSH", "was told to delete what it held"]);
+    target.ask(&["ACL", "SETUSER", "u", "+function|flush"]);
+    shop.holdpoint.run(forced).expect(0);
+    assert_eq!(target.ask(&["GET", "a"]).trim(), "1");
+}
