@@ -180,6 +180,12 @@ impl Error {
         self
     }
 
+    /// Returns an error that says what this one, its cause, kept from being done; the hints stay.
+    #[must_use]
+    pub fn under(self, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { hints: self.hints.clone(), ..Self::new(code, message).caused_by(self) }
+    }
+
     /// Returns the code.
     pub fn code(&self) -> ErrorCode {
         self.code

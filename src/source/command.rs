@@ -1,15 +1,15 @@
 //! `kind = "command"`: the standard output of a program, captured as a stream.
 
+use super::output::ProgramOutput;
 use super::write::{Staged, absolute, failed};
-use super::{Capture, Context, Facts, Source, Stored, StreamCapture, Target};
+use super::{Capture, Context, Facts, Source, Stored, Target};
 use crate::config::{CommandConfig, Text};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Consistency, Content};
+use crate::model::manifest::Consistency;
 use crate::model::release_id::path_component;
 use crate::process::{Program, Stream, feed};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The output of a program.
@@ -55,9 +55,7 @@ impl CommandSource {
         if error.code() != ErrorCode::ProcessFailed {
             return error;
         }
-        let hints = error.hints().to_vec();
-        let error = failed(format!("{} could not be restored", self.name)).caused_by(error);
-        hints.into_iter().fold(error, Error::hint)
+        error.under(ErrorCode::RestoreFailed, format!("{} could not be restored", self.name))
     }
 }
 
@@ -89,7 +87,7 @@ impl Source for CommandSource {
 
     fn capture(&self, context: &Context) -> Result<Capture> {
         let stream = Stream::start(&self.program(&self.command)?, &context.cancel)?;
-        Ok(Capture::stream(CommandCapture { stream, file_name: self.file_name.clone() }))
+        Ok(Capture::stream(ProgramOutput { stream, file_name: self.file_name.clone() }))
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
@@ -110,29 +108,6 @@ impl Source for CommandSource {
                 feed(&self.program(restore)?, &mut stream, &context.cancel).map_err(|error| self.restore_failed(error))
             }
         }
-    }
-}
-
-/// A program that runs and whose output is stored.
-struct CommandCapture {
-    stream: Stream,
-    file_name: PathBuf,
-}
-
-impl Read for CommandCapture {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.stream.read(buffer)
-    }
-}
-
-impl StreamCapture for CommandCapture {
-    fn file_name(&self) -> &Path {
-        &self.file_name
-    }
-
-    fn finish(self: Box<Self>) -> Result<Content> {
-        self.stream.finish()?;
-        Ok(Content::new())
     }
 }
 

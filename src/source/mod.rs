@@ -11,6 +11,7 @@ mod files;
 mod migrations;
 mod mongodb;
 mod mysql;
+mod output;
 mod postgres;
 mod redis;
 #[cfg(test)]

@@ -175,9 +175,7 @@ impl Connection {
         if error.is_cancelled() {
             return error;
         }
-        let hints = error.hints().to_vec();
-        let error = Error::new(ErrorCode::CaptureFailed, self.server.clone()).caused_by(error);
-        hints.into_iter().fold(error, Error::hint)
+        error.under(ErrorCode::CaptureFailed, self.server.clone())
     }
 
     fn nonsense(&self) -> Error {

@@ -70,9 +70,7 @@ impl Endpoint {
             if error.is_cancelled() {
                 return error;
             }
-            let hints = error.hints().to_vec();
-            let error = Error::new(ErrorCode::CaptureFailed, format!("cannot reach {self}")).caused_by(error);
-            hints.into_iter().fold(error, Error::hint)
+            error.under(ErrorCode::CaptureFailed, format!("cannot reach {self}"))
         };
         let transport = match &self.place {
             Place::Unix(path) => Transport::unix(path, runtime, patience),

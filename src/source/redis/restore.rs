@@ -74,9 +74,7 @@ fn explain(endpoint: &Endpoint, error: Error) -> Error {
     if error.is_cancelled() || error.code() == ErrorCode::RestoreFailed {
         return error;
     }
-    let hints = error.hints().to_vec();
-    let error = failed(format!("cannot restore into {endpoint}")).caused_by(error);
-    hints.into_iter().fold(error, Error::hint)
+    error.under(ErrorCode::RestoreFailed, format!("cannot restore into {endpoint}"))
 }
 
 /// Reads the whole file: nothing is emptied, and nothing begun, for one that is not sound.

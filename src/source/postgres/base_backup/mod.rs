@@ -16,11 +16,10 @@ use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Consistency, Content};
 use crate::process::Stream;
+use crate::source::output::ProgramOutput;
 use crate::source::write::failed;
-use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, StreamCapture, Target};
+use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use contents::Contents;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// The program that captures.
@@ -93,7 +92,7 @@ impl Source for BaseBackupSource {
         let program = self.server.program(PROGRAM, arguments, &endpoint, context);
         let stream = Stream::start(&program, &context.cancel)?;
         let file_name = format!("{}.tar", self.server.file_name).into();
-        Ok(Capture::stream(BaseBackupCapture { stream, file_name }))
+        Ok(Capture::stream(ProgramOutput { stream, file_name }))
     }
 
     fn clean_up(&self, context: &Context) -> Result<Vec<String>> {
@@ -143,29 +142,6 @@ pub(super) fn unpack(stored: &dyn Stored, staging: &Staging, cancel: &Cancel) ->
         Some(finding) => Err(failed("the base backup is not whole".to_owned())
             .caused_by(finding.message)
             .hint("check the repository (holdpoint check --read-data), or restore an earlier release")),
-    }
-}
-
-/// A base backup that is being made.
-struct BaseBackupCapture {
-    stream: Stream,
-    file_name: PathBuf,
-}
-
-impl Read for BaseBackupCapture {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.stream.read(buffer)
-    }
-}
-
-impl StreamCapture for BaseBackupCapture {
-    fn file_name(&self) -> &Path {
-        &self.file_name
-    }
-
-    fn finish(self: Box<Self>) -> Result<Content> {
-        self.stream.finish()?;
-        Ok(Content::new())
     }
 }
 

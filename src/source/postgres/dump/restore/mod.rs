@@ -13,7 +13,7 @@ use super::globals::GLOBALS_FILE;
 use super::inspect::{dump_name, read_archive};
 use super::preflight::named;
 use super::{DumpSource, database_argument};
-use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::error::{ErrorCode, IoContext, Result};
 use crate::process::{Stream, feed};
 use crate::source::postgres::connect::{Connection, Why};
 use crate::source::postgres::endpoint::{Endpoint, MAINTENANCE};
@@ -54,9 +54,8 @@ pub(super) fn restore(
     restore.check_program()?;
     restore.fill_database(&endpoint, force).map_err(|error| match error.code() {
         ErrorCode::ProcessFailed | ErrorCode::CaptureFailed => {
-            let hints = error.hints().to_vec();
             let text = format!("{} could not be restored to {}", endpoint.database, endpoint.server());
-            hints.into_iter().fold(failed(text).caused_by(error), Error::hint)
+            error.under(ErrorCode::RestoreFailed, text)
         }
         _ => error,
     })
