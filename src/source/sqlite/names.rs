@@ -103,10 +103,12 @@ impl Files {
 /// # Errors
 /// `io`: a directory or an entry cannot be read, so that nobody knows what was missed.
 fn look(base: &Path, below: &Path, depth: usize, glob: &GlobMatcher, found: &mut Vec<PathBuf>) -> Result<()> {
-    let directory = base.join(below);
+    // Joined to nothing it would end in a slash.
+    let is_base = below.as_os_str().is_empty();
+    let directory = if is_base { base.to_owned() } else { base.join(below) };
     let cannot = || format!("cannot list {}", directory.display());
     let entries = match directory.read_dir() {
-        Err(error) if error.kind() == ErrorKind::NotFound && below.as_os_str().is_empty() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound && is_base => return Ok(()),
         entries => entries.io_context(cannot)?,
     };
     for entry in entries {

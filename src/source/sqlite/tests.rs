@@ -171,7 +171,7 @@ fn the_version_of_the_schema_is_read_from_the_copy() {
     assert_eq!(inspect(&fixture).unwrap().content["schema_version"], "1000");
     assert_eq!(fixture.messages(), [""; 0]);
     for (query, words) in [
-        ("SELECT x FROM nothing", "schema_version_query cannot be run: no such table: nothing"),
+        ("SELECT x FROM nowhere", "schema_version_query cannot be run: no such table: nowhere"),
         ("SELECT id FROM account WHERE id > 9", "schema_version_query gives no value"),
         ("UPDATE account SET balance = 0 RETURNING 1", "schema_version_query cannot be run: attempt to write"),
     ] {
@@ -210,7 +210,7 @@ fn several_databases_are_one_source() {
     }
     let source = SqliteSource::new(&config("tenants/*.db"), fixture.directory.path());
     assert_eq!(source.preflight(&fixture.context).len(), 0);
-    assert!(source.exclusive_paths().contains(&folder.join("b.db-wal")));
+    assert!(source.exclusive_paths().contains(&folder.join("b.db-shm")));
     let (kept, content) = sample::capture(&source, &fixture.context).unwrap();
     assert_eq!(kept.names(), ["a.db", "b.db"]);
     assert_eq!(content["copy of b.db"]["journal_mode"], "rollback");
@@ -257,18 +257,18 @@ fn several_databases_are_replaced_together_or_not_at_all() {
     assert!(restore(&kept, &Target::Origin).unwrap_err().message().ends_with("b.db is in use"));
     assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
     drop(application);
-    let unsound = kept.clone().with("b.db", &kept.bytes("b.db")[..5000]);
+    let unsound = kept.clone().with("b.db", "x".repeat(99));
     assert!(restore(&unsound, &Target::Origin).unwrap_err().message().contains("b.db is not a sound database"));
     assert_eq!(std::fs::read(path("a.db")).unwrap(), later);
     assert_eq!(path("").read_dir().unwrap().count(), 2, "what was staged is removed");
 
     // What goes wrong in the middle says how far it came.
-    std::fs::create_dir(path("b.db-wal")).unwrap();
+    std::fs::create_dir(path("b.db-shm")).unwrap();
     std::fs::write(path("b.db"), "damaged").unwrap();
     let error = restore(&kept, &Target::Origin).unwrap_err();
-    assert!(error.message().contains("b.db-wal"), "{}", error.chain());
+    assert!(error.message().contains("b.db-shm"), "{}", error.chain());
     assert!(error.hints()[0].contains("replaced already: ") && error.hints()[0].contains("a.db;"), "{error:?}");
-    std::fs::remove_dir(path("b.db-wal")).unwrap();
+    std::fs::remove_dir(path("b.db-shm")).unwrap();
     restore(&kept, &Target::Origin).unwrap();
     assert_eq!(std::fs::read(path("b.db")).unwrap(), kept.bytes("b.db"));
 
@@ -284,15 +284,15 @@ fn a_database_that_cannot_be_claimed_keeps_its_log() {
     let application = fixture.connect();
     application.execute_batch("UPDATE account SET balance = 7").unwrap();
     let [wal, _, _] = sidecars(&fixture.path());
-    // As a user sees it who may not open the log: SQLite cannot open a directory, whoever asks.
+    // As a user sees it who may not read a journal: SQLite cannot open a directory, whoever asks.
     let copy = Fixture::new();
     std::fs::copy(fixture.path(), copy.path()).unwrap();
-    let [blocked, shm, _] = sidecars(&copy.path());
-    std::fs::copy(&wal, &blocked).unwrap();
-    std::fs::create_dir(&shm).unwrap();
+    let [log, _, journal] = sidecars(&copy.path());
+    std::fs::copy(&wal, &log).unwrap();
+    std::fs::create_dir(&journal).unwrap();
     let error = copy.restore(&data, &Target::Origin, true).unwrap_err();
     assert!(error.message().starts_with("cannot tell whether"), "{}", error.chain());
-    assert_eq!(std::fs::read(&blocked).unwrap(), std::fs::read(&wal).unwrap());
+    assert_eq!(std::fs::read(&log).unwrap(), std::fs::read(&wal).unwrap());
     drop(application);
 }
 
