@@ -172,7 +172,7 @@ mod tests {
         std::fs::write(top.path().join("file"), "x").unwrap();
         let list = |pattern: &str| Files::new(Path::new(pattern), top.path()).list();
         assert_eq!(list("file/*.db").unwrap_err().message(), format!("cannot list {}/file", top.path().display()));
-        assert_eq!(list("missing/*.db").unwrap(), [PathBuf::new(); 0]);
+        assert!(list("missing/*.db").unwrap().is_empty());
         // A directory that is gone once it is come to.
         let glob = globset::Glob::new("*").unwrap().compile_matcher();
         let mut found = Vec::new();
