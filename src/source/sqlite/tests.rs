@@ -210,7 +210,7 @@ fn several_databases_are_one_source() {
     }
     let source = SqliteSource::new(&config("tenants/*.db"), fixture.directory.path());
     assert_eq!(source.preflight(&fixture.context).len(), 0);
-    assert!(source.exclusive_paths().contains(&folder.join("b.db-shm")));
+    assert!(source.exclusive_paths().contains(&folder.join("b.db-wal")));
     let (kept, content) = sample::capture(&source, &fixture.context).unwrap();
     assert_eq!(kept.names(), ["a.db", "b.db"]);
     assert_eq!(content["copy of b.db"]["journal_mode"], "rollback");
