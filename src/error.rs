@@ -114,6 +114,8 @@ error_codes! {
     CommitUnknown = "commit-unknown" => Usage;
     /// The store cannot be reached, read or written.
     StoreUnavailable = "store-unavailable" => SnapshotFailed;
+    /// The store answered, and refused: credentials, rights, no such bucket, another region.
+    StoreRefused = "store-refused" => SnapshotFailed;
     /// The store has no room left.
     StoreFull = "store-full" => SnapshotFailed;
     /// The password does not open the repository, or none was given.

@@ -3,9 +3,8 @@
 use super::session::Session;
 use crate::error::{Error, ErrorCode, Result};
 use crate::gate::place::embedded_key;
+use crate::gate::stores::{self, Opened};
 use crate::repository::Repository;
-use crate::storage::LocalStorage;
-use std::sync::Arc;
 
 /// A repository outside of a store.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,15 +21,8 @@ impl Bare {
     /// As [`crate::gate::place::Place::open`] and [`Repository::open`]; `usage` without a password.
     pub fn open(&self, session: &Session) -> Result<Repository> {
         let Some(location) = &self.repository else { return session.place()?.open() };
-        if let Some((scheme, _)) = location.split_once("://") {
-            // The rest of it may hold a password.
-            let message = format!("repositories of the kind `{scheme}://` are not supported by this version");
-            return Err(Error::new(ErrorCode::Usage, message).hint("name a directory"));
-        }
-        let storage = Arc::new(LocalStorage::new(location)?);
-        let path = std::path::absolute(location)
-            .map_err(|error| Error::new(ErrorCode::Usage, format!("cannot resolve {location}")).caused_by(error))?;
-        let key = embedded_key(&path).and_then(|key| std::fs::read_to_string(key).ok());
+        let Opened { storage, directory } = stores::open(location, &session.config.store.bucket, &session.cancel)?;
+        let key = directory.as_deref().and_then(embedded_key).and_then(|key| std::fs::read_to_string(key).ok());
         match (key, session.password()?) {
             (Some(key), _) => Repository::open(storage, key.trim_end()),
             (None, Some(password)) => Repository::open(storage, &password.0),

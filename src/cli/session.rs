@@ -168,7 +168,7 @@ impl Session {
             top: top.clone(),
             password: self.password()?,
         };
-        Place::find(&naming, &self.config)
+        Place::find(&naming, &self.config, &self.cancel)
     }
 
     /// Opens the ledger of this application and environment.

@@ -1,5 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::stores::STORE;
+
 /// One table of the file.
 pub(super) struct Section {
     /// How messages name it.
@@ -68,11 +70,11 @@ pub(super) struct Kind {
     pub(super) section: Section,
 }
 
-const fn key(name: &'static str, form: Form, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, form: Form, doc: &'static str) -> Key {
     Key { name, required: false, form, doc }
 }
 
-const fn required(name: &'static str, form: Form, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, form: Form, doc: &'static str) -> Key {
     Key { name, required: true, form, doc }
 }
 
@@ -98,22 +100,6 @@ pub(super) const DISCOVERY: Section = Section {
     name: "[discovery]",
     keys: &[&[key("ignore", Form::List(&Form::Text, 0), "variables, services and folders that need no source")]],
     later: &[],
-};
-
-pub(super) const STORE: Section = Section {
-    name: "[store]",
-    keys: &[&[key("location", Form::Text, "a directory")]],
-    later: &[
-        "region",
-        "endpoint",
-        "path_style",
-        "allow_http",
-        "storage_class",
-        "sse",
-        "kms_key",
-        "object_lock",
-        "copies",
-    ],
 };
 
 pub(super) const GATE: Section = Section {

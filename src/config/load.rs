@@ -1,9 +1,10 @@
 //! From a file, or its text, to a [`Config`].
 
 use super::environments::environments;
-use super::keys::{DISCOVERY, GATE, RETRY, ROOT, STORE};
+use super::keys::{DISCOVERY, GATE, RETRY, ROOT};
 use super::mistakes::Mistakes;
 use super::sources::sources;
+use super::stores::store;
 use super::types::{Config, GateConfig, Retry};
 use super::walk::{Table, Value, Walk};
 use crate::error::{Error, ErrorCode, Result};
@@ -87,8 +88,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     config.application = root.get("application").and_then(|value| value.string());
     let versioning = [("semver", Versioning::Semver), ("opaque", Versioning::Opaque)];
     config.versioning = root.get("versioning").and_then(|value| value.choice(&versioning)).unwrap_or_default();
-    let store = root.get("store").and_then(|value| value.table(&STORE));
-    config.store = store.and_then(|table| table.get("location")).and_then(|value| value.text());
+    config.store = root.get("store").map(|value| store(&value)).unwrap_or_default();
     config.gate = root.get("gate").map(|value| gate(&value)).unwrap_or_default();
     config.sources = root.get("source").map(|value| sources(&value)).unwrap_or_default();
     let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));

@@ -10,6 +10,7 @@ mod mistakes;
 mod schema;
 mod servers;
 mod sources;
+mod stores;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -21,5 +22,6 @@ pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
 pub use sources::is_root;
+pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, StoreConfig};
 pub use template::{Found, FoundServer, template};
 pub use types::*;

@@ -1,9 +1,10 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
 use super::keys::{
-    BASE_BACKUP, DISCOVERY, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, STORE, Section,
+    BASE_BACKUP, DISCOVERY, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, Section,
 };
 use super::load::parse_with;
+use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
@@ -36,7 +37,7 @@ fn a_whole_file_is_read() {
     let config = read(WHOLE).unwrap();
     assert_eq!(config.application.as_deref(), Some("shop"));
     assert_eq!(config.versioning, Versioning::Opaque);
-    assert_eq!(config.store, Some(Text::Env("STORE".to_owned())));
+    assert_eq!(config.store.location, Some(Text::Env("STORE".to_owned())));
     assert_eq!(config.ignored_databases, ["cache", "DATABASE_URL"]);
     assert_eq!(config.gate.timeout, Duration::from_secs(5400));
     assert_eq!(config.gate.verify, VerifyMode::All);
@@ -146,7 +147,13 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[store]\nregion = \"x\"".to_owned(), "2:1: `region` is not supported by this version"),
+        ("[gate]\npass_valid_for = \"1h\"".to_owned(), "2:1: `pass_valid_for` is not supported by this version"),
+        ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
+        (
+            "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
+            "2:48: `retain` must be at least a minute",
+        ),
+        ("[store.copies.far]\nregion = \"x\"".to_owned(), "1:1: `location` is missing from [store.copies.NAME]"),
         ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),
         ("[gate]\ntimeout = \"0s\"".to_owned(), "2:11: `timeout` must be longer than zero"),
         ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
@@ -350,6 +357,9 @@ fn tables() -> Vec<(String, &'static Section)> {
     let mut tables = vec![
         (String::new(), &ROOT),
         ("[store]\n".to_owned(), &STORE),
+        ("[store.cache]\n".to_owned(), &CACHE),
+        ("[store.object_lock]\n".to_owned(), &OBJECT_LOCK),
+        ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),

@@ -1,5 +1,6 @@
 //! The validated configuration: what the other rooms see.
 
+use super::stores::StoreConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
@@ -18,8 +19,8 @@ pub struct Config {
     pub application: Option<String>,
     /// How versions are read.
     pub versioning: Versioning,
-    /// The location of the store, if the file names it.
-    pub store: Option<Text>,
+    /// `[store]`.
+    pub store: StoreConfig,
     /// `[gate]`.
     pub gate: GateConfig,
     /// `[[source]]`, in the order of the file; names are unique.

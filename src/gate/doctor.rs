@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::repository::Repository;
-use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -90,8 +91,8 @@ fn probe_store(storage: &SharedStorage) -> Result<()> {
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers").caused_by(error))?;
     let key = format!("doctor-{}", hex::encode(random));
-    let first = storage.put(&key, b"one", PutMode::CreateOnly)?;
-    let second = storage.put(&key, b"two", PutMode::CreateOnly);
+    let first = storage.put(&key, &Bytes::from_static(b"one"), PutMode::CreateOnly, Class::Transient)?;
+    let second = storage.put(&key, &Bytes::from_static(b"two"), PutMode::CreateOnly, Class::Transient);
     let read = storage.get(&key, ReadFrom::Medium);
     storage.delete(&key)?;
     let unreliable = |what: &str| Err(Error::new(ErrorCode::StoreUnavailable, format!("the store {what}")));

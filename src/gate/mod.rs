@@ -19,6 +19,7 @@ pub mod restore;
 pub mod run;
 pub mod scratch;
 pub mod stored;
+pub mod stores;
 pub mod supervise;
 mod survey;
 pub mod verify;

@@ -1,11 +1,13 @@
 //! Where a run keeps its snapshots and records: the store, and the part of it for one application and environment.
 
+use super::stores::{self, Opened};
+use crate::cancel::Cancel;
 use crate::config::{Config, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::release_id::path_component;
 use crate::repository::keyfile::Cost;
 use crate::repository::{Creator, Repository};
-use crate::storage::{LocalStorage, SharedStorage, SubStorage, temporary};
+use crate::storage::{SharedStorage, SubStorage, temporary};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -69,15 +71,13 @@ impl Place {
     /// # Errors
     /// `usage`: no password for a named store, an embedded store that would die with a CI runner, or a kind of
     /// location that this version does not know.
-    pub fn find(naming: &Naming, config: &Config) -> Result<Self> {
-        let configured = config.store.as_ref().map(Text::resolve).transpose()?;
-        let named = naming.store.clone().or(configured);
-        let directory = match &named {
-            None => naming.top.join(FOLDER).join("store"),
-            Some(location) => local_directory(location)?,
-        };
-        let key = embedded_key(&directory);
-        if let (Some(_), Some(workspace)) = (&key, &naming.ci_workspace)
+    pub fn find(naming: &Naming, config: &Config, cancel: &Cancel) -> Result<Self> {
+        let configured = config.store.location.as_ref().map(Text::resolve).transpose()?;
+        let embedded = || naming.top.join(FOLDER).join("store").to_string_lossy().into_owned();
+        let location = naming.store.clone().or(configured).unwrap_or_else(embedded);
+        let Opened { storage: store, directory } = stores::open(&location, &config.store.bucket, cancel)?;
+        let key = directory.as_deref().and_then(embedded_key);
+        if let (Some(_), Some(directory), Some(workspace)) = (&key, &directory, &naming.ci_workspace)
             && (directory.starts_with(workspace)
                 || workspace.canonicalize().is_ok_and(|workspace| directory.starts_with(workspace)))
         {
@@ -92,13 +92,13 @@ impl Place {
             (_, Some(password)) => Password::Given(password.clone()),
             (Some(key), None) => Password::KeyFile(key),
             (None, None) => {
-                let message = format!("no password for the store {}", directory.display());
+                let message = format!("no password for the store {}", store.location());
                 return Err(Error::new(ErrorCode::Usage, message)
                     .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND"));
             }
         };
         let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));
-        Ok(Self { store: Arc::new(LocalStorage::new(&directory)?), directory: Some(directory), prefix, password })
+        Ok(Self { store, directory, prefix, password })
     }
 
     /// Returns the location of the whole store for people.
@@ -108,7 +108,7 @@ impl Place {
 
     /// Returns the location of the repository, as `restic -r` takes it.
     pub fn repository_location(&self) -> String {
-        self.repository_storage().location()
+        self.repository_storage().restic_location()
     }
 
     /// Returns the storage of the environment's ledger.
@@ -188,19 +188,6 @@ impl Place {
 pub fn embedded_key(path: &Path) -> Option<PathBuf> {
     let store = path.ancestors().find(|path| path.ends_with(Path::new(FOLDER).join("store")))?;
     Some(store.parent()?.join("key"))
-}
-
-/// Returns the directory that a location names.
-fn local_directory(location: &str) -> Result<PathBuf> {
-    let usage = |message: String| Error::new(ErrorCode::Usage, message);
-    if location.trim().is_empty() {
-        return Err(usage("the store's location is empty".to_owned()).hint("name a directory: --store DIR"));
-    }
-    if let Some((scheme, _)) = location.split_once("://") {
-        let message = format!("stores of the kind `{scheme}://` are not supported by this version");
-        return Err(usage(message).hint("name a directory: --store DIR"));
-    }
-    std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))
 }
 
 /// Returns the key of the embedded store, made on first use: 256 random bits, readable by its owner alone.

@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
-use crate::storage::{PutMode, PutOutcome, ReadFrom};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -67,12 +68,13 @@ impl Ledger {
     /// # Errors
     /// The store's own, or `internal` if the system gives no random bytes.
     pub fn record_event(&self, id: &ReleaseId, event: &Event) -> Result<EventRecord> {
-        let json = serde_json::to_vec_pretty(event)
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;
+        let json: Bytes = serde_json::to_vec_pretty(event)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?
+            .into();
         loop {
             let name = format!("{}-{}-{}", event.kind(), event.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?);
             let key = format!("{}/events/{name}.json", Self::folder(id));
-            match self.storage.put(&key, &json, PutMode::CreateOnly)? {
+            match self.storage.put(&key, &json, PutMode::CreateOnly, Class::Record)? {
                 PutOutcome::Written => return Ok(EventRecord { name, event: event.clone() }),
                 PutOutcome::Exists => {}
             }
@@ -137,7 +139,7 @@ mod tests {
         for bad in
             [good.replace("\"outcome\"", "\"mood\": 1, \"outcome\""), good.replace("matched", "perhaps"), "{".into()]
         {
-            let _ = ledger.storage.put(&key, bad.as_bytes(), PutMode::Overwrite).unwrap();
+            let _ = ledger.storage.put(&key, &bad.clone().into(), PutMode::Overwrite, Class::Record).unwrap();
             assert_eq!(ledger.events(&id).unwrap_err().code(), ErrorCode::ManifestInvalid, "{bad}");
         }
     }

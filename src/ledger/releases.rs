@@ -5,7 +5,7 @@ use super::walk::{ATTEMPTS, RELEASES, Walk};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Manifest, Previous};
 use crate::model::release_id::ReleaseId;
-use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use std::collections::HashSet;
 
 /// The hint that names the newest release; never trusted without a look.
@@ -74,7 +74,7 @@ impl Ledger {
         let head = Previous { id: manifest.id.clone(), digest: stored.digest.clone() };
         let head = serde_json::to_vec(&head).map_err(unwritable)?;
         // The release is recorded; a hint that could not be written is an old one, and no hint is trusted anyway.
-        let _ = self.storage.put(HEAD, &head, PutMode::Overwrite);
+        let _ = self.storage.put(HEAD, &head.into(), PutMode::Overwrite, Class::Transient);
         Ok(stored)
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
 
     fn create(&self, key: String, manifest: &Manifest) -> Result<Stored> {
         let bytes = manifest.to_json().map_err(unwritable)?;
-        match self.storage.put(&key, &bytes, PutMode::CreateOnly)? {
+        match self.storage.put(&key, &bytes.clone().into(), PutMode::CreateOnly, Class::Record)? {
             PutOutcome::Written => {}
             PutOutcome::Exists => {
                 return Err(Error::new(ErrorCode::ManifestInvalid, format!("the ledger has a record {key} already"))
@@ -104,7 +104,7 @@ impl Ledger {
     /// The store's own.
     pub fn write_page(&self, id: &ReleaseId, html: &str) -> Result<()> {
         let key = format!("{}/manifest.html", Self::folder(id));
-        self.storage.put(&key, html.as_bytes(), PutMode::Overwrite).map(drop)
+        self.storage.put(&key, &html.to_owned().into(), PutMode::Overwrite, Class::Transient).map(drop)
     }
 
     /// Returns the newest release; `None` in an empty ledger.

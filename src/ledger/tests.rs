@@ -6,7 +6,8 @@ use crate::error::{ErrorCode, Result};
 use crate::model::manifest::{Manifest, State};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
-use crate::storage::{Entry, LocalStorage, PutMode, PutOutcome, ReadFrom, Storage};
+use crate::storage::{Class, Entry, LocalStorage, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -25,8 +26,11 @@ impl Storage for Counting {
     fn location(&self) -> String {
         self.0.location()
     }
-    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome> {
-        self.count().put(key, data, mode)
+    fn parallelism(&self) -> Parallelism {
+        self.0.parallelism()
+    }
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
+        self.count().put(key, data, mode, class)
     }
     fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>> {
         self.count().get(key, from)
@@ -66,7 +70,7 @@ impl House {
         self.ledger.record(&sample::after(manifest, previous)).unwrap();
     }
     fn overwrite(&self, key: &str, data: &[u8]) {
-        let _ = self.storage.put(key, data, PutMode::Overwrite).unwrap();
+        let _ = self.storage.put(key, &Bytes::copy_from_slice(data), PutMode::Overwrite, Class::Record).unwrap();
     }
     fn newest(&self) -> String {
         self.ledger.newest().unwrap().unwrap().manifest.id.to_string()

@@ -87,13 +87,16 @@ impl Iterator for Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{LocalStorage, PutMode};
+    use crate::storage::{Class, LocalStorage, PutMode};
+    use bytes::Bytes;
 
     #[test]
     fn ids_come_newest_first_and_foreign_names_are_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let storage = LocalStorage::new(directory.path()).unwrap();
-        let put = |key: &str| storage.put(key, b"x", PutMode::CreateOnly).map(drop).unwrap();
+        let put = |key: &str| {
+            storage.put(key, &Bytes::from_static(b"x"), PutMode::CreateOnly, Class::Record).map(drop).unwrap()
+        };
         let ids =
             ["20251231T235959Z-1.0.0-aaaaaaaa", "20261120T100000Z-1.1.0-bbbbbbbb", "20261120T110000Z-1.2.0-cccccccc"];
         for id in ids {

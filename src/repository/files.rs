@@ -4,7 +4,7 @@ use super::Repository;
 use super::compression;
 use super::id::Id;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{PutMode, ReadFrom};
+use crate::storage::{Class, PutMode, ReadFrom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -121,8 +121,9 @@ impl Repository {
             Error::new(ErrorCode::Internal, format!("cannot seal a {}", kind.noun())).caused_by(error)
         })?;
         let id = Id::of(&sealed);
+        let class = if kind == FileType::Lock { Class::Transient } else { Class::Record };
         // The random initialisation vector makes every sealed file another one: it cannot exist before.
-        let _ = self.storage().put(&kind.key(&id), &sealed, PutMode::CreateOnly)?;
+        let _ = self.storage().put(&kind.key(&id), &sealed.into(), PutMode::CreateOnly, class)?;
         Ok(id)
     }
 }

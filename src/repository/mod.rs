@@ -42,7 +42,7 @@ pub use parallel::Workers;
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use config::RepositoryConfig;
 use crypto::Key;
 use keyfile::KeyFile;
@@ -86,14 +86,14 @@ impl Repository {
                 let file = KeyFile::create(&key, password, cost, creator.hostname, creator.username)?;
                 let json = serde_json::to_vec(&file).map_err(|error| failed(&error))?;
                 let name = FileType::Key.key(&Id::of(&json));
-                let _ = storage.put(&name, &json, PutMode::CreateOnly)?;
+                let _ = storage.put(&name, &json.into(), PutMode::CreateOnly, Class::Record)?;
                 (key, Some(name))
             }
         };
         let config = RepositoryConfig::create()?;
         let plain = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
         let sealed = key.seal(&plain).map_err(|error| failed(&error))?;
-        match storage.put(CONFIG, &sealed, PutMode::CreateOnly)? {
+        match storage.put(CONFIG, &sealed.into(), PutMode::CreateOnly, Class::Record)? {
             PutOutcome::Written => Ok(Self { storage, key, config }),
             PutOutcome::Exists => {
                 // The faster one may have used our key.

@@ -3,8 +3,9 @@
 //! An object is written to a temporary file in a folder of its own (`.tmp`), synced, then linked or renamed into
 //! place and the directory synced, so that a crash at any instant leaves the whole object or none.
 
-use super::{Entry, PutMode, PutOutcome, ReadFrom, Storage, temporary};
+use super::{Class, Entry, Parallelism, PutMode, PutOutcome, ReadFrom, Storage, temporary};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use bytes::Bytes;
 use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File};
@@ -15,6 +16,8 @@ use std::sync::Once;
 
 /// Where unfinished objects are; never listed.
 const TEMPORARY: &str = ".tmp";
+/// Packs that are written at once: two, so that one can be hashed while the other waits for the disk.
+const UPLOADS: usize = 2;
 /// How their names begin.
 const PREFIX: &str = "put-";
 
@@ -61,7 +64,12 @@ impl Storage for LocalStorage {
         self.root.display().to_string()
     }
 
-    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome> {
+    fn parallelism(&self) -> Parallelism {
+        let reads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
+        Parallelism { uploads: UPLOADS, reads }
+    }
+
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, _class: Class) -> Result<PutOutcome> {
         let path = self.path(key);
         let write = || -> std::io::Result<PutOutcome> {
             let (file, parent) = self.stage(key, data)?;

@@ -4,16 +4,20 @@
 //! every method may be called from many threads at once.
 
 pub mod local;
+pub mod s3;
 mod sub;
 pub mod temporary;
 
 pub use local::LocalStorage;
+pub use s3::S3Storage;
 pub use sub::SubStorage;
 
 use crate::error::Result;
+use bytes::Bytes;
 use jiff::Timestamp;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What may happen to an object that exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,44 @@ pub enum PutMode {
     CreateOnly,
     /// The object is replaced in one step; readers see the old or the new one, whole.
     Overwrite,
+}
+
+/// What an object is for: how long it stays, and how fast it must be had again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A pack of file content: most of the bytes, and seldom read. Kept, and may lie in a colder storage class.
+    Data,
+    /// What is needed to find and to trust the data: index, trees, snapshots, keys, manifests, events. Kept.
+    Record,
+    /// What we replace or delete ourselves: locks, leases, hints, pages. Never kept from being deleted.
+    Transient,
+}
+
+/// How long objects are kept from being deleted, by the storage itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockTerms {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// How long, from the last snapshot that needs the object.
+    pub retain: Duration,
+}
+
+/// The modes of S3 Object Lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Whoever has the right to bypass it may lift it.
+    Governance,
+    /// Nobody may lift it.
+    Compliance,
+}
+
+/// How many requests may be under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parallelism {
+    /// Packs that are written.
+    pub uploads: usize,
+    /// Objects that are read.
+    pub reads: usize,
 }
 
 /// Whether a [`PutMode::CreateOnly`] wrote.
@@ -59,11 +101,19 @@ pub trait Storage: Send + Sync + Debug {
     /// Returns the location for people, without user information or secrets.
     fn location(&self) -> String;
 
+    /// Returns the location as `restic -r` takes it.
+    fn restic_location(&self) -> String {
+        self.location()
+    }
+
+    /// Returns how many requests may be under way at once; more only wait.
+    fn parallelism(&self) -> Parallelism;
+
     /// Writes an object and returns once it is durable; on failure nothing is visible under `key`.
     ///
     /// # Errors
-    /// `store-full` or `store-unavailable`, naming the key.
-    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome>;
+    /// `store-full`, `store-refused` or `store-unavailable`, naming the key.
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome>;
 
     /// Reads a whole object; `None` if it does not exist.
     ///
@@ -100,6 +150,27 @@ pub trait Storage: Send + Sync + Debug {
     /// # Errors
     /// `store-unavailable`, naming the key.
     fn delete(&self, key: &str) -> Result<()>;
+
+    /// Returns the terms under which objects of the classes that are kept are locked; `None` where nothing is.
+    fn lock_terms(&self) -> Option<LockTerms> {
+        None
+    }
+
+    /// Returns until when an object cannot be deleted; `None` if it can.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the key.
+    fn locked_until(&self, _key: &str) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
+    /// Locks an object, or extends its lock, under [`Storage::lock_terms`]; never shortens it.
+    ///
+    /// # Errors
+    /// `store-refused` or `store-unavailable`, naming the key.
+    fn lock_until(&self, _key: &str, _until: Timestamp) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A storage as the rooms share it.

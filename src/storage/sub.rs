@@ -1,7 +1,9 @@
 //! A part of a storage, as a storage.
 
-use super::{Entry, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
+use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
 use crate::error::Result;
+use bytes::Bytes;
+use jiff::Timestamp;
 
 /// The objects below one prefix of another storage.
 #[derive(Debug, Clone)]
@@ -26,8 +28,16 @@ impl Storage for SubStorage {
         format!("{}/{}", self.whole.location(), self.prefix)
     }
 
-    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome> {
-        self.whole.put(&self.key(key), data, mode)
+    fn restic_location(&self) -> String {
+        format!("{}/{}", self.whole.restic_location(), self.prefix)
+    }
+
+    fn parallelism(&self) -> Parallelism {
+        self.whole.parallelism()
+    }
+
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
+        self.whole.put(&self.key(key), data, mode, class)
     }
 
     fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>> {
@@ -57,5 +67,17 @@ impl Storage for SubStorage {
 
     fn delete(&self, key: &str) -> Result<()> {
         self.whole.delete(&self.key(key))
+    }
+
+    fn lock_terms(&self) -> Option<LockTerms> {
+        self.whole.lock_terms()
+    }
+
+    fn locked_until(&self, key: &str) -> Result<Option<Timestamp>> {
+        self.whole.locked_until(&self.key(key))
+    }
+
+    fn lock_until(&self, key: &str, until: Timestamp) -> Result<()> {
+        self.whole.lock_until(&self.key(key), until)
     }
 }

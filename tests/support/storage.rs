@@ -1,7 +1,8 @@
 //! A storage that shows every access to a test, which may make it fail.
 
+use bytes::Bytes;
 use holdpoint::error::Result;
-use holdpoint::storage::{Entry, LocalStorage, PutMode, PutOutcome, ReadFrom, Storage};
+use holdpoint::storage::{Class, Entry, LocalStorage, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
 use std::fmt;
 use std::path::Path;
 
@@ -31,9 +32,13 @@ impl Storage for Watched {
         self.inner.location()
     }
 
-    fn put(&self, key: &str, data: &[u8], mode: PutMode) -> Result<PutOutcome> {
+    fn parallelism(&self) -> Parallelism {
+        self.inner.parallelism()
+    }
+
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
         (self.watch)("write", key)?;
-        self.inner.put(key, data, mode)
+        self.inner.put(key, data, mode, class)
     }
 
     fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>> {

@@ -2,7 +2,7 @@
 
 use super::owner::Owner;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{PutMode, PutOutcome, ReadFrom, SharedStorage};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +84,8 @@ impl Files {
     pub(super) fn create(&self, number: u64, record: &Record) -> Result<bool> {
         let json = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a lease as JSON").caused_by(error))?;
-        Ok(self.storage.put(&Self::key(number), &json, PutMode::CreateOnly)? == PutOutcome::Written)
+        Ok(self.storage.put(&Self::key(number), &json.into(), PutMode::CreateOnly, Class::Transient)?
+            == PutOutcome::Written)
     }
 
     /// Creates file `number` and looks whether it rules. A file that lost is removed again.

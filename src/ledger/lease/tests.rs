@@ -3,7 +3,8 @@
 use super::record::{Files, Record};
 use super::*;
 use crate::cancel::Reason;
-use crate::storage::{LocalStorage, PutMode};
+use crate::storage::{Class, LocalStorage, PutMode};
+use bytes::Bytes;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -196,7 +197,8 @@ fn the_thread_renews_and_stops_at_once() {
 #[test]
 fn a_broken_file_is_nobodys_invitation() {
     let house = house();
-    let _ = house.storage.put("lease/5.json", b"{", PutMode::CreateOnly).unwrap();
+    let _ =
+        house.storage.put("lease/5.json", &Bytes::from_static(b"{"), PutMode::CreateOnly, Class::Transient).unwrap();
     assert_eq!(house.acquire(me()).unwrap_err().code(), ErrorCode::Busy);
 }
 

@@ -9,7 +9,8 @@ use super::super::pack::{self, BlobLocation, BlobType};
 use super::encoder::Encoder;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::PutMode;
+use crate::storage::{Class, PutMode};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// A pack is stored before it grows beyond this size; less than restic's 16 MiB, because several are in memory at once.
 const PACK_SIZE: usize = 12 << 20;
-/// Threads that hash and store packs: two, so that one can hash while the other waits for the disk.
-const UPLOADERS: usize = 2;
 /// A pack is stored, and an index file written, when it has so many blobs: tiny files would make a pack whose header
 /// no client accepts, and an index file that takes much memory.
 const MAX_BLOBS: usize = 50_000;
@@ -48,10 +47,21 @@ pub struct StoredPacks {
 }
 
 /// A pack that grows.
-#[derive(Default)]
 struct OpenPack {
+    kind: BlobType,
     bytes: Vec<u8>,
     blobs: Vec<BlobLocation>,
+}
+
+impl OpenPack {
+    fn new(kind: BlobType) -> Self {
+        Self { kind, bytes: Vec::new(), blobs: Vec::new() }
+    }
+
+    /// Returns the pack and leaves an empty one of its kind.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.kind))
+    }
 }
 
 /// Packs that are stored, and not yet in an index file.
@@ -94,8 +104,9 @@ impl PackWriter {
         });
         // No queue: a full pack is handed over when an uploader is free, so that few are in memory at once.
         let (packs, waiting) = bounded(0);
-        let mut uploaders = Vec::with_capacity(UPLOADERS);
-        for _ in 0..UPLOADERS {
+        let threads = shared.indexed.repository().storage().parallelism().uploads;
+        let mut uploaders = Vec::with_capacity(threads);
+        for _ in 0..threads {
             let (shared, waiting) = (Arc::clone(&shared), waiting.clone());
             let thread = std::thread::Builder::new().name("upload".to_owned());
             let handle = thread
@@ -104,7 +115,8 @@ impl PackWriter {
             uploaders.push(handle);
         }
         let chunker = Arc::new(Chunker::new(shared.indexed.repository().config().chunker_polynomial));
-        Ok(Self { shared, chunker, open: Default::default(), packs: Some(packs), uploaders })
+        let open = [BlobType::Data, BlobType::Tree].map(|kind| Mutex::new(OpenPack::new(kind)));
+        Ok(Self { shared, chunker, open, packs: Some(packs), uploaders })
     }
 
     /// Returns the repository that is written to.
@@ -138,7 +150,7 @@ impl PackWriter {
         let has_room = open.bytes.len() + payload.bytes.len() <= PACK_SIZE && open.blobs.len() < MAX_BLOBS;
         if !has_room && !open.blobs.is_empty() {
             // The others wait behind this lock, so that no further pack is begun while all uploaders are busy.
-            self.hand_over(std::mem::take(&mut *open))?;
+            self.hand_over(open.take())?;
         }
         if open.bytes.capacity() == 0 {
             open.bytes = lock(&self.shared.spare).pop().unwrap_or_else(|| Vec::with_capacity(PACK_SIZE + (1 << 20)));
@@ -175,7 +187,7 @@ impl PackWriter {
 
     fn flush(&self) -> Result<()> {
         for open in &self.open {
-            let pack = std::mem::take(&mut *lock(open));
+            let pack = lock(open).take();
             if !pack.blobs.is_empty() {
                 self.hand_over(pack)?;
             }
@@ -242,9 +254,14 @@ impl Shared {
     fn store(&self, mut pack: OpenPack) -> Result<()> {
         let repository = self.indexed.repository();
         pack::finish(repository.key(), &pack.blobs, &mut pack.bytes)?;
-        let id = Id::of(&pack.bytes);
+        let bytes = Bytes::from(std::mem::take(&mut pack.bytes));
+        let id = Id::of(&bytes);
+        let class = match pack.kind {
+            BlobType::Data => Class::Data,
+            BlobType::Tree => Class::Record,
+        };
         // A pack of that name holds the same bytes.
-        let _ = repository.storage().put(&FileType::Pack.key(&id), &pack.bytes, PutMode::CreateOnly)?;
+        let _ = repository.storage().put(&FileType::Pack.key(&id), &bytes, PutMode::CreateOnly, class)?;
         self.indexed.add_pack(id, &pack.blobs)?;
         // They are found in the index from now on.
         for blob in &pack.blobs {
@@ -253,10 +270,14 @@ impl Shared {
         {
             let mut stored = lock(&self.stored);
             stored.packs.push(id);
-            stored.bytes += pack.bytes.len() as u64;
+            stored.bytes += bytes.len() as u64;
         }
-        pack.bytes.clear();
-        lock(&self.spare).push(pack.bytes);
+        // A storage that still holds on to the bytes keeps the buffer.
+        if let Ok(bytes) = bytes.try_into_mut() {
+            let mut buffer = Vec::from(bytes);
+            buffer.clear();
+            lock(&self.spare).push(buffer);
+        }
         let is_due = {
             let mut unindexed = lock(&self.unindexed);
             unindexed.packs.push(PackEntry::new(id, &pack.blobs));

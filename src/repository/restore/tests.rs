@@ -8,7 +8,7 @@ use crate::repository::keyfile::Cost;
 use crate::repository::pack::{self, BlobLocation, BlobType};
 use crate::repository::tree::{Node, NodeType, Tree};
 use crate::repository::{FileType, Id, Repository};
-use crate::storage::{LocalStorage, PutMode};
+use crate::storage::{Class, LocalStorage, PutMode};
 use std::sync::Arc;
 
 /// Packs of one kind of blob each, for a repository made by hand.
@@ -32,7 +32,10 @@ impl Packer {
         let repository = indexed.repository();
         pack::finish(repository.key(), &self.blobs, &mut self.pack).unwrap();
         let id = Id::of(&self.pack);
-        let _ = repository.storage().put(&FileType::Pack.key(&id), &self.pack, PutMode::CreateOnly).unwrap();
+        let _ = repository
+            .storage()
+            .put(&FileType::Pack.key(&id), &self.pack.clone().into(), PutMode::CreateOnly, Class::Data)
+            .unwrap();
         indexed.add_pack(id, &self.blobs).unwrap();
     }
 }

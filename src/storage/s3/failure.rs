@@ -1,0 +1,150 @@
+//! What a failed request means: whether another try may help, and what to tell people.
+
+use crate::error::{Error, ErrorCode};
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no such object.
+    Missing,
+    /// The object exists, and must not.
+    Exists,
+    /// Another try may help.
+    Transient(Error),
+    /// No other try will help.
+    Final(Error),
+}
+
+/// What a request was about, for messages.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    /// Such as `write`.
+    pub(super) verb: &'a str,
+    /// `s3://bucket/key`.
+    pub(super) object: String,
+    /// The bucket.
+    pub(super) bucket: &'a str,
+    /// The region that was signed for.
+    pub(super) region: &'a str,
+}
+
+impl Subject<'_> {
+    /// Returns an error about this request.
+    pub(super) fn error(&self, code: ErrorCode, why: &str) -> Error {
+        let Self { verb, object, .. } = self;
+        Error::new(code, format!("cannot {verb} {object}: {why}"))
+    }
+
+    pub(super) fn unavailable(&self, why: &str) -> Error {
+        self.error(ErrorCode::StoreUnavailable, why)
+            .hint("check that the store can be reached from here and answers; then run the command again")
+    }
+}
+
+impl Failure {
+    /// Reads the failure of a request.
+    pub(super) fn read<E>(subject: &Subject<'_>, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let header = |name| answer.raw().headers().get(name).map(str::to_owned);
+                let answer = Answer {
+                    status,
+                    code: answer.err().code().unwrap_or_default(),
+                    message: answer.err().message().unwrap_or_default(),
+                    region: header("x-amz-bucket-region"),
+                };
+                answer.judge(subject)
+            }
+            SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+                Self::Final(dispatch(subject, &error))
+            }
+            SdkError::ConstructionFailure(_) => Self::Final(dispatch(subject, &error)),
+            _ => Self::Transient(subject.unavailable(&innermost(&error))),
+        }
+    }
+}
+
+/// What was not even sent: mostly for want of credentials.
+fn dispatch<E>(subject: &Subject<'_>, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: std::error::Error + 'static,
+{
+    let why = innermost(error);
+    let is_about_credentials = chain(error).any(|cause| {
+        let text = cause.to_string().to_ascii_lowercase();
+        text.contains("credential") || text.contains("identity")
+    });
+    if is_about_credentials {
+        return subject.error(ErrorCode::StoreRefused, &format!("no credentials: {why}")).hint(
+            "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (AWS_PROFILE), a web identity \
+             (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), or run where a role is attached",
+        );
+    }
+    subject.unavailable(&why)
+}
+
+/// What the server said.
+struct Answer<'a> {
+    status: u16,
+    code: &'a str,
+    message: &'a str,
+    region: Option<String>,
+}
+
+impl Answer<'_> {
+    fn judge(&self, subject: &Subject<'_>) -> Failure {
+        let said = match (self.code, self.message) {
+            ("", "") => format!("HTTP status {}", self.status),
+            (code, "") => code.to_owned(),
+            ("", message) => message.to_owned(),
+            (code, message) => format!("{code}: {message}"),
+        };
+        let refused = |hint: String| Failure::Final(subject.error(ErrorCode::StoreRefused, &said).hint(hint));
+        let Subject { bucket, region, .. } = subject;
+        match (self.status, self.code) {
+            (_, "NoSuchBucket") => refused(format!(
+                "create the bucket {bucket}, or correct the store's location; its region is part of it"
+            )),
+            (404, _) => Failure::Missing,
+            (412, _) | (_, "PreconditionFailed") => Failure::Exists,
+            (301 | 307, _) | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                let hint = match &self.region {
+                    Some(there) => format!("the bucket {bucket} is in {there}: set `region = \"{there}\"` in [store]"),
+                    None => format!("the bucket {bucket} is not in {region}: set `region` in [store]"),
+                };
+                refused(hint)
+            }
+            (403, "RequestTimeTooSkewed") => refused("set this machine's clock, by NTP".to_owned()),
+            (401 | 403, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken") => {
+                refused("the credentials are wrong or have run out: renew them".to_owned())
+            }
+            (401 | 403, _) => refused(format!(
+                "the credentials lack a right on {bucket}: see docs/stores/s3.md for the policy that holdpoint needs"
+            )),
+            (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull") => {
+                Failure::Final(subject.error(ErrorCode::StoreFull, &said).hint("make room, or raise the quota"))
+            }
+            (400, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch")
+            | (408 | 409 | 425 | 429 | 500 | 502 | 503 | 504, _) => Failure::Transient(subject.unavailable(&said)),
+            (500.., _) => Failure::Transient(subject.unavailable(&said)),
+            _ => Failure::Final(subject.error(ErrorCode::StoreRefused, &said)),
+        }
+    }
+}
+
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// Returns the text of the cause that no other lies behind: the SDK's own say little.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}

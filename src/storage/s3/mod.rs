@@ -1,0 +1,179 @@
+//! A bucket as a storage: AWS S3 and everything that speaks its protocol.
+
+mod calls;
+mod client;
+mod failure;
+mod list;
+mod lock;
+mod put;
+mod settings;
+
+pub use settings::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
+
+use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use calls::Calls;
+use client::Connected;
+use failure::{Failure, Subject};
+use jiff::Timestamp;
+
+/// The objects below one prefix of a bucket.
+#[derive(Debug)]
+pub struct S3Storage {
+    settings: Settings,
+    connected: Connected,
+    calls: Calls,
+}
+
+impl S3Storage {
+    /// Prepares to speak to a bucket; asks nothing yet. What is under way when `cancel` is cancelled is given up; after
+    /// that there are a few seconds more to give back what the run holds.
+    ///
+    /// # Errors
+    /// `usage`: the settings cannot be used; `internal`: no threads to be had.
+    pub fn open(settings: Settings, cancel: Cancel) -> Result<Self> {
+        let calls = Calls::start(settings.connections, settings.request_timeout, cancel)?;
+        let connected = calls.run(client::connect(&settings))?;
+        Ok(Self { settings, connected, calls })
+    }
+
+    fn client(&self) -> &Client {
+        &self.connected.client
+    }
+
+    fn bucket(&self) -> &str {
+        &self.settings.location.bucket
+    }
+
+    /// Returns the whole key of an object in the bucket.
+    fn key(&self, key: &str) -> String {
+        self.settings.location.key(key)
+    }
+
+    fn subject<'a>(&'a self, verb: &'a str, key: &str) -> Subject<'a> {
+        Subject {
+            verb,
+            object: format!("s3://{}/{}", self.bucket(), self.key(key)),
+            bucket: self.bucket(),
+            region: &self.connected.region,
+        }
+    }
+
+    /// Reads an object, or the `range` of it.
+    fn read(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>> {
+        let subject = self.subject("read", key);
+        let answered = self.calls.request(&subject, async |_| {
+            let request = self.client().get_object().bucket(self.bucket()).key(self.key(key));
+            let request = request.set_range(range.clone());
+            let answer = request.send().await.map_err(|error| Failure::read(&subject, error))?;
+            let length = answer.content_length.and_then(|length| usize::try_from(length).ok());
+            collect(&subject, answer.body, length).await
+        })?;
+        Ok(answered.found())
+    }
+}
+
+/// Reads a body to its end; one that ends early was cut on the way.
+async fn collect(subject: &Subject<'_>, mut body: ByteStream, length: Option<usize>) -> Result<Vec<u8>, Failure> {
+    let cut = |why: &str| Failure::Transient(subject.unavailable(why));
+    let mut data = Vec::with_capacity(length.unwrap_or(0));
+    while let Some(part) = body.next().await {
+        data.extend_from_slice(&part.map_err(|error| cut(&format!("the answer broke off: {error}")))?);
+    }
+    match length {
+        Some(length) if length != data.len() => Err(cut("the answer broke off")),
+        _ => Ok(data),
+    }
+}
+
+impl Storage for S3Storage {
+    fn location(&self) -> String {
+        self.settings.location.to_string()
+    }
+
+    fn restic_location(&self) -> String {
+        let region = &self.connected.region;
+        let server = match &self.connected.endpoint {
+            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+            None => format!("https://s3.{region}.amazonaws.com"),
+        };
+        let path = self.location();
+        format!("s3:{server}/{}", path.trim_start_matches("s3://"))
+    }
+
+    fn parallelism(&self) -> Parallelism {
+        Parallelism { uploads: self.settings.connections, reads: self.settings.connections }
+    }
+
+    fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
+        self.write(key, data, mode, class)
+    }
+
+    fn get(&self, key: &str, _from: ReadFrom) -> Result<Option<Vec<u8>>> {
+        // No cache is between us and the server: every answer is the medium's.
+        self.read(key, None)
+    }
+
+    fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Option<Vec<u8>>> {
+        if length == 0 {
+            return Ok(self.size(key)?.map(|_| Vec::new()));
+        }
+        let last = offset.saturating_add(length as u64 - 1);
+        let data = self.read(key, Some(format!("bytes={offset}-{last}")))?;
+        match data {
+            Some(data) if data.len() != length => {
+                let message = format!(
+                    "{} is shorter than its index says ({length} bytes at {offset})",
+                    self.subject("read", key).object
+                );
+                Err(Error::new(ErrorCode::Damaged, message))
+            }
+            data => Ok(data),
+        }
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>> {
+        let subject = self.subject("look at", key);
+        let answered = self.calls.request(&subject, async |_| {
+            let request = self.client().head_object().bucket(self.bucket()).key(self.key(key));
+            let answer = request.send().await.map_err(|error| Failure::read(&subject, error))?;
+            let size = answer.content_length.and_then(|size| u64::try_from(size).ok());
+            size.ok_or_else(|| Failure::Transient(subject.unavailable("the answer has no size")))
+        })?;
+        Ok(answered.found())
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Entry>> {
+        self.entries(prefix)
+    }
+
+    fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.names(prefix)
+    }
+
+    fn delete(&self, key: &str) -> Result<()> {
+        let subject = self.subject("delete", key);
+        let answered = self.calls.request(&subject, async |_| {
+            let request = self.client().delete_object().bucket(self.bucket()).key(self.key(key));
+            request.send().await.map_err(|error| Failure::read(&subject, error))
+        })?;
+        drop(answered);
+        Ok(())
+    }
+
+    fn lock_terms(&self) -> Option<LockTerms> {
+        self.settings.object_lock
+    }
+
+    fn locked_until(&self, key: &str) -> Result<Option<Timestamp>> {
+        self.retained_until(key)
+    }
+
+    fn lock_until(&self, key: &str, until: Timestamp) -> Result<()> {
+        self.retain(key, until)
+    }
+}
