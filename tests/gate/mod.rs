@@ -6,6 +6,7 @@ mod embedded;
 mod failures;
 mod incidents;
 mod kill;
+mod network;
 mod pass;
 mod sanity;
 pub mod shop;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "helpers are here before the last test that uses them")]
 
 pub mod environment;
+pub mod faults;
 pub mod git;
 pub mod holdpoint;
 pub mod mariadb;
@@ -9,6 +10,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod restic;
+pub mod s3;
 pub mod sample;
 pub mod shared;
 pub mod shop;
