@@ -46,6 +46,9 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected> {
         let known = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
         loader = loader.region(known.or_else(ProfileFileRegionProvider::new()).or_else(Region::new(ANY_REGION)));
     }
+    if let Some(credentials) = &settings.credentials {
+        loader = loader.credentials_provider(credentials.clone());
+    }
     let shared = loader.load().await;
     let endpoint = named.or_else(|| shared.endpoint_url().map(str::to_owned));
     if let Some(endpoint) = &endpoint {
