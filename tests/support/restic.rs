@@ -24,8 +24,8 @@ impl Restic {
 
     /// Sets environment variables for every run, such as the credentials of a bucket.
     #[must_use]
-    pub fn envs(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.variables.extend(variables);
+    pub fn envs<N: Into<String>>(mut self, variables: impl IntoIterator<Item = (N, String)>) -> Self {
+        self.variables.extend(variables.into_iter().map(|(name, value)| (name.into(), value)));
         self
     }
 
