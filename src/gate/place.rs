@@ -141,11 +141,12 @@ impl Place {
     /// As [`Repository::open`]; `wrong-password` also where the key of the embedded store is gone.
     pub fn open(&self) -> Result<Repository> {
         let storage = self.repository_storage();
-        if !Repository::exists(&storage)? {
+        match self.existing_password() {
+            Ok(password) => Repository::open(storage, &password),
+            Err(error) if Repository::exists(&storage)? => Err(error),
             // Says that there is none before it could say that there is no key.
-            return Repository::open(storage, "");
+            Err(_) => Repository::open(storage, ""),
         }
-        Repository::open(storage, &self.existing_password()?)
     }
 
     /// Opens the repository, or creates it where there is none.
@@ -153,10 +154,11 @@ impl Place {
     /// # Errors
     /// As [`Repository::open`] and [`Repository::create`].
     pub fn open_or_create(&self, creator: Creator) -> Result<Repository> {
-        let storage = self.repository_storage();
-        if Repository::exists(&storage)? {
-            return self.open();
+        match self.open() {
+            Err(error) if error.code() == ErrorCode::NoRepository => {}
+            result => return result,
         }
+        let storage = self.repository_storage();
         let (password, cost) = match &self.password {
             Password::KeyFile(path) => (create_key(path)?, Cost::RandomKey),
             Password::Given(password) => (password.0.clone(), Cost::Password),

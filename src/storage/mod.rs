@@ -4,6 +4,7 @@
 //! every method may be called from many threads at once.
 
 pub mod local;
+pub mod many;
 pub mod s3;
 mod sub;
 pub mod temporary;
@@ -144,6 +145,12 @@ pub trait Storage: Send + Sync + Debug {
     /// # Errors
     /// `store-unavailable`, naming the prefix.
     fn list_names(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Says whether one listing shows a folder of few objects as it was at one moment. A directory may show neither what
+    /// goes nor what comes while it is read.
+    fn lists_at_once(&self) -> bool {
+        false
+    }
 
     /// Deletes an object; one that does not exist is no error.
     ///

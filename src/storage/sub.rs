@@ -65,6 +65,10 @@ impl Storage for SubStorage {
         self.whole.list_names(&self.key(prefix))
     }
 
+    fn lists_at_once(&self) -> bool {
+        self.whole.lists_at_once()
+    }
+
     fn delete(&self, key: &str) -> Result<()> {
         self.whole.delete(&self.key(key))
     }

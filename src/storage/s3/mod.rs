@@ -155,6 +155,11 @@ impl Storage for S3Storage {
         self.names(prefix)
     }
 
+    fn lists_at_once(&self) -> bool {
+        // Listings of S3 are strongly consistent, and a folder of few objects is one page.
+        true
+    }
+
     fn delete(&self, key: &str) -> Result<()> {
         let subject = self.subject("delete", key);
         let answered = self.calls.request(&subject, async |_| {
