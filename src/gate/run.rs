@@ -100,7 +100,7 @@ impl Run<'_> {
 
     fn stages(&self, held: &mut Held) -> Result<()> {
         let request = self.request;
-        let (mut from, findings) = survey::observe(request, self.cancel, self.runtime)?;
+        let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         self.find(findings);
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {

@@ -112,7 +112,12 @@ impl<'a> TreeReader<'a> {
         packs.coming.push(*pack);
         drop(packs);
         let storage = self.indexed.repository().storage();
-        let whole = storage.get(&FileType::Pack.key(pack), self.from).map(|whole| whole.map(Arc::new));
+        let key = FileType::Pack.key(pack);
+        let read = match self.from {
+            ReadFrom::Anywhere => storage.get_again(&key),
+            ReadFrom::Medium => storage.get(&key, self.from),
+        };
+        let whole = read.map(|whole| whole.map(Arc::new));
         let mut packs = lock(&self.packs);
         packs.coming.retain(|id| id != pack);
         self.fetched.notify_all();
