@@ -165,20 +165,29 @@ impl Run<'_> {
 
     /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
     fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
-        self.check_clock(ledger)?;
+        // Together these questions take as long as one.
+        let ((clock, previous), (deployed, comparable)) = both(
+            || both(|| self.check_clock(ledger), || ledger.previous()),
+            || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
+        );
+        clock?;
         if self.refuses() {
             return Ok(None);
         }
-        let findings = survey::compare_with_ledger(&mut from, ledger)?;
-        self.find(findings);
+        self.find(deployed?);
         let changed_paths = self.changed_paths(from.commit.as_deref())?;
-        let previous = ledger.previous()?;
+        let previous = previous?;
         self.draft(|draft| {
             draft.from = from;
             draft.changed_paths = changed_paths;
             draft.previous = previous;
         });
-        self.comparable(ledger)
+        let search = comparable?;
+        self.find(search.unreadable.iter().map(|record| {
+            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
+            Finding::warning(FindingCode::LedgerDamaged, message)
+        }));
+        Ok(search.found.map(|stored| stored.manifest))
     }
 
     /// Opens or creates the repository, locks it, reads its index, and takes over what a killed run left; `None` if
@@ -286,16 +295,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the last release that passed: what sizes are compared with.
-    fn comparable(&self, ledger: &Ledger) -> Result<Option<Manifest>> {
-        let search = judge::last_comparable(self.request, ledger)?;
-        self.find(search.unreadable.iter().map(|record| {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            Finding::warning(FindingCode::LedgerDamaged, message)
-        }));
-        Ok(search.found.map(|stored| stored.manifest))
     }
 
     /// Captures all sources; returns what became of each, and every pack that has to be read back.

@@ -45,15 +45,12 @@ pub fn ask_all<T: Sync, R: Send>(
 }
 
 /// Does two things at once; returns what both come to.
-pub fn both<A: Send, B>(
-    one: impl FnOnce() -> Result<A> + Send,
-    two: impl FnOnce() -> Result<B>,
-) -> (Result<A>, Result<B>) {
+pub fn both<A: Send, B>(one: impl FnOnce() -> A + Send, two: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
         let one = scope.spawn(one);
         let two = two();
-        let panicked = |_| Err(Error::new(ErrorCode::Internal, "a thread that asks the store panicked"));
-        (one.join().unwrap_or_else(panicked), two)
+        // A panic goes on in the caller, as if there were no thread.
+        (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), two)
     })
 }
 
