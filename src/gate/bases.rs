@@ -65,7 +65,7 @@ pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<()> {
     let id = Id::parse(&base.snapshot).map_err(|_| gone())?;
     let snapshot: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
     let progress = Progress::new();
-    let workers = Workers { threads: super::verify::threads(), progress: &progress, cancel };
+    let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
     let sizes = repository.pack_sizes()?;
     verify_tree(indexed, snapshot.tree, VerifyMode::New, &PackEvidence::default(), &sizes, &workers).map(drop)
 }

@@ -1,8 +1,9 @@
 //! From a location and its settings to a storage.
 
 use crate::cancel::Cancel;
-use crate::config::{BucketConfig, Sse};
+use crate::config::{BucketConfig, CacheConfig, Sse};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::storage::cache::{CacheDirectory, CachedStorage, DEFAULT_SIZE};
 use crate::storage::s3::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
 use crate::storage::{LocalStorage, LockMode, LockTerms, S3Storage, SharedStorage};
 use std::path::PathBuf;
@@ -40,6 +41,37 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
         .ok_or_else(|| usage("the store's location is not of the form s3://BUCKET/PREFIX".to_owned()))?;
     let storage = Arc::new(S3Storage::open(settings(location, bucket), cancel.clone())?);
     Ok(Opened { storage, directory: None })
+}
+
+/// Puts the cache that the configuration asks for in front of a remote store. Where there can be none, the second part of
+/// the answer says why, unless none is wanted.
+pub fn cached(opened: Opened, config: &CacheConfig) -> (Opened, Option<String>) {
+    let max_size = config.max_size.unwrap_or(DEFAULT_SIZE);
+    if opened.directory.is_some() || max_size == 0 {
+        return (opened, None);
+    }
+    let Some(directory) = config.directory.clone().or_else(default_cache) else {
+        let why =
+            "no cache: neither XDG_CACHE_HOME nor HOME is set; set `directory` in [store] cache, or `max_size = 0`";
+        return (opened, Some(why.to_owned()));
+    };
+    match CacheDirectory::open(&directory, max_size) {
+        Ok(directory) => {
+            let storage = Arc::new(CachedStorage::new(opened.storage, directory));
+            (Opened { storage, directory: None }, None)
+        }
+        Err(error) => {
+            let why = format!("no cache: {} cannot be written: {error}", directory.display());
+            (opened, Some(why))
+        }
+    }
+}
+
+/// Returns where caches are kept by custom (XDG Base Directory Specification).
+fn default_cache() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("holdpoint"))
 }
 
 fn settings(location: Location, bucket: &BucketConfig) -> Settings {

@@ -14,9 +14,10 @@ use super::parallel::Workers;
 use super::snapshot::Snapshot;
 use super::tree::Tree;
 use super::trees::TreeReader;
-use super::verify::{NeededPacks, blobs_per_pack, check_size, compare, read_pack};
+use super::verify::{NeededPacks, blobs_per_pack, check_size, compare, few, read_pack};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::ReadFrom;
+use crate::storage::many::ask_all;
 use report::Collector;
 
 /// Checks a repository: key files, index files, snapshots and their trees are read, and the packs compared with the index
@@ -91,19 +92,26 @@ impl Check<'_> {
     fn index(&self) -> Result<Indexed> {
         let mut index = Index::default();
         let (mut loaded, mut listed) = (IdSet::default(), IdSet::default());
-        for (id, _) in self.repository.list(FileType::Index)? {
-            self.workers.cancel.check()?;
-            self.collector.count(|counts| counts.index_files += 1);
-            let file = self.repository.load_json::<IndexFile>(FileType::Index, &id, ReadFrom::Medium);
-            let Some(Some(file)) = self.collect(ProblemKind::Index, file)? else { continue };
-            for pack in &file.packs {
-                if !listed.insert(pack.id) {
-                    self.collector.note(format!("the pack {} is in more than one index file", pack.id));
-                    continue;
+        let ids = self.repository.list(FileType::Index)?;
+        let width = self.workers.threads;
+        // A few at a time: an index file takes several times its size while it is read.
+        for ids in ids.chunks(width.max(1) * 2) {
+            let files = ask_all(width, ids, self.workers.cancel, |(id, _)| {
+                self.collector.count(|counts| counts.index_files += 1);
+                let file = self.repository.load_json::<IndexFile>(FileType::Index, id, ReadFrom::Medium);
+                Ok((*id, self.collect(ProblemKind::Index, file)?.flatten()))
+            })?;
+            for (id, file) in files {
+                let Some(file) = file else { continue };
+                for pack in &file.packs {
+                    if !listed.insert(pack.id) {
+                        self.collector.note(format!("the pack {} is in more than one index file", pack.id));
+                        continue;
+                    }
+                    index.add(pack.id, &pack.locations())?;
                 }
-                index.add(pack.id, &pack.locations())?;
+                loaded.insert(id);
             }
-            loaded.insert(id);
         }
         Ok(Indexed::new(self.repository.clone(), index, loaded))
     }
@@ -123,14 +131,13 @@ impl Check<'_> {
     }
 
     fn snapshots(&self, indexed: &Indexed, sizes: &IdMap<u64>) -> Result<()> {
-        let mut roots = Vec::new();
-        for (id, _) in self.repository.list(FileType::Snapshot)? {
+        let ids = self.repository.list(FileType::Snapshot)?;
+        let found = ask_all(self.workers.threads, &ids, self.workers.cancel, |(id, _)| {
             self.collector.count(|counts| counts.snapshots += 1);
-            let snapshot = self.repository.load_json::<Snapshot>(FileType::Snapshot, &id, ReadFrom::Medium);
-            if let Some(Some(snapshot)) = self.collect(ProblemKind::Snapshot, snapshot)? {
-                roots.push(snapshot.tree);
-            }
-        }
+            let snapshot = self.repository.load_json::<Snapshot>(FileType::Snapshot, id, ReadFrom::Medium);
+            Ok(self.collect(ProblemKind::Snapshot, snapshot)?.flatten())
+        })?;
+        let roots: Vec<Id> = found.into_iter().flatten().map(|snapshot| snapshot.tree).collect();
         let needed = NeededPacks::new(indexed, sizes);
         let reader = TreeReader::new(indexed, ReadFrom::Medium);
         reader.walk(&roots, self.workers, |id, tree| match self.collect(ProblemKind::Tree, tree)? {
@@ -170,7 +177,7 @@ impl Check<'_> {
         let expected = indexed.with_index(|index| blobs_per_pack(index, &packs));
         let known: IdSet = indexed.with_index(|index| index.packs().map(|(_, pack)| pack.id).collect());
         let state = || Ok((BlobOpener::new(self.repository)?, Vec::new()));
-        self.workers.each(&packs, state, |(opener, plain), id| {
+        few(self.workers).each(&packs, state, |(opener, plain), id| {
             let read = read_pack(self.repository, opener, plain, id);
             let Some((bytes, blobs)) = self.collect(ProblemKind::Pack, read)? else { return Ok(()) };
             if known.contains(id) {
