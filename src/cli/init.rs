@@ -75,15 +75,13 @@ fn create_repository(session: &Session) -> Result<Option<String>> {
 fn look_around(session: &Session, top: &Path) -> Result<Found> {
     let directories = DIRECTORIES.iter().map(PathBuf::from).filter(|path| top.join(path).is_dir()).collect();
     let databases = sqlite_databases(top);
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let server = |trace: Trace| FoundServer {
         name: trace.name,
         kind: trace.kind.map(Kind::name),
         variable: trace.variable,
         seen: trace.seen,
     };
-    let servers = discover(top, variables).into_iter().map(server).collect();
+    let servers = discover(top).into_iter().map(server).collect();
     let environments = session.global.environment.iter().cloned().collect();
     Ok(Found { application: Some(session.application()?), directories, databases, servers, environments })
 }

@@ -11,11 +11,12 @@ use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
 use crate::ledger::Ledger;
+use crate::model::progress::Observer;
 use crate::release::address::without_user_information;
 use crate::report::units;
-use crate::repository::Id;
 use crate::repository::lock::LockKind;
 use crate::repository::restore::Restored;
+use crate::repository::{Id, Indexed};
 use crate::source::Target;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -125,14 +126,18 @@ fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)>
     let indexed = Arc::new(repository.index(&session.cancel)?);
     let (id, snapshot) = find_snapshot(&indexed, options.snapshot.as_deref().unwrap_or("latest"))?;
     let observer = session.observer();
-    let restore = Restore {
-        indexed: &indexed,
-        observer: &*observer,
-        cancel: &session.cancel,
-        runtime: session.runtime.handle(),
-        force: options.force,
-    };
+    let restore = restore_with(session, options, &indexed, &*observer);
     Ok((id, restore.tree(&id.short(), snapshot.tree, &target)?))
+}
+
+fn restore_with<'a>(
+    session: &'a Session,
+    options: &Options,
+    indexed: &'a Arc<Indexed>,
+    observer: &'a dyn Observer,
+) -> Restore<'a> {
+    let runtime = session.runtime.handle();
+    Restore { indexed, observer, cancel: &session.cancel, runtime, force: options.force }
 }
 
 fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, Option<Restored>)> {
@@ -149,13 +154,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let recorded = source.snapshot.as_ref().map_or("", |snapshot| snapshot.id.as_str());
     let (id, snapshot) = find_snapshot(&indexed, recorded)?;
     let observer = session.observer();
-    let restore = Restore {
-        indexed: &indexed,
-        observer: &*observer,
-        cancel: &session.cancel,
-        runtime: session.runtime.handle(),
-        force: options.force,
-    };
+    let restore = restore_with(session, options, &indexed, &*observer);
     let target = target(options)?;
     let configured = session.config.sources.iter().find(|config| config.name == name);
     let directory = session.directory()?;

@@ -337,6 +337,7 @@ impl Run<'_> {
             findings.extend(judge::judge_identity(ready, comparable));
             match verify::prove(ready, captured, indexed, read_back, self.cancel) {
                 Ok((verified, inspection)) => {
+                    // The draft has every source of the request; one it had not would be judged by an empty content.
                     let content = self.record_of(name, |record| {
                         record.content.extend(inspection.content);
                         record.content.clone()

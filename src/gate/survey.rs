@@ -160,10 +160,7 @@ fn panicked() -> Finding {
 /// Looks for databases that no source captures.
 pub fn undeclared(request: &Request) -> Vec<Finding> {
     let top = request.work_tree.as_ref().unwrap_or(&request.directory);
-    // Variables whose name or value is not UTF-8 are no URLs.
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    discover::undeclared(&discover::discover(top, variables), &request.sources, &request.config.ignored_databases)
+    discover::undeclared(&discover::discover(top), &request.sources, &request.config.ignored_databases)
 }
 
 /// Names the source of a finding, which is a warning if the source is not required.

@@ -90,6 +90,8 @@ impl Ledger {
         let bytes = manifest.to_json().map_err(unwritable)?;
         match self.storage.put(&key, &bytes.clone().into(), PutMode::CreateOnly, Class::Record)? {
             PutOutcome::Written => {}
+            // Something on the way may repeat a request: then the record is there, and is ours.
+            PutOutcome::Exists if self.storage.get(&key, ReadFrom::Medium)?.as_deref() == Some(&*bytes) => {}
             PutOutcome::Exists => {
                 return Err(Error::new(ErrorCode::ManifestInvalid, format!("the ledger has a record {key} already"))
                     .hint("records are never edited; run the gate again for a new release id"));

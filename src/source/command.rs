@@ -87,7 +87,7 @@ impl Source for CommandSource {
 
     fn capture(&self, context: &Context) -> Result<Capture> {
         let stream = Stream::start(&self.program(&self.command)?, &context.cancel)?;
-        Ok(Capture::stream(ProgramOutput { stream, file_name: self.file_name.clone() }))
+        Ok(Capture::stream(ProgramOutput::new(stream, self.file_name.clone(), None)))
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {

@@ -3,17 +3,24 @@
 use super::StreamCapture;
 use crate::error::Result;
 use crate::model::manifest::Content;
-use crate::process::Stream;
+use crate::process::{SecretFile, Stream};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A program that runs; what it prints is stored, if it exits 0.
 #[derive(Debug)]
 pub(super) struct ProgramOutput {
-    /// The program.
-    pub stream: Stream,
-    /// The name of the file that holds what it prints.
-    pub file_name: PathBuf,
+    stream: Stream,
+    file_name: PathBuf,
+    /// What the program reads, there until it has ended.
+    _secret: Option<SecretFile>,
+}
+
+impl ProgramOutput {
+    /// Stores what a program prints as a file of this name; `secret` is what the program reads.
+    pub(super) fn new(stream: Stream, file_name: PathBuf, secret: Option<SecretFile>) -> Self {
+        Self { stream, file_name, _secret: secret }
+    }
 }
 
 impl Read for ProgramOutput {

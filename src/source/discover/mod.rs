@@ -66,8 +66,16 @@ pub struct Trace {
     address: Option<Address>,
 }
 
-/// Looks for traces in a working tree and among the variables of the environment; sorted by name, each name once.
-pub fn discover(top: &Path, environment: impl Iterator<Item = (String, String)>) -> Vec<Trace> {
+/// Looks for traces in a working tree and among the variables of this process; sorted by name, each name once.
+pub fn discover(top: &Path) -> Vec<Trace> {
+    // Variables whose name or value is not UTF-8 are no URLs.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    discover_among(top, variables)
+}
+
+/// [`discover`] with variables of one's own.
+fn discover_among(top: &Path, environment: impl Iterator<Item = (String, String)>) -> Vec<Trace> {
     let mut traces: Vec<Trace> = environment.filter_map(|(name, value)| of_environment(name, &value)).collect();
     traces.extend(variables::in_files(top).into_iter().map(|(file, variable)| of_file(&file, variable)));
     traces.extend(compose::services(top).into_iter().map(|service| Trace {

@@ -67,7 +67,7 @@ fn traces_are_found_wherever_they_are() {
     fs::create_dir_all(top.path().join("alembic/versions")).unwrap();
     let variables =
         [("DATABASE_URL", "mysql://shop:hunter2@db/shop"), ("OTHER_DATABASE_URL", "sqlite:x"), ("HOME", "/")];
-    let traces = discover(top.path(), environment(&variables));
+    let traces = discover_among(top.path(), environment(&variables));
     assert_eq!(
         seen(&traces),
         [
@@ -88,7 +88,7 @@ fn only_what_no_source_captures_is_told() {
     let top = tree(&[("compose.yml", "services:\n  cache:\n    image: redis:7\n"), ("migrations/1.sql", "")]);
     let variables =
         [("DATABASE_URL", "postgres://u:p@db/shop"), ("REPORTS_DATABASE_URL", "postgres://other:hunter2@db2/reports")];
-    let traces = discover(top.path(), environment(&variables));
+    let traces = discover_among(top.path(), environment(&variables));
     let all = [
         "the environment variable DATABASE_URL",
         "the environment variable REPORTS_DATABASE_URL",

@@ -3,12 +3,10 @@
 use super::uri::Uri;
 use crate::cancel::Cancel;
 use crate::error::Result;
-use crate::model::manifest::Content;
 use crate::process::{Program, SecretFile, Stream};
-use crate::source::StreamCapture;
 use crate::source::clients::Clients;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use crate::source::output::ProgramOutput;
+use std::path::Path;
 
 /// A program of MongoDB's with a connection string, which only it can read.
 pub(super) struct Connected {
@@ -34,38 +32,19 @@ impl Connected {
     }
 }
 
-/// A dump under way.
-pub(super) struct Dump {
-    stream: Stream,
-    file_name: PathBuf,
-    _config: SecretFile,
-}
-
-impl Dump {
-    /// Starts `mongodump`.
-    ///
-    /// # Errors
-    /// `process-failed`: it cannot be started.
-    pub(super) fn start(clients: &Clients, uri: &Uri, oplog: bool, file_name: &Path, cancel: &Cancel) -> Result<Self> {
-        let arguments: &[&str] = if oplog { &["--archive", "--oplog"] } else { &["--archive"] };
-        let Connected { program, config } = Connected::new(clients, "mongodump", uri, uri.text(), arguments)?;
-        Ok(Self { stream: Stream::start(&program, cancel)?, file_name: file_name.to_owned(), _config: config })
-    }
-}
-
-impl Read for Dump {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.stream.read(buffer)
-    }
-}
-
-impl StreamCapture for Dump {
-    fn file_name(&self) -> &Path {
-        &self.file_name
-    }
-
-    fn finish(self: Box<Self>) -> Result<Content> {
-        self.stream.finish()?;
-        Ok(Content::new())
-    }
+/// Starts `mongodump`.
+///
+/// # Errors
+/// `process-failed`: it cannot be started.
+pub(super) fn start(
+    clients: &Clients,
+    uri: &Uri,
+    oplog: bool,
+    file_name: &Path,
+    cancel: &Cancel,
+) -> Result<ProgramOutput> {
+    let arguments: &[&str] = if oplog { &["--archive", "--oplog"] } else { &["--archive"] };
+    let Connected { program, config } = Connected::new(clients, "mongodump", uri, uri.text(), arguments)?;
+    let stream = Stream::start(&program, cancel)?;
+    Ok(ProgramOutput::new(stream, file_name.to_owned(), Some(config)))
 }

@@ -70,7 +70,7 @@ impl Source for MongodbSource {
     }
 
     fn capture(&self, context: &Context) -> Result<Capture> {
-        let dump = dump::Dump::start(&self.clients, &self.uri()?, self.config.oplog, &self.file_name, &context.cancel)?;
+        let dump = dump::start(&self.clients, &self.uri()?, self.config.oplog, &self.file_name, &context.cancel)?;
         Ok(Capture::stream(dump))
     }
 

@@ -2,7 +2,7 @@
 
 use super::server::{Row, Server, literal};
 use crate::cancel::Cancel;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Databases of the server itself.
@@ -51,7 +51,12 @@ pub(super) struct Catalog {
 /// As [`Server::ask`].
 pub(super) fn databases(server: &Server, cancel: &Cancel) -> Result<Vec<Database>> {
     let sql = "SELECT schema_name, default_character_set_name, default_collation_name FROM information_schema.schemata";
-    let all: Vec<_> = server.ask(sql, cancel)?.into_iter().filter_map(database).collect();
+    let rows = server.ask(sql, cancel)?.into_iter();
+    let all = rows
+        .map(|row| {
+            columns(server, row).map(|[name, character_set, collation]| Database { name, character_set, collation })
+        })
+        .collect::<Result<Vec<_>>>()?;
     let Some(wanted) = &server.address.database else {
         return Ok(all.into_iter().filter(|database| !is_system(&database.name)).collect());
     };
@@ -61,9 +66,16 @@ pub(super) fn databases(server: &Server, cancel: &Cancel) -> Result<Vec<Database
     Ok(found.cloned().into_iter().collect())
 }
 
-fn database(row: Row) -> Option<Database> {
-    let [name, character_set, collation] = <[String; 3]>::try_from(row).ok()?;
-    Some(Database { name, character_set, collation })
+/// Takes the columns of a row; a row of another shape would hide something from the snapshot.
+///
+/// # Errors
+/// `process-failed`: the server answered something else than was asked.
+fn columns<const N: usize>(server: &Server, row: Row) -> Result<[String; N]> {
+    let count = row.len();
+    <[String; N]>::try_from(row).map_err(|_| {
+        let message = format!("{} answered a row of {count} columns where {N} were asked for", server.shown());
+        Error::new(ErrorCode::ProcessFailed, message)
+    })
 }
 
 /// Returns the names as a list for `IN`.
@@ -90,10 +102,7 @@ impl Catalog {
         );
         let is_ours = |name: &str| databases.iter().any(|database| database.name == name);
         for row in server.ask(&sql, cancel)? {
-            let Ok([database, table, kind, engine, transactions, bytes, is_broken]) = <[String; 7]>::try_from(row)
-            else {
-                continue;
-            };
+            let [database, table, kind, engine, transactions, bytes, is_broken] = columns(server, row)?;
             if is_ours(&database) {
                 catalog.used.insert(database.clone());
                 let name = (database, table);
@@ -124,9 +133,8 @@ impl Catalog {
         );
         let mut counts = BTreeMap::<String, u64>::new();
         for row in server.ask(&sql, cancel)? {
-            if let Ok([what, database, count]) = <[String; 3]>::try_from(row)
-                && is_ours(&database)
-            {
+            let [what, database, count] = columns(server, row)?;
+            if is_ours(&database) {
                 catalog.used.insert(database);
                 *counts.entry(what).or_default() += count.parse().unwrap_or(0);
             }

@@ -12,8 +12,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Tries of one operation, in all.
-const ATTEMPTS: usize = 6;
+/// Tries of one operation: some twenty to thirty seconds, which a server that restarts or a full queue may need.
+const ATTEMPTS: usize = 9;
+/// Tries while the store has never answered: then it is more likely that it is named wrongly.
+const FIRST_ATTEMPTS: usize = 4;
+/// One operation with all its tries takes at most so many times as long as one request may.
+const REQUESTS: u32 = 5;
 /// The first pause, doubled before each later one, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -32,6 +36,7 @@ pub(super) struct Calls {
     cancelled_at: OnceLock<Instant>,
     turns: Semaphore,
     request_timeout: Duration,
+    has_answered: AtomicBool,
     /// Whether the last operation failed after all its tries: then further ones get one short try.
     is_down: AtomicBool,
 }
@@ -49,6 +54,7 @@ impl Calls {
             cancelled_at: OnceLock::new(),
             turns: Semaphore::new(connections.max(1)),
             request_timeout,
+            has_answered: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
         })
     }
@@ -74,15 +80,16 @@ impl Calls {
             let mut pauses = ExponentialBuilder::new()
                 .with_min_delay(FIRST_PAUSE)
                 .with_max_delay(LONGEST_PAUSE)
-                .with_max_times(if self.is_down.load(Relaxed) { 0 } else { ATTEMPTS - 1 })
+                .with_max_times(self.attempts() - 1)
                 .with_jitter()
                 .build();
+            let (began, most) = (Instant::now(), self.request_timeout.saturating_mul(REQUESTS));
             let mut number = 0;
             loop {
                 let limit = if self.is_down.load(Relaxed) { LAST_LOOK } else { self.request_timeout };
                 let failure = match timeout(limit, attempt(number)).await {
                     Ok(Ok(value)) => {
-                        self.is_down.store(false, Relaxed);
+                        self.answered();
                         return Ok(Answered::Done(value));
                     }
                     Ok(Err(failure)) => failure,
@@ -92,10 +99,16 @@ impl Calls {
                     }
                 };
                 match failure {
-                    Failure::Missing => return Ok(Answered::Missing),
-                    Failure::Exists => return Ok(Answered::Exists { tries: number + 1 }),
+                    Failure::Missing => {
+                        self.answered();
+                        return Ok(Answered::Missing);
+                    }
+                    Failure::Exists => {
+                        self.answered();
+                        return Ok(Answered::Exists { tries: number + 1 });
+                    }
                     Failure::Final(error) => return Err(error),
-                    Failure::Transient(error) => match pauses.next() {
+                    Failure::Transient(error) => match pauses.next().filter(|_| began.elapsed() < most) {
                         Some(pause) => sleep(pause).await,
                         None => {
                             self.is_down.store(true, Relaxed);
@@ -106,6 +119,19 @@ impl Calls {
                 number += 1;
             }
         })
+    }
+
+    fn attempts(&self) -> usize {
+        match (self.is_down.load(Relaxed), self.has_answered.load(Relaxed)) {
+            (true, _) => 1,
+            (false, false) => FIRST_ATTEMPTS,
+            (false, true) => ATTEMPTS,
+        }
+    }
+
+    fn answered(&self) {
+        self.has_answered.store(true, Relaxed);
+        self.is_down.store(false, Relaxed);
     }
 
     /// Runs `future` until the run is cancelled; for a run that was cancelled before, within what is left of [`WIND_UP`].

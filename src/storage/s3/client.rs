@@ -1,21 +1,15 @@
 //! The SDK's client: credentials by the standard chain, TLS, and no retries of its own.
 
+use super::http::http_client;
 use super::settings::Settings;
 use crate::error::{Error, ErrorCode, Result};
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use std::time::Duration;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use url::{Host, Url};
 
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The region that is signed for where a server of one's own is named and no region.
 const ANY_REGION: &str = "us-east-1";
 
@@ -38,12 +32,8 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected> {
         Some(endpoint) => Some(endpoint.clone()),
         None => endpoint_of_environment(),
     };
-    let is_plain = named.as_deref().map(|endpoint| check_endpoint(endpoint, settings.allow_http)).transpose()?;
-    let http = http_client(settings, is_plain.unwrap_or(false))?;
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
+        .http_client(http_client(settings)?)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &settings.region {
@@ -82,11 +72,11 @@ fn endpoint_of_environment() -> Option<String> {
     set("AWS_ENDPOINT_URL_S3").or_else(|| set("AWS_ENDPOINT_URL"))
 }
 
-/// Says whether a server is spoken to without TLS.
+/// Makes sure that a server may be spoken to.
 ///
 /// # Errors
-/// `usage`: it is no URL, or it may not be.
-fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<bool> {
+/// `usage`: it is no URL, or without TLS.
+fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<()> {
     let usage = |message: String, hint: &str| Err(Error::new(ErrorCode::Usage, message).hint(hint));
     let Some(url) = Url::parse(endpoint).ok().filter(|url| url.username().is_empty() && url.password().is_none())
     else {
@@ -95,8 +85,8 @@ fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<bool> {
         return usage("the store's endpoint is not a URL of a server".to_owned(), hint);
     };
     match (url.scheme(), url.host()) {
-        ("https", Some(_)) => Ok(false),
-        ("http", Some(host)) if allow_http || is_loopback(&host) => Ok(true),
+        ("https", Some(_)) => Ok(()),
+        ("http", Some(host)) if allow_http || is_loopback(&host) => Ok(()),
         ("http", Some(host)) => usage(
             format!("the store's endpoint http://{host} would be spoken to without TLS"),
             "use https://, or set `allow_http = true` in [store] if the network between is trusted",
@@ -114,25 +104,4 @@ fn is_loopback(host: &Host<&str>) -> bool {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     }
-}
-
-fn http_client(settings: &Settings, is_plain: bool) -> Result<SharedHttpClient> {
-    let unusable = |message: String| {
-        Error::new(ErrorCode::Usage, message).hint("name a file of PEM certificates, as `openssl x509` writes them")
-    };
-    let bundle = settings.ca_file.clone().or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(Into::into));
-    let mut trusted = TrustStore::default();
-    if let Some(path) = &bundle {
-        let pem = std::fs::read(path)
-            .map_err(|error| unusable(format!("cannot read the certificates {}", path.display())).caused_by(error))?;
-        trusted = trusted.with_pem_certificate(pem);
-    }
-    if is_plain {
-        return Ok(Builder::new().build_http());
-    }
-    let context = TlsContext::builder()
-        .with_trust_store(trusted)
-        .build()
-        .map_err(|error| unusable("the store's certificates cannot be used".to_owned()).caused_by(error))?;
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
 }

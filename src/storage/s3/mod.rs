@@ -3,6 +3,7 @@
 mod calls;
 mod client;
 mod failure;
+mod http;
 mod list;
 mod lock;
 mod preflight;

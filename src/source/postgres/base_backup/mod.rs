@@ -92,7 +92,7 @@ impl Source for BaseBackupSource {
         let program = self.server.program(PROGRAM, arguments, &endpoint, context);
         let stream = Stream::start(&program, &context.cancel)?;
         let file_name = format!("{}.tar", self.server.file_name).into();
-        Ok(Capture::stream(ProgramOutput { stream, file_name }))
+        Ok(Capture::stream(ProgramOutput::new(stream, file_name, None)))
     }
 
     fn clean_up(&self, context: &Context) -> Result<Vec<String>> {
