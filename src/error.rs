@@ -126,6 +126,8 @@ error_codes! {
     ForeignRepository = "foreign-repository" => Unverified;
     /// Something in the repository is missing or is not what its name says.
     Damaged = "damaged" => Unverified;
+    /// An object lies in a storage class that cannot be read at once.
+    ObjectCold = "object-cold" => Unverified;
     /// A source could not be captured.
     CaptureFailed = "capture-failed" => SnapshotFailed;
     /// A program that was run failed, could not be started, or was killed.

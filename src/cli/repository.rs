@@ -21,7 +21,7 @@ impl Bare {
     /// As [`crate::gate::place::Place::open`] and [`Repository::open`]; `usage` without a password.
     pub fn open(&self, session: &Session) -> Result<Repository> {
         let Some(location) = &self.repository else { return session.place()?.open() };
-        let Opened { storage, directory } = stores::open(location, &session.config.store.bucket, &session.cancel)?;
+        let Opened { storage, directory, .. } = stores::open(location, &session.config.store.bucket, &session.cancel)?;
         let key = directory.as_deref().and_then(embedded_key).and_then(|key| std::fs::read_to_string(key).ok());
         match (key, session.password()?) {
             (Some(key), _) => Repository::open(storage, key.trim_end()),

@@ -9,7 +9,7 @@ use crate::model::leaning::Base;
 use crate::model::manifest::VerifyMode;
 use crate::model::progress::Progress;
 use crate::policy::base_backup;
-use crate::repository::verify::{PackEvidence, verify_tree};
+use crate::repository::verify::{PackEvidence, Verified, verify_tree};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::storage::ReadFrom;
 use jiff::Timestamp;
@@ -17,6 +17,15 @@ use std::collections::BTreeMap;
 
 /// What sources lean on, by their names.
 pub type Bases = BTreeMap<String, Base>;
+
+/// A snapshot that others lean on, seen to be whole.
+#[derive(Debug)]
+pub struct Leaned {
+    /// The snapshot.
+    pub snapshot: Id,
+    /// Its tree.
+    pub verified: Verified,
+}
 
 /// Finds what each source leans on, and says what speaks against it.
 ///
@@ -55,7 +64,7 @@ pub fn find(ready: &[Ready<'_>], ledger: &Ledger) -> Result<(Bases, Vec<Finding>
 ///
 /// # Errors
 /// `damaged` or `not-found`, naming what is missing; the store's own; a cancellation.
-pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<()> {
+pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<Leaned> {
     let gone = || {
         let Base { source, release, snapshot } = base;
         let message = format!("the snapshot {snapshot} of {source} (release {release}) is not in the store any more");
@@ -67,5 +76,7 @@ pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<()> {
     let progress = Progress::new();
     let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
     let sizes = repository.pack_sizes()?;
-    verify_tree(indexed, snapshot.tree, VerifyMode::New, &PackEvidence::default(), &sizes, &workers).map(drop)
+    let evidence = PackEvidence::default();
+    let verified = verify_tree(indexed, snapshot.tree, VerifyMode::New, &evidence, &sizes, &workers)?;
+    Ok(Leaned { snapshot: id, verified })
 }

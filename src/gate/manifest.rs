@@ -8,9 +8,9 @@ use crate::error::ExitCode;
 use crate::model::finding::Finding;
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
-    Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, Objectives, Policy, Previous, ProbeKind,
-    Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State, StoreRecord, To, Tool,
-    Verification,
+    Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives, Policy,
+    Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State,
+    StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -37,6 +37,8 @@ pub struct Draft {
     pub previous: Option<Previous>,
     /// The id of the repository.
     pub repository_id: Option<String>,
+    /// How what the snapshots need is kept.
+    pub object_lock: Option<ObjectLock>,
     /// What was measured.
     pub measured: Measured,
     /// Bytes read back, and how long that took.
@@ -58,6 +60,7 @@ impl Draft {
             sources,
             previous: None,
             repository_id: None,
+            object_lock: None,
             measured: Measured::default(),
             read_back: (0, Duration::ZERO),
         }
@@ -115,6 +118,7 @@ impl Draft {
                 location: request.place.location(),
                 repository: request.place.repository_location(),
                 repository_id: self.repository_id,
+                object_lock: self.object_lock,
                 copies: Vec::new(),
             },
             objectives: Objectives {

@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod record;
 pub mod request;
 pub mod restore;
+mod retention;
 pub mod run;
 pub mod scratch;
 pub mod stored;

@@ -4,10 +4,11 @@ use super::stores::{self, Opened};
 use crate::cancel::Cancel;
 use crate::config::{Config, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::model::finding::Finding;
 use crate::model::release_id::path_component;
 use crate::repository::keyfile::Cost;
 use crate::repository::{Creator, Repository};
-use crate::storage::{SharedStorage, SubStorage, temporary};
+use crate::storage::{Look, SharedStorage, SubStorage, temporary};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -57,9 +58,7 @@ pub struct Naming {
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The whole store.
-    store: SharedStorage,
-    /// The local directory of the store, if it is one.
-    directory: Option<PathBuf>,
+    store: Opened,
     /// `APPLICATION/ENVIRONMENT`, each percent-encoded.
     prefix: String,
     password: Password,
@@ -78,9 +77,10 @@ impl Place {
         let embedded = || naming.top.join(FOLDER).join("store").to_string_lossy().into_owned();
         let location = naming.store.clone().or(configured).unwrap_or_else(embedded);
         let opened = stores::open(&location, &config.store.bucket, cancel)?;
-        let (Opened { storage: store, directory }, note) = stores::cached(opened, &config.store.cache);
-        let key = directory.as_deref().and_then(embedded_key);
-        if let (Some(_), Some(directory), Some(workspace)) = (&key, &directory, &naming.ci_workspace)
+        let (store, note) = stores::cached(opened, &config.store.cache);
+        let directory = store.directory.as_deref();
+        let key = directory.and_then(embedded_key);
+        if let (Some(_), Some(directory), Some(workspace)) = (&key, directory, &naming.ci_workspace)
             && (directory.starts_with(workspace)
                 || workspace.canonicalize().is_ok_and(|workspace| directory.starts_with(workspace)))
         {
@@ -95,18 +95,26 @@ impl Place {
             (_, Some(password)) => Password::Given(password.clone()),
             (Some(key), None) => Password::KeyFile(key),
             (None, None) => {
-                let message = format!("no password for the store {}", store.location());
+                let message = format!("no password for the store {}", store.storage.location());
                 return Err(Error::new(ErrorCode::Usage, message)
                     .hint("set HOLDPOINT_PASSWORD, HOLDPOINT_PASSWORD_FILE or HOLDPOINT_PASSWORD_COMMAND"));
             }
         };
         let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));
-        Ok(Self { store, directory, prefix, password, note })
+        Ok(Self { store, prefix, password, note })
     }
 
     /// Returns the location of the whole store for people.
     pub fn location(&self) -> String {
-        self.store.location()
+        self.store.storage.location()
+    }
+
+    /// Says what makes the store unfit for what the configuration asks of it.
+    ///
+    /// # Errors
+    /// The store's own: it cannot be asked.
+    pub fn preflight(&self, look: Look) -> Result<Vec<Finding>> {
+        self.store.preflight(look)
     }
 
     /// Returns what the caller may want to know, such as why there is no cache.
@@ -121,17 +129,17 @@ impl Place {
 
     /// Returns the storage of the environment's ledger.
     pub fn ledger_storage(&self) -> SharedStorage {
-        Arc::new(SubStorage::new(Arc::clone(&self.store), self.prefix.clone()))
+        Arc::new(SubStorage::new(Arc::clone(&self.store.storage), self.prefix.clone()))
     }
 
     /// Returns the storage of the environment's repository.
     pub fn repository_storage(&self) -> SharedStorage {
-        Arc::new(SubStorage::new(Arc::clone(&self.store), format!("{}/repository", self.prefix)))
+        Arc::new(SubStorage::new(Arc::clone(&self.store.storage), format!("{}/repository", self.prefix)))
     }
 
     /// Returns the paths that no snapshot may hold: the store itself and the key that opens it.
     pub fn never_captured(&self) -> Vec<PathBuf> {
-        let mut paths: Vec<_> = self.directory.iter().cloned().collect();
+        let mut paths: Vec<_> = self.store.directory.iter().cloned().collect();
         if let Password::KeyFile(key) = &self.password {
             paths.extend(key.parent().map(Path::to_owned));
         }

@@ -12,6 +12,7 @@ use crate::model::finding::Finding;
 use crate::model::manifest::{From, Severity};
 use crate::model::verdict::Verdict;
 use crate::policy::severity::severity;
+use crate::storage::Look;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -73,6 +74,7 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let (ready, more) = survey::prepare(request, &scratch, cancel, runtime)?;
     findings.extend(more);
     findings.extend(survey::undeclared(request));
+    findings.extend(request.place.preflight(Look::AsAsked)?);
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = judge::last_comparable(request, &ledger)?.found;

@@ -1,13 +1,14 @@
 //! One run of the gate, from the first look to the record.
 
 use super::ahead::Ahead;
-use super::bases;
+use super::bases::{self, Leaned};
 use super::capture::{self, Known, SourceRun};
 use super::earlier;
 use super::judge;
 use super::manifest::{self, Draft};
 use super::record;
 use super::request::Request;
+use super::retention::{self, Kept};
 use super::scratch::Scratch;
 use super::survey::{self, Ready};
 use super::verify::{self, PackList, Proved, ReadBack};
@@ -22,10 +23,11 @@ use crate::model::release_id::ReleaseId;
 use crate::policy::content;
 use crate::policy::severity::severity;
 use crate::release::git::WorkTree;
-use crate::repository::archive::{PackWriter, adopt_orphans};
+use crate::repository::archive::{PackWriter, StoredPacks, adopt_orphans};
 use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::verify::Verified;
 use crate::repository::{Creator, FileType, Id, Indexed, Repository};
+use crate::storage::Look;
 use crate::storage::many::both;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -128,6 +130,7 @@ impl Run<'_> {
         self.find(findings);
         self.find(survey::undeclared(request));
         self.find(survey::left_out(request, &ready));
+        self.find(request.place.preflight(Look::AsAsked)?);
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
         }
@@ -147,16 +150,23 @@ impl Run<'_> {
         }
         let Some(Entered { indexed, adopted, packs: listed }) = entered? else { return Ok(()) };
         self.find(judge::judge_identities(&ready, comparable.as_ref()));
-        self.lean(&ready, &ledger, &indexed)?;
+        let leaned = self.lean(&ready, &ledger, &indexed)?;
         if self.refuses() {
             return Ok(());
         }
         let known = earlier::known(request, &indexed, comparable.as_ref())?;
         let left = request.timeout.saturating_sub(self.started.elapsed());
         self.find(comparable.as_ref().and_then(|last| earlier::check_fit(last, &ready, &known, left)));
-        let (runs, packs) = self.capture(&ready, &known, &indexed, adopted)?;
+        let since = Timestamp::now();
+        let (runs, written) = self.capture(&ready, &known, &indexed)?;
+        let packs = [written.packs.as_slice(), &adopted].concat();
         let read_back = self.read_back(&indexed, &packs, listed)?;
         let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
+        if let Some(lease) = &held.lease {
+            lease.check()?;
+        }
+        let trees = proofs.values().collect();
+        self.keep(&Kept { trees, leaned: &leaned, written: &written, since }, &indexed)?;
         if let Some(lease) = &held.lease {
             lease.check()?;
         }
@@ -280,31 +290,34 @@ impl Run<'_> {
     }
 
     /// Makes sure that what sources lean on is good enough and in the store, and records it.
-    fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<()> {
+    fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<Vec<Leaned>> {
+        let mut leaned = Vec::new();
         let (bases, findings) = bases::find(ready, ledger)?;
         self.find(findings);
         for ready in ready {
             let name = &ready.config.name;
             let Some(base) = bases.get(name) else { continue };
             match bases::see(base, indexed, self.cancel) {
-                Ok(()) => drop(self.record_of(name, |record| manifest::add_base(record, base))),
+                Ok(seen) => {
+                    leaned.push(seen);
+                    self.record_of(name, |record| manifest::add_base(record, base));
+                }
                 Err(error) if error.is_cancelled() => return Err(error),
                 Err(error) => {
                     self.find([survey::source_finding(ready.config, &error, FindingCode::BaseBackupMissing)]);
                 }
             }
         }
-        Ok(())
+        Ok(leaned)
     }
 
-    /// Captures all sources; returns what became of each, and every pack that has to be read back.
+    /// Captures all sources; returns what became of each, and what was written for them.
     fn capture(
         &self,
         ready: &[Ready<'_>],
         known: &BTreeMap<String, Known>,
         indexed: &Arc<Indexed>,
-        adopted: Vec<Id>,
-    ) -> Result<(Vec<SourceRun>, Vec<Id>)> {
+    ) -> Result<(Vec<SourceRun>, StoredPacks)> {
         let clock = Instant::now();
         let writer = PackWriter::start(Arc::clone(indexed), self.cancel.clone())?;
         let runs = capture::capture_all(self.request, ready, known, &writer, self.observer, self.cancel);
@@ -317,9 +330,7 @@ impl Run<'_> {
             }
             self.find(run.left.iter().cloned());
         }
-        let mut packs = stored?.packs;
-        packs.extend(adopted);
-        Ok((runs, packs))
+        Ok((runs, stored?))
     }
 
     fn read_back(&self, indexed: &Indexed, packs: &[Id], listed: Option<PackList>) -> Result<ReadBack> {
@@ -384,6 +395,21 @@ impl Run<'_> {
         }
         self.draft(|draft| draft.measured.verify_seconds += clock.elapsed().as_secs_f64());
         proofs
+    }
+
+    /// Locks what the new snapshots need for as long as the store's terms say. A snapshot that could be deleted too early is
+    /// not published.
+    fn keep(&self, kept: &Kept<'_>, indexed: &Indexed) -> Result<()> {
+        match retention::keep(kept, indexed, &self.request.place.ledger_storage(), self.cancel) {
+            Ok(lock) => self.draft(|draft| draft.object_lock = lock),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => {
+                let finding = Finding::refusal(FindingCode::LockFailed, error.chain());
+                self.find([Finding { hint: error.hints().first().cloned(), ..finding }]);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn publish(

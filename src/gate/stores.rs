@@ -3,9 +3,10 @@
 use crate::cancel::Cancel;
 use crate::config::{BucketConfig, CacheConfig, Sse};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::model::finding::{Finding, FindingCode};
 use crate::storage::cache::{CacheDirectory, CachedStorage, DEFAULT_SIZE};
 use crate::storage::s3::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
-use crate::storage::{LocalStorage, LockMode, LockTerms, S3Storage, SharedStorage};
+use crate::storage::{LocalStorage, LockMode, LockTerms, Look, S3Storage, SharedStorage, Storage, Unfit, UnfitKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,29 @@ pub struct Opened {
     pub storage: SharedStorage,
     /// Its directory.
     pub directory: Option<PathBuf>,
+    /// What a directory cannot give although it is asked for; a bucket has to be asked.
+    pub lacks: Vec<Unfit>,
+}
+
+impl Opened {
+    /// Says what makes the store unfit for what the configuration asks of it.
+    ///
+    /// # Errors
+    /// The store's own: it cannot be asked.
+    pub fn preflight(&self, look: Look) -> Result<Vec<Finding>> {
+        let mut unfit = self.lacks.clone();
+        unfit.extend(self.storage.preflight(look)?);
+        Ok(unfit.into_iter().map(finding).collect())
+    }
+}
+
+fn finding(unfit: Unfit) -> Finding {
+    let code = match unfit.kind {
+        UnfitKind::NoObjectLock => FindingCode::StoreNotImmutable,
+        UnfitKind::LocksEverything => FindingCode::StoreLocksEverything,
+        UnfitKind::Region => FindingCode::RegionNotAllowed,
+    };
+    Finding::refusal(code, unfit.message).hint(unfit.hint)
 }
 
 /// Opens what a location names: a directory, or `s3://BUCKET/PREFIX` with the settings of `bucket`. Nothing is written.
@@ -31,7 +55,8 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
         let directory =
             std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))?;
         let storage = Arc::new(LocalStorage::new(&directory)?);
-        return Ok(Opened { storage, directory: Some(directory) });
+        let lacks = lacks(&*storage, bucket);
+        return Ok(Opened { storage, directory: Some(directory), lacks });
     };
     if scheme != "s3" {
         // The rest of it may hold a password.
@@ -40,7 +65,27 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
     let location = Location::parse(location)
         .ok_or_else(|| usage("the store's location is not of the form s3://BUCKET/PREFIX".to_owned()))?;
     let storage = Arc::new(S3Storage::open(settings(location, bucket), cancel.clone())?);
-    Ok(Opened { storage, directory: None })
+    Ok(Opened { storage, directory: None, lacks: Vec::new() })
+}
+
+/// Says what is asked of a bucket that a directory does not have.
+fn lacks(storage: &dyn Storage, bucket: &BucketConfig) -> Vec<Unfit> {
+    let location = storage.location();
+    let asked = [
+        (
+            bucket.object_lock.is_some(),
+            UnfitKind::NoObjectLock,
+            "object_lock",
+            "cannot keep anything from being deleted",
+        ),
+        (!bucket.allowed_regions.is_empty(), UnfitKind::Region, "allowed_regions", "is in no region"),
+    ];
+    let unfit = |(_, kind, key, lack): (bool, _, &str, &str)| Unfit {
+        kind,
+        message: format!("the store {location} is a directory and {lack}, which `{key}` asks for"),
+        hint: format!("name a bucket (s3://BUCKET/PREFIX), or take `{key}` out of [store]"),
+    };
+    asked.into_iter().filter(|(is_asked, ..)| *is_asked).map(unfit).collect()
 }
 
 /// Puts the cache that the configuration asks for in front of a remote store. Where there can be none, the second part of
@@ -57,8 +102,8 @@ pub fn cached(opened: Opened, config: &CacheConfig) -> (Opened, Option<String>) 
     };
     match CacheDirectory::open(&directory, max_size) {
         Ok(directory) => {
-            let storage = Arc::new(CachedStorage::new(opened.storage, directory));
-            (Opened { storage, directory: None }, None)
+            let storage = Arc::new(CachedStorage::new(Arc::clone(&opened.storage), directory));
+            (Opened { storage, ..opened }, None)
         }
         Err(error) => {
             let why = format!("no cache: {} cannot be written: {error}", directory.display());

@@ -84,6 +84,14 @@ finding_codes! {
     FileVanished = "file-vanished" => SnapshotFailed;
     /// The store cannot be reached, written, or has no room left.
     StoreFailed = "store-failed" => SnapshotFailed;
+    /// What the snapshots need could not be kept from being deleted for as long as it has to be.
+    LockFailed = "lock-failed" => SnapshotFailed;
+    /// The store does not keep what is locked, although the configuration demands it.
+    StoreNotImmutable = "store-not-immutable" => SnapshotFailed;
+    /// The bucket locks by itself what has to be replaced and deleted all the time.
+    StoreLocksEverything = "store-locks-everything" => SnapshotFailed;
+    /// These credentials may lift locks of the mode governance.
+    LockCanBeLifted = "lock-can-be-lifted" => SnapshotFailed;
     /// The manifest or another record could not be written to the ledger.
     RecordFailed = "record-failed" => SnapshotFailed;
     /// A clock is wrong: this machine's, or the one that wrote the newest record.
@@ -142,6 +150,8 @@ finding_codes! {
     DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
     /// The commit that the CI system names is not the HEAD of the working tree.
     CommitNotHead = "commit-not-head" => PolicyRefused;
+    /// The bucket is in a region that `allowed_regions` does not name, or does not say in which.
+    RegionNotAllowed = "region-not-allowed" => PolicyRefused;
     /// The version to deploy is the one that is deployed already.
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
@@ -225,6 +235,7 @@ impl Finding {
             ErrorCode::StoreFull | ErrorCode::StoreUnavailable | ErrorCode::NoRepository | ErrorCode::WrongPassword => {
                 FindingCode::StoreFailed
             }
+            ErrorCode::ObjectCold => FindingCode::ReadBackFailed,
             ErrorCode::ProbeFailed => FindingCode::ProbeFailed,
             ErrorCode::Internal => FindingCode::InternalError,
             _ => fallback,

@@ -445,8 +445,31 @@ pub struct StoreRecord {
     /// The id of the repository; absent if it could not be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository_id: Option<String>,
+    /// How what the snapshots need is kept from being deleted; absent if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_lock: Option<ObjectLock>,
     /// Verified copies in other stores.
     pub copies: Vec<String>,
+}
+
+/// How objects are kept from being deleted by the store itself (S3 Object Lock).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectLock {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// Until when all that the snapshots need is locked at least; a later run that needs it again extends it.
+    #[schemars(with = "DateTime")]
+    pub retain_until: Timestamp,
+}
+
+/// Who may lift a lock of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Whoever has the right to bypass it.
+    Governance,
+    /// Nobody.
+    Compliance,
 }
 
 /// What the environment promises, in seconds.

@@ -90,15 +90,7 @@ impl Repository {
     pub fn load_json<T: DeserializeOwned>(&self, kind: FileType, id: &Id, from: ReadFrom) -> Result<Option<T>> {
         let Some(mut stored) = self.read_file(kind, id, from)? else { return Ok(None) };
         let plain = self.key().open(&mut stored).map_err(|error| altered(kind, id).caused_by(error))?;
-        let decompressed;
-        let json: &[u8] = match plain.split_first() {
-            Some((&COMPRESSED, rest)) => {
-                decompressed = compression::decompress_file(rest)?;
-                &decompressed
-            }
-            _ => plain,
-        };
-        let value = serde_json::from_slice(json).map_err(|error| {
+        let value = parse_json(plain).map_err(|error| {
             Error::new(ErrorCode::Damaged, format!("the {} {id} is not what it should be", kind.noun()))
                 .caused_by(error)
         })?;
@@ -117,29 +109,55 @@ impl Repository {
         Ok(files.into_iter().flatten().collect())
     }
 
+    /// Opens a sealed value that is not a file of the repository.
+    ///
+    /// # Errors
+    /// `damaged` if it was altered or is not what it should be.
+    pub fn open_json<T: DeserializeOwned>(&self, mut sealed: Vec<u8>) -> Result<T> {
+        let damaged = || Error::new(ErrorCode::Damaged, "what was sealed was altered or cut");
+        let plain = self.key().open(&mut sealed).map_err(|error| damaged().caused_by(error))?;
+        parse_json(plain)
+    }
+
+    /// Seals a value as files of the repository are.
+    ///
+    /// # Errors
+    /// `internal`: it cannot be written, or no random numbers.
+    pub fn seal_json<T: Serialize>(&self, value: &T) -> Result<Vec<u8>> {
+        let internal = |what: &str| Error::new(ErrorCode::Internal, format!("cannot {what} a value"));
+        let json = serde_json::to_vec(value).map_err(|error| internal("write").caused_by(error))?;
+        let mut plain = vec![COMPRESSED];
+        plain.extend(compression::compress(&json)?);
+        self.key().seal(&plain).map_err(|error| internal("seal").caused_by(error))
+    }
+
     /// Seals and stores a value as a file, and returns its id.
     ///
     /// # Errors
     /// `store-full` or `store-unavailable`.
     pub fn save_json<T: Serialize>(&self, kind: FileType, value: &T) -> Result<Id> {
-        let json = serde_json::to_vec(value).map_err(|error| {
-            Error::new(ErrorCode::Internal, format!("cannot write a {}", kind.noun())).caused_by(error)
-        })?;
-        let mut plain = vec![COMPRESSED];
-        plain.extend(compression::compress(&json)?);
-        self.save_sealed(kind, &plain)
-    }
-
-    fn save_sealed(&self, kind: FileType, plain: &[u8]) -> Result<Id> {
-        let sealed = self.key().seal(plain).map_err(|error| {
-            Error::new(ErrorCode::Internal, format!("cannot seal a {}", kind.noun())).caused_by(error)
-        })?;
+        let failed = |error: Error| error.under(ErrorCode::Internal, format!("cannot write a {}", kind.noun()));
+        let sealed = self.seal_json(value).map_err(failed)?;
         let id = Id::of(&sealed);
         let class = if kind == FileType::Lock { Class::Transient } else { Class::Record };
         // The random initialisation vector makes every sealed file another one: it cannot exist before.
         let _ = self.storage().put(&kind.key(&id), &sealed.into(), PutMode::CreateOnly, class)?;
         Ok(id)
     }
+}
+
+/// Reads the opened content of a sealed file.
+fn parse_json<T: DeserializeOwned>(plain: &[u8]) -> Result<T> {
+    let decompressed;
+    let json: &[u8] = match plain.split_first() {
+        Some((&COMPRESSED, rest)) => {
+            decompressed = compression::decompress_file(rest)?;
+            &decompressed
+        }
+        _ => plain,
+    };
+    serde_json::from_slice(json)
+        .map_err(|error| Error::new(ErrorCode::Damaged, "it is not the JSON that it should be").caused_by(error))
 }
 
 /// Returns the error for a stored file that is not what its name says.

@@ -55,6 +55,7 @@ pub struct Verified {
     bytes: u64,
     bytes_read: u64,
     blobs: u64,
+    packs: Vec<Id>,
 }
 
 impl Verified {
@@ -91,6 +92,11 @@ impl Verified {
     /// Returns how many blobs were compared with their ids, those of the [`PackEvidence`] included.
     pub fn blobs(&self) -> u64 {
         self.blobs
+    }
+
+    /// Returns every pack that the tree needs; none in mode `none`, for nothing was looked at.
+    pub fn packs(&self) -> &[Id] {
+        &self.packs
     }
 }
 
@@ -176,7 +182,8 @@ pub fn verify_tree(
     pack_sizes: &IdMap<u64>,
     workers: &Workers<'_>,
 ) -> Result<Verified> {
-    let mut verified = Verified { tree: root, mode, files: 0, dirs: 0, bytes: 0, bytes_read: 0, blobs: 0 };
+    let mut verified =
+        Verified { tree: root, mode, files: 0, dirs: 0, bytes: 0, bytes_read: 0, blobs: 0, packs: Vec::new() };
     verified.bytes_read = evidence.bytes_read;
     verified.blobs = evidence.blobs;
     if mode == VerifyMode::None {
@@ -204,8 +211,9 @@ pub fn verify_tree(
     (verified.files, verified.dirs, verified.bytes) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     verified.bytes_read += reader.bytes_read();
     verified.blobs += verified.dirs;
+    verified.packs = packs.needed();
     if mode == VerifyMode::All {
-        let rest: Vec<Id> = packs.needed().into_iter().filter(|pack| !evidence.contains(pack)).collect();
+        let rest: Vec<Id> = verified.packs.iter().filter(|pack| !evidence.contains(pack)).copied().collect();
         let more = verify_packs(indexed, &rest, workers)?;
         verified.bytes_read += more.bytes_read;
         verified.blobs += more.blobs;
@@ -342,7 +350,7 @@ impl<'a> NeededPacks<'a> {
     }
 
     /// Returns the packs that were needed so far.
-    fn needed(&self) -> Vec<Id> {
+    pub(super) fn needed(&self) -> Vec<Id> {
         self.indexed.with_index(|index| {
             let needed = self.checked.iter().zip(index.packs()).filter(|(checked, _)| checked.load(Relaxed));
             needed.map(|(_, (_, pack))| pack.id).collect()

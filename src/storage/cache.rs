@@ -9,10 +9,14 @@ mod directory;
 
 pub use directory::{CacheDirectory, DEFAULT_SIZE};
 
-use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
+use super::{
+    Class, Entry, Hidden, LockProbe, LockTerms, Look, Parallelism, PutMode, PutOutcome, ReadFrom, SharedStorage,
+    Storage, Unfit,
+};
 use crate::error::Result;
 use bytes::Bytes;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// How many digits the name of an object has that is named by its SHA-256.
 const NAME: usize = 64;
@@ -142,5 +146,17 @@ impl Storage for CachedStorage {
 
     fn lock_until(&self, key: &str, until: Timestamp) -> Result<()> {
         self.whole.lock_until(key, until)
+    }
+
+    fn preflight(&self, look: Look) -> Result<Vec<Unfit>> {
+        self.whole.preflight(look)
+    }
+
+    fn probe_lock(&self, prefix: &str, keep: Duration) -> Result<Option<LockProbe>> {
+        self.whole.probe_lock(prefix, keep)
+    }
+
+    fn hidden(&self, prefix: &str) -> Result<Vec<Hidden>> {
+        self.whole.hidden(prefix)
     }
 }

@@ -7,11 +7,13 @@ pub mod cache;
 pub mod local;
 pub mod many;
 pub mod s3;
+mod setup;
 mod sub;
 pub mod temporary;
 
 pub use local::LocalStorage;
 pub use s3::S3Storage;
+pub use setup::{Hidden, HiddenBy, LockProbe, Look, Unfit, UnfitKind};
 pub use sub::SubStorage;
 
 use crate::error::Result;
@@ -50,8 +52,16 @@ pub struct LockTerms {
     pub retain: Duration,
 }
 
-/// The modes of S3 Object Lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl LockTerms {
+    /// Returns how long a lock is set for: a quarter longer than it must last, so that what is needed again and again is
+    /// extended once a quarter of that time and not every time.
+    pub fn lasting(&self) -> Duration {
+        self.retain.saturating_add(self.retain / 4)
+    }
+}
+
+/// The modes of S3 Object Lock, the stricter one last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockMode {
     /// Whoever has the right to bypass it may lift it.
     Governance,
@@ -181,7 +191,7 @@ pub trait Storage: Send + Sync + Debug {
         None
     }
 
-    /// Returns until when an object cannot be deleted; `None` if it can.
+    /// Returns until when an object is locked in the mode of [`Storage::lock_terms`] or a stricter one; `None` if it is not.
     ///
     /// # Errors
     /// `store-unavailable`, naming the key.
@@ -195,6 +205,31 @@ pub trait Storage: Send + Sync + Debug {
     /// `store-refused` or `store-unavailable`, naming the key.
     fn lock_until(&self, _key: &str, _until: Timestamp) -> Result<()> {
         Ok(())
+    }
+
+    /// Looks at how the storage is set up, and returns what makes it unfit for what its settings ask of it.
+    ///
+    /// # Errors
+    /// `store-refused` or `store-unavailable`: it cannot be asked.
+    fn preflight(&self, _look: Look) -> Result<Vec<Unfit>> {
+        Ok(Vec::new())
+    }
+
+    /// Writes an object whose key begins with `prefix`, locks it for `keep`, and tries to delete it for good; `None` where
+    /// nothing is locked. Earlier ones of these whose locks have run out are removed.
+    ///
+    /// # Errors
+    /// `store-refused` or `store-unavailable`: it could not be tried.
+    fn probe_lock(&self, _prefix: &str, _keep: Duration) -> Result<Option<LockProbe>> {
+        Ok(None)
+    }
+
+    /// Lists what the storage holds below `prefix` without showing it: deleted or overwritten, and still there.
+    ///
+    /// # Errors
+    /// `store-refused` or `store-unavailable`, naming the prefix.
+    fn hidden(&self, _prefix: &str) -> Result<Vec<Hidden>> {
+        Ok(Vec::new())
     }
 }
 

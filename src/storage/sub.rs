@@ -1,9 +1,11 @@
 //! A part of a storage, as a storage.
 
-use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
+use super::{Class, Entry, Hidden, LockProbe, LockTerms, Look, Parallelism, PutMode, PutOutcome, ReadFrom};
+use super::{SharedStorage, Storage, Unfit};
 use crate::error::Result;
 use bytes::Bytes;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// The objects below one prefix of another storage.
 #[derive(Debug, Clone)]
@@ -20,6 +22,11 @@ impl SubStorage {
 
     fn key(&self, key: &str) -> String {
         if key.is_empty() { self.prefix.clone() } else { format!("{}/{key}", self.prefix) }
+    }
+
+    /// Makes a key of the whole one of this part.
+    fn strip(&self, key: &mut String) {
+        *key = key.split_off((self.prefix.len() + 1).min(key.len()));
     }
 }
 
@@ -57,10 +64,9 @@ impl Storage for SubStorage {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Entry>> {
-        let skip = self.prefix.len() + 1;
         let mut entries = self.whole.list(&self.key(prefix))?;
         for entry in &mut entries {
-            entry.key = entry.key.split_off(skip.min(entry.key.len()));
+            self.strip(&mut entry.key);
         }
         Ok(entries)
     }
@@ -91,5 +97,21 @@ impl Storage for SubStorage {
 
     fn lock_until(&self, key: &str, until: Timestamp) -> Result<()> {
         self.whole.lock_until(&self.key(key), until)
+    }
+
+    fn preflight(&self, look: Look) -> Result<Vec<Unfit>> {
+        self.whole.preflight(look)
+    }
+
+    fn probe_lock(&self, prefix: &str, keep: Duration) -> Result<Option<LockProbe>> {
+        self.whole.probe_lock(&self.key(prefix), keep)
+    }
+
+    fn hidden(&self, prefix: &str) -> Result<Vec<Hidden>> {
+        let mut hidden = self.whole.hidden(&self.key(prefix))?;
+        for object in &mut hidden {
+            self.strip(&mut object.key);
+        }
+        Ok(hidden)
     }
 }

@@ -42,6 +42,8 @@ pub struct PackWriter {
 pub struct StoredPacks {
     /// Their ids.
     pub packs: Vec<Id>,
+    /// The index files that list them.
+    pub index_files: Vec<Id>,
     /// Their size in bytes, in all.
     pub bytes: u64,
 }
@@ -309,7 +311,9 @@ impl Shared {
             return Ok(());
         }
         let file = IndexFile { supersedes: Vec::new(), packs };
-        self.indexed.repository().save_json(FileType::Index, &file).map(drop)
+        let id = self.indexed.repository().save_json(FileType::Index, &file)?;
+        lock(&self.stored).index_files.push(id);
+        Ok(())
     }
 
     /// Fails once the run failed or was cancelled.

@@ -120,6 +120,7 @@ impl Answer<'_> {
                 };
                 refused(hint)
             }
+            (403, "InvalidObjectState") => Failure::Final(cold(subject)),
             (403, "RequestTimeTooSkewed") => refused("set this machine's clock, by NTP".to_owned()),
             (401 | 403, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken") => {
                 refused("the credentials are wrong or have run out: renew them".to_owned())
@@ -130,12 +131,22 @@ impl Answer<'_> {
             (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull") => {
                 Failure::Final(subject.error(ErrorCode::StoreFull, &said).hint("make room, or raise the quota"))
             }
+            (405 | 501, _) => refused("this server does not have the operation".to_owned()),
             (400, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch")
             | (408 | 409 | 425 | 429 | 500 | 502 | 503 | 504, _) => Failure::Transient(subject.unavailable(&said)),
             (500.., _) => Failure::Transient(subject.unavailable(&said)),
             _ => Failure::Final(subject.error(ErrorCode::StoreRefused, &said)),
         }
     }
+}
+
+/// What a server says of an object that it has put away.
+fn cold(subject: &Subject<'_>) -> Error {
+    let why = "it lies in a storage class that cannot be read at once, and has to be thawed first";
+    subject.error(ErrorCode::ObjectCold, why).hint(
+        "thaw it (`aws s3api restore-object`) and run the command again; classes with instant access, such as STANDARD_IA \
+         or GLACIER_IR, can be read back at any time",
+    )
 }
 
 fn chain<'a>(

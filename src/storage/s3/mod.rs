@@ -6,12 +6,17 @@ mod failure;
 mod http;
 mod list;
 mod lock;
+mod preflight;
+mod probe;
 mod put;
 mod settings;
+mod versions;
 
 pub use settings::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
 
-use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
+use super::{
+    Class, Entry, Hidden, LockProbe, LockTerms, Look, Parallelism, PutMode, PutOutcome, ReadFrom, Storage, Unfit,
+};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use aws_sdk_s3::Client;
@@ -21,6 +26,7 @@ use calls::Calls;
 use client::Connected;
 use failure::{Failure, Subject};
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// The objects below one prefix of a bucket.
 #[derive(Debug)]
@@ -185,5 +191,17 @@ impl Storage for S3Storage {
 
     fn lock_until(&self, key: &str, until: Timestamp) -> Result<()> {
         self.retain(key, until)
+    }
+
+    fn preflight(&self, look: Look) -> Result<Vec<Unfit>> {
+        self.unfit(look)
+    }
+
+    fn probe_lock(&self, prefix: &str, keep: Duration) -> Result<Option<LockProbe>> {
+        self.probe(prefix, keep)
+    }
+
+    fn hidden(&self, prefix: &str) -> Result<Vec<Hidden>> {
+        self.hidden_versions(prefix)
     }
 }

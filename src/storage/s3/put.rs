@@ -55,7 +55,8 @@ impl S3Storage {
         }
     }
 
-    fn encrypted(&self, request: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
+    /// Asks for the encryption of what is stored.
+    pub(super) fn encrypted(&self, request: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
         match &self.settings.encryption {
             None => request,
             Some(Encryption::S3) => request.server_side_encryption(ServerSideEncryption::Aes256),

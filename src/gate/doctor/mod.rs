@@ -1,16 +1,16 @@
 //! Everything that the gate will need, looked at before it is needed.
 
+mod store;
+
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
 use super::survey;
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::repository::Repository;
-use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
-use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -62,14 +62,13 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
     let undeclared = survey::undeclared(request);
     let detail = if undeclared.is_empty() { "each that left traces has a source" } else { "some have no source" };
     checks.push(Check::new("databases", detail, undeclared));
-    let storage = request.place.ledger_storage();
     let last = Ledger::new(request.place.ledger_storage()).last_passed();
     let identities = last.map(|last| judge::judge_identities(&ready, last.found.as_ref().map(|last| &last.manifest)));
     checks.push(match identities {
         Ok(findings) => Check::new("servers", "those that the last snapshots came from", findings),
         Err(error) => check("servers", "those that the last snapshots came from", Err(error)),
     });
-    checks.push(check("store", request.place.location(), probe_store(&storage).map(|()| None)));
+    checks.extend(store::checks(&request.place));
     let detail = request.place.repository_location();
     checks.push(check("repository", detail, open_repository(request)));
     checks.push(check("clock", "against the newest record", check_clock(request)));
@@ -83,26 +82,6 @@ fn check(name: &str, detail: impl Into<String>, result: Result<Option<Finding>>)
         Err(error) => vec![Finding::from_error(&error, FindingCode::StoreFailed)],
     };
     Check::new(name, detail, findings)
-}
-
-/// Writes, reads and deletes an object, and makes sure that create-only means what it says: the lease rests on it.
-fn probe_store(storage: &SharedStorage) -> Result<()> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers").caused_by(error))?;
-    let key = format!("doctor-{}", hex::encode(random));
-    let first = storage.put(&key, &Bytes::from_static(b"one"), PutMode::CreateOnly, Class::Transient)?;
-    let second = storage.put(&key, &Bytes::from_static(b"two"), PutMode::CreateOnly, Class::Transient);
-    let read = storage.get(&key, ReadFrom::Medium);
-    storage.delete(&key)?;
-    let unreliable = |what: &str| Err(Error::new(ErrorCode::StoreUnavailable, format!("the store {what}")));
-    if first != PutOutcome::Written || second? != PutOutcome::Exists {
-        return unreliable("does not honour create-only writes: no lease is safe on it");
-    }
-    if read?.as_deref() != Some(b"one") {
-        return unreliable("gave back something else than was written");
-    }
-    Ok(())
 }
 
 fn open_repository(request: &Request) -> Result<Option<Finding>> {
