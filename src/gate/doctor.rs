@@ -1,5 +1,6 @@
 //! Everything that the gate will need, looked at before it is needed.
 
+use super::copies::probe;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
@@ -72,6 +73,10 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
     checks.push(check("store", request.place.location(), probe_store(&storage).map(|()| None)));
     let detail = request.place.repository_location();
     checks.push(check("repository", detail, open_repository(request)));
+    for copy in &request.copies {
+        let findings = probe::probe(&request.place, copy, cancel)?;
+        checks.push(Check::new(format!("copy {}", copy.name), copy.place.location(), findings));
+    }
     checks.push(check("clock", "against the newest record", check_clock(request)));
     Ok(checks)
 }
@@ -86,7 +91,7 @@ fn check(name: &str, detail: impl Into<String>, result: Result<Option<Finding>>)
 }
 
 /// Writes, reads and deletes an object, and makes sure that create-only means what it says: the lease rests on it.
-fn probe_store(storage: &SharedStorage) -> Result<()> {
+pub(super) fn probe_store(storage: &SharedStorage) -> Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers").caused_by(error))?;

@@ -1,6 +1,7 @@
 //! From what a run did to its manifest.
 
 use super::capture::SourceRun;
+use super::copies::step;
 use super::playbook::playbook;
 use super::request::Request;
 use crate::config::SourceConfig;
@@ -8,9 +9,9 @@ use crate::error::ExitCode;
 use crate::model::finding::Finding;
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
-    Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, Objectives, Policy, Previous, ProbeKind,
-    Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State, StoreRecord, To, Tool,
-    Verification,
+    Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, Objectives, Policy,
+    Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State,
+    StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -37,6 +38,8 @@ pub struct Draft {
     pub previous: Option<Previous>,
     /// The id of the repository.
     pub repository_id: Option<String>,
+    /// The copies, in the order of their names.
+    pub copies: Vec<CopyRecord>,
     /// What was measured.
     pub measured: Measured,
     /// Bytes read back, and how long that took.
@@ -58,6 +61,7 @@ impl Draft {
             sources,
             previous: None,
             repository_id: None,
+            copies: request.copies.iter().map(step::not_copied).collect(),
             measured: Measured::default(),
             read_back: (0, Duration::ZERO),
         }
@@ -115,7 +119,7 @@ impl Draft {
                 location: request.place.location(),
                 repository: request.place.repository_location(),
                 repository_id: self.repository_id,
-                copies: Vec::new(),
+                copies: self.copies,
             },
             objectives: Objectives {
                 rpo: request.settings.rpo.map(|rpo| rpo.as_secs()),

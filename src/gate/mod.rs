@@ -5,6 +5,7 @@
 
 mod bases;
 pub mod capture;
+pub mod copies;
 pub mod doctor;
 mod earlier;
 pub mod judge;

@@ -1,6 +1,7 @@
 //! What the gate would do, without doing it.
 
 use super::bases;
+use super::copies::domain;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
@@ -73,6 +74,7 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let (ready, more) = survey::prepare(request, &scratch, cancel, runtime)?;
     findings.extend(more);
     findings.extend(survey::undeclared(request));
+    findings.extend(domain::findings(&request.place, &request.copies));
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = judge::last_comparable(request, &ledger)?.found;

@@ -2,6 +2,7 @@
 
 use super::bases;
 use super::capture::{self, Known, SourceRun};
+use super::copies;
 use super::earlier;
 use super::judge;
 use super::manifest::{self, Draft};
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub exit: ExitCode,
     /// Whether the ledger holds the record as a release.
     pub in_ledger: bool,
+    /// The ledgers of the copies that hold it, too.
+    pub copies: Vec<Ledger>,
 }
 
 /// What every stage of a run uses.
@@ -114,6 +117,7 @@ impl Run<'_> {
         self.find(findings);
         self.find(survey::undeclared(request));
         self.find(survey::left_out(request, &ready));
+        self.find(copies::domain::findings(&request.place, &request.copies));
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
         }
@@ -158,6 +162,10 @@ impl Run<'_> {
             }
             Err(error) => return Err(error),
         }
+        self.find(copies::step::look(request, &repository, self.cancel)?);
+        if self.refuses() {
+            return Ok(());
+        }
         let indexed = Arc::new(repository.index(self.cancel)?);
         let adopted = self.adopt(&indexed)?;
         let comparable = self.comparable(&ledger)?;
@@ -175,7 +183,8 @@ impl Run<'_> {
         if let Some(lease) = &held.lease {
             lease.check()?;
         }
-        self.publish(&ready, &runs, &known, &proofs, &indexed)
+        self.publish(&ready, &runs, &known, &proofs, &indexed)?;
+        self.copy(&indexed)
     }
 
     fn take_lease(&self, held: &mut Held) -> Result<()> {
@@ -375,6 +384,23 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Brings the copies up to date, unless the run is refused anyway.
+    fn copy(&self, indexed: &Indexed) -> Result<()> {
+        if self.refuses() {
+            return Ok(());
+        }
+        for (place, copy) in self.request.copies.iter().enumerate() {
+            let previous = self.draft(|draft| draft.previous.clone());
+            let patience = self.patience();
+            let copied =
+                copies::step::copy(self.request, indexed, previous, copy, patience, self.observer, self.cancel);
+            let (record, finding) = copied?;
+            self.find(finding);
+            self.draft(|draft| draft.copies.get_mut(place).map(|known| *known = record));
+        }
+        Ok(())
+    }
+
     /// Computes the verdict, writes the record, gives back what is held.
     fn conclude(&self, held: Held) -> Outcome {
         let ledger = Ledger::new(self.request.place.ledger_storage());
@@ -395,15 +421,39 @@ impl Run<'_> {
             }
         }
         let held_the_lease = held.lease.is_some();
+        // A copy that must have the pass gets it before it is one: afterwards nothing could be refused any more.
+        let mut copied = if exit == ExitCode::Pass && held_the_lease {
+            copies::step::record_required(self.request, &manifest)
+        } else {
+            Ok(Vec::new())
+        };
+        if let Err((name, finding)) = &copied {
+            self.find([finding.clone()]);
+            self.draft(|draft| copies::step::mark_failed(&mut draft.copies, name, finding));
+            (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
+            if let Err(error) = record::write_local(self.request, &manifest) {
+                self.observer.note(&error.chain());
+            }
+            copied = Ok(Vec::new());
+        }
         let recorded = record::write_ledger(&ledger, &manifest, held_the_lease);
         if let Err(error) = &recorded {
+            for copy in copied.iter().flatten() {
+                copies::step::withdraw(copy, &manifest);
+            }
             (manifest, exit) = self.unrecorded(error);
             if let Err(error) = record::write_local(self.request, &manifest) {
                 self.observer.note(&error.chain());
             }
         }
+        let in_ledger = recorded.is_ok() && held_the_lease;
+        let copies = if in_ledger && !self.cancel.is_cancelled() {
+            copies::step::record_everywhere(self.request, &manifest, self.observer)
+        } else {
+            Vec::new()
+        };
         drop(held);
-        Outcome { manifest, exit, in_ledger: recorded.is_ok() && held_the_lease }
+        Outcome { manifest, exit, in_ledger, copies }
     }
 
     /// Returns the manifest of a run whose record could not be written somewhere.

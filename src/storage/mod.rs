@@ -7,6 +7,7 @@ pub mod local;
 pub mod s3;
 mod sub;
 pub mod temporary;
+pub mod transfer;
 
 pub use local::LocalStorage;
 pub use s3::S3Storage;
