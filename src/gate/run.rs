@@ -423,7 +423,7 @@ impl Run<'_> {
         let held_the_lease = held.lease.is_some();
         // A copy that must have the pass gets it before it is one: afterwards nothing could be refused any more.
         let mut copied = if exit == ExitCode::Pass && held_the_lease {
-            copies::step::record_required(self.request, &manifest)
+            copies::step::record_required(&self.request.copies, &manifest)
         } else {
             Ok(Vec::new())
         };
@@ -448,7 +448,8 @@ impl Run<'_> {
         }
         let in_ledger = recorded.is_ok() && held_the_lease;
         let copies = if in_ledger && !self.cancel.is_cancelled() {
-            copies::step::record_everywhere(self.request, &manifest, self.observer)
+            let (store, copies) = (&self.request.place, &self.request.copies);
+            copies::step::record_everywhere(store, copies, &manifest, self.observer)
         } else {
             Vec::new()
         };

@@ -5,6 +5,7 @@
 //! from the copies that took it; a copy that cannot even be asked for that may keep the manifest of a pass that never
 //! was one. Nothing was deployed by it, and the snapshots that it names are there.
 
+use super::super::place::Place;
 use super::super::request::Request;
 use super::bring::{Bring, Scope};
 use super::{CopyStore, join};
@@ -116,9 +117,12 @@ pub fn mark_failed(copies: &mut [CopyRecord], name: &str, finding: &Finding) {
 ///
 /// # Errors
 /// The name of a copy that did not take it and why; then none keeps it.
-pub fn record_required<'r>(request: &'r Request, manifest: &Manifest) -> Result<Vec<&'r CopyStore>, (String, Finding)> {
+pub fn record_required<'c>(
+    copies: &'c [CopyStore],
+    manifest: &Manifest,
+) -> Result<Vec<&'c CopyStore>, (String, Finding)> {
     let mut have = Vec::new();
-    for copy in request.copies.iter().filter(|copy| copy.required) {
+    for copy in copies.iter().filter(|copy| copy.required) {
         have.push(copy);
         if let Err(error) = write_manifest(copy, manifest) {
             // Also from this one: its answer may have been lost on the way.
@@ -137,11 +141,16 @@ pub fn withdraw(copy: &CopyStore, manifest: &Manifest) {
 
 /// Writes the manifest that the ledger has, and the hint to it, to every copy that was brought up to date; what fails is
 /// shown as a warning. Returns the ledgers of the copies that have it.
-pub fn record_everywhere(request: &Request, manifest: &Manifest, observer: &dyn Observer) -> Vec<Ledger> {
+pub fn record_everywhere(
+    store: &Place,
+    copies: &[CopyStore],
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Vec<Ledger> {
     let mut ledgers = Vec::new();
     let copied = manifest.store.copies.iter().filter(|copy| copy.state == CopyState::Verified);
-    for copy in copied.filter_map(|record| request.copies.iter().find(|copy| copy.name == record.name)) {
-        match write_manifest(copy, manifest).and_then(|()| write_head(request, copy)) {
+    for copy in copied.filter_map(|record| copies.iter().find(|copy| copy.name == record.name)) {
+        match write_manifest(copy, manifest).and_then(|()| write_head(store, copy)) {
             Ok(()) => ledgers.push(Ledger::new(copy.place.ledger_storage())),
             Err(error) => observer.note(&format!(
                 "warning: the copy {} does not have the record of this run: {}; run `holdpoint copy`",
@@ -166,8 +175,8 @@ fn write_manifest(copy: &CopyStore, manifest: &Manifest) -> Result<()> {
     put_verified(&*to, &key(manifest), json.into(), digest.as_bytes(), PutMode::CreateOnly, Class::Record)
 }
 
-fn write_head(request: &Request, copy: &CopyStore) -> Result<()> {
-    let (from, to) = (request.place.ledger_storage(), copy.place.ledger_storage());
+fn write_head(store: &Place, copy: &CopyStore) -> Result<()> {
+    let (from, to) = (store.ledger_storage(), copy.place.ledger_storage());
     match from.get("head.json", ReadFrom::Anywhere)? {
         Some(head) => to.put("head.json", &head.into(), PutMode::Overwrite, Class::Transient).map(drop),
         None => Ok(()),

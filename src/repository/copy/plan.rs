@@ -73,8 +73,8 @@ impl CopyPlan {
         self.stages.iter().flatten().map(|job| job.size).sum()
     }
 
-    /// Copies and reads back, a stage at a time. Once there is a problem nothing more is written after the stage that
-    /// met it, for it might refer to what is not there.
+    /// Copies and reads back, a stage at a time; what was written is listed back before the next stage refers to it. Once
+    /// there is a problem nothing more is written after the stage that met it, for it might refer to what is not there.
     ///
     /// # Errors
     /// The storages' own; a cancellation. What is damaged is a problem in `tally`.
@@ -86,28 +86,54 @@ impl CopyPlan {
                 jobs,
                 || Ok(()),
                 |(), job| {
-                    let Job { kind, id, class, size, work } = job;
-                    match work {
-                        Work::Send if !writes => return Ok(()),
-                        Work::Send => {
-                            if tally.collect(route.send(*kind, id, *class))?.is_some() {
-                                tally.sent(*size);
-                            }
-                        }
-                        Work::ReadBack => {
-                            if tally.collect(route.read_back(*kind, id))?.is_some() {
-                                tally.read_back(*size);
-                            }
-                        }
-                    }
-                    workers.progress.add_bytes(*size);
+                    job.perform(&route, writes, tally)?;
+                    workers.progress.add_bytes(job.size);
                     workers.progress.add_items(1);
                     Ok(())
                 },
             )?;
+            if writes {
+                list_back(to, jobs, tally)?;
+            }
         }
         Ok(())
     }
+}
+
+impl Job {
+    fn perform(&self, route: &Route<'_>, writes: bool, tally: &Tally) -> Result<()> {
+        let Self { kind, id, class, size, work } = self;
+        match work {
+            Work::Send if !writes => {}
+            Work::Send => {
+                if tally.collect(route.send(*kind, id, *class))?.is_some() {
+                    tally.sent(*size);
+                }
+            }
+            Work::ReadBack => {
+                if tally.collect(route.read_back(*kind, id))?.is_some() {
+                    tally.read_back(*size);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes sure that the copy lists what was written to it.
+fn list_back(to: &SharedStorage, jobs: &[Job], tally: &Tally) -> Result<()> {
+    let Some(Job { kind, .. }) = jobs.iter().find(|job| job.work == Work::Send).filter(|_| tally.is_sound()) else {
+        return Ok(());
+    };
+    let there = entries(to, *kind)?;
+    for Job { id, size, .. } in jobs {
+        if there.get(id).is_none_or(|(found, _)| found != size) {
+            let message = format!("{} lost the {} {id} that it took", to.location(), kind.noun());
+            let hint = "find out what else writes there, or what becomes of what it takes: `holdpoint doctor`";
+            tally.count(|report| report.problems.push(Error::new(ErrorCode::Damaged, message).hint(hint)));
+        }
+    }
+    Ok(())
 }
 
 struct Comparison<'a> {

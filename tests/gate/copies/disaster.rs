@@ -39,7 +39,7 @@ fn everything_comes_back_from_the_copy() {
     assert!(shown.contains(&format!("--store {copy}")), "{shown}");
     on_copy(&["check", "--read-data"]).expect(0);
     let snapshot = releases[0]["manifest"]["sources"][0]["snapshot"]["id"].as_str().unwrap();
-    assert!(on_copy(&["ls", "data"]).expect(0).stdout.contains("orders.csv"));
+    assert!(on_copy(&["ls", "--source", "data"]).expect(0).stdout.contains("orders.csv"));
 
     let (ours, theirs) = (shop.beside("ours"), shop.beside("theirs"));
     on_copy(&["restore", "data", "--target", &ours.display().to_string()]).expect(0);

@@ -5,6 +5,7 @@ mod damage;
 mod disaster;
 mod gate;
 mod order;
+mod records;
 
 use super::shop::{STAGING, Shop, names};
 use crate::support::restic::Restic;

@@ -7,7 +7,7 @@ use holdpoint::error::{Error, ErrorCode};
 use holdpoint::model::progress::Progress;
 use holdpoint::repository::copy::{CopyPlan, Tally, Trust};
 use holdpoint::repository::{Repository, Workers};
-use holdpoint::storage::{LocalStorage, SharedStorage};
+use holdpoint::storage::{LocalStorage, SharedStorage, Storage};
 use std::sync::{Arc, Mutex};
 
 const FRESH: Trust = Trust { confirmed: None, nothing: false };
@@ -97,4 +97,22 @@ fn an_error_of_the_store_ends_the_copy() {
     }));
     assert_eq!(copy(&repository, &to).unwrap_err().code(), ErrorCode::StoreUnavailable);
     assert!(to.list("snapshots").unwrap().is_empty());
+}
+
+/// A store that loses packs once it has given them back.
+#[test]
+fn what_is_lost_after_it_was_read_back_is_missed_before_anything_refers_to_it() {
+    let (shop, repository) = filled();
+    let target = shop.beside("target");
+    let inner = LocalStorage::new(&target).unwrap();
+    let to: SharedStorage = Arc::new(Watched::new(&target, move |what, key| {
+        let packs = if what == "list" && key == "data" { inner.list("data")? } else { Vec::new() };
+        for pack in packs {
+            inner.delete(&pack.key)?;
+        }
+        Ok(())
+    }));
+    let problems = copy(&repository, &to).unwrap();
+    assert!(problems.iter().any(|problem| problem.message().contains("lost the pack")), "{problems:?}");
+    assert!(to.list("index").unwrap().is_empty() && to.list("snapshots").unwrap().is_empty());
 }
