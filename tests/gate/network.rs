@@ -148,3 +148,63 @@ fn in_bad_weather_a_gate_passes_whole_or_refuses() {
     eprintln!("{passed} of {runs} passed");
     assert!(passed > runs / 5 && passed < runs, "{passed} of {runs} passed");
 }
+
+/// What becomes of the store in the middle of a gate.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Connections are cut, and new ones refused.
+    Gone,
+    /// Nobody answers any more.
+    Silent,
+}
+
+#[test]
+fn a_store_that_ends_in_the_middle_is_a_refusal_with_a_whole_record() {
+    let server = s3::Server::in_process();
+    let bucket = server.bucket("acme");
+    let address = server.endpoint().trim_start_matches("http://").to_owned();
+    std::thread::scope(|scope| {
+        for (seed, end) in [End::Gone, End::Silent].into_iter().enumerate() {
+            let (server, bucket, address) = (&server, &bucket, &address);
+            scope.spawn(move || {
+                // Of the twenty or more requests of a gate.
+                for requests in [1, 4, 8, 12, 16] {
+                    let run = Run::new(server, bucket, 10_000 + 100 * seed as u64 + requests);
+                    let network = BadNetwork::start(address, Weather::default());
+                    run.configure(&network.endpoint());
+                    ends(&run, network, requests, end);
+                }
+            });
+        }
+    });
+}
+
+/// Runs a gate whose store ends after a number of requests.
+fn ends(run: &Run, network: BadNetwork, requests: u64, end: End) {
+    let arguments = ["gate", "-e", STAGING, "--release", "1.0.0", "--commit", COMMIT, "--first", "--timeout", "5s"];
+    let mut running = run.holdpoint.start(arguments);
+    while network.requests() < requests && !running.ended() {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    assert!(!running.ended(), "the gate was done before {requests} requests");
+    let kept = match end {
+        End::Gone => {
+            drop(network);
+            None
+        }
+        End::Silent => {
+            network.fall_silent();
+            Some(network)
+        }
+    };
+    let output = running.wait();
+    let what = format!("{end:?} after {requests} requests: {}", output.stderr);
+    assert!(matches!(output.code, Some(10 | 11)), "{what}");
+    output.refuses_in_words();
+    let manifest = std::fs::read(run.folder.path().join("shop/holdpoint-manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert!(matches!(manifest["state"].as_str(), Some("refused" | "timed_out")), "{what}");
+    assert_eq!(manifest["sources"][0]["name"], "data", "{what}");
+    assert!(!manifest["decision"]["findings"].as_array().unwrap().is_empty(), "{what}");
+    drop(kept);
+}

@@ -56,8 +56,8 @@ pub const FAULTS: [Fault; 17] = [
     Fault::Silence,
 ];
 
-/// How bad the network is.
-#[derive(Debug, Clone, Copy)]
+/// How bad the network is; by default it is good.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
     /// Decides when what happens.
     pub seed: u64,
@@ -76,6 +76,8 @@ struct Shared {
     weather: Weather,
     requests: AtomicU64,
     stop: AtomicBool,
+    /// From now on nobody answers.
+    is_silent: AtomicBool,
     met: Mutex<HashMap<Fault, u64>>,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -90,6 +92,7 @@ impl BadNetwork {
             weather,
             requests: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
             met: Mutex::default(),
             open: Mutex::default(),
         });
@@ -118,6 +121,11 @@ impl BadNetwork {
     /// Returns how many requests came.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(SeqCst)
+    }
+
+    /// Takes every further request and answers none.
+    pub fn fall_silent(&self) {
+        self.shared.is_silent.store(true, SeqCst);
     }
 
     /// Returns how many of them met which fault.
@@ -257,6 +265,9 @@ impl Shared {
     }
 
     fn fault_of(&self, number: u64) -> Option<Fault> {
+        if self.is_silent.load(SeqCst) {
+            return Some(Fault::Silence);
+        }
         let is_met = self.random(number, 1) % 1000 < self.weather.per_mille;
         is_met.then(|| FAULTS[usize::try_from(self.random(number, 2)).unwrap_or(0) % FAULTS.len()])
     }
