@@ -8,6 +8,7 @@ pub mod capture;
 pub mod doctor;
 mod earlier;
 pub mod judge;
+pub mod kept;
 pub mod manifest;
 pub mod place;
 pub mod plan;

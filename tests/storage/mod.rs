@@ -1,0 +1,3 @@
+//! Storage drivers against real servers.
+
+pub mod object_lock;
