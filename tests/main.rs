@@ -17,4 +17,5 @@ mod release;
 mod repository;
 mod rooms;
 mod source;
+mod storage;
 mod support;

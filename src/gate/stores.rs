@@ -106,6 +106,7 @@ fn settings(location: Location, bucket: &BucketConfig) -> Settings {
             retain: lock.retain,
         }),
         allowed_regions: bucket.allowed_regions.clone(),
+        credentials: None,
         connections: bucket.connections.map_or(CONNECTIONS, |connections| connections as usize),
         request_timeout: bucket.request_timeout.unwrap_or(REQUEST_TIMEOUT),
     }

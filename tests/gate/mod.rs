@@ -6,6 +6,7 @@ mod embedded;
 mod failures;
 mod incidents;
 mod kill;
+mod locked;
 mod pass;
 mod sanity;
 pub mod shop;

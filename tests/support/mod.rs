@@ -1,4 +1,4 @@
-//! What tests share: the real binary in a clean environment, git, stock restic, a server that tells versions, trees.
+//! What tests share: the real binary in a clean environment, git, stock restic, servers, trees.
 #![allow(dead_code, reason = "helpers are here before the last test that uses them")]
 
 pub mod environment;
@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod restic;
+pub mod s3;
 pub mod sample;
 pub mod shared;
 pub mod shop;

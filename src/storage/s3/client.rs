@@ -39,6 +39,9 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected> {
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
     }
+    if let Some(credentials) = &settings.credentials {
+        loader = loader.credentials_provider(credentials.clone());
+    }
     let shared = loader.load().await;
     let endpoint = named.or_else(|| shared.endpoint_url().map(str::to_owned));
     if let Some(endpoint) = &endpoint {

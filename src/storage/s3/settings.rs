@@ -1,6 +1,7 @@
 //! What has to be known to use a bucket.
 
 use super::super::LockTerms;
+use aws_sdk_s3::config::Credentials;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub object_lock: Option<LockTerms>,
     /// The regions that the bucket may be in; any if empty.
     pub allowed_regions: Vec<String>,
+    /// The credentials; else those that the standard chain finds.
+    pub credentials: Option<Credentials>,
     /// Requests under way at once.
     pub connections: usize,
     /// How long one request may take.
@@ -53,6 +56,7 @@ impl Settings {
             encryption: None,
             object_lock: None,
             allowed_regions: Vec::new(),
+            credentials: None,
             connections: CONNECTIONS,
             request_timeout: REQUEST_TIMEOUT,
         }
