@@ -151,7 +151,7 @@ fn each_mistake_has_its_words() {
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
-            "2:48: `retain` must be at least a minute",
+            "2:47: `retain` must be at least a minute",
         ),
         (
             "[store]\nstorage_class = \"GLACIER\"".to_owned(),

@@ -48,7 +48,8 @@ impl House {
     fn objects(&self) -> BTreeMap<String, HeadObjectOutput> {
         let request = self.server.client().list_objects_v2().bucket(&self.bucket).prefix(format!("{PLACE}/"));
         let listed = self.server.wait(request.send()).unwrap().contents.unwrap_or_default();
-        let head = |key: &str| self.server.wait(self.server.client().head_object().bucket(&self.bucket).key(key).send());
+        let head =
+            |key: &str| self.server.wait(self.server.client().head_object().bucket(&self.bucket).key(key).send());
         let keys = listed.into_iter().map(|object| object.key.unwrap());
         keys.map(|key| (key[PLACE.len() + 1..].to_owned(), head(&key).unwrap())).collect()
     }
@@ -120,9 +121,12 @@ fn what_snapshots_need_is_locked_and_nothing_else() {
         let manifest = house.shop.manifest();
         assert_valid("manifest", &manifest);
         assert_eq!(manifest["store"]["object_lock"]["mode"], mode);
-        let until: jiff::Timestamp = manifest["store"]["object_lock"]["retain_until"].as_str().unwrap().parse().unwrap();
+        let until: jiff::Timestamp =
+            manifest["store"]["object_lock"]["retain_until"].as_str().unwrap().parse().unwrap();
         assert!(packs().all(|(_, locked)| locked.unwrap() >= until.as_second()));
-        assert!(until > jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2) - jiff::SignedDuration::from_mins(10));
+        assert!(
+            until > jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2) - jiff::SignedDuration::from_mins(10)
+        );
         house.restic(&["check", "--read-data"]);
         let report = house.check(0);
         assert_eq!(report["problems"], serde_json::json!([]));
@@ -144,7 +148,9 @@ fn what_is_needed_again_is_extended_when_it_is_due() {
     house.configure("object_lock = { mode = \"governance\", retain = \"10h\" }");
     house.shop.gate("1.1.0", &["--first"]).expect(0);
     let second = house.locks();
-    let is_old = |key: &str| ["data/", "index/", "keys/", "config"].iter().any(|part| key.starts_with(&format!("repository/{part}")));
+    let is_old = |key: &str| {
+        ["data/", "index/", "keys/", "config"].iter().any(|part| key.starts_with(&format!("repository/{part}")))
+    };
     let old: Vec<_> = first.iter().filter(|(key, _)| is_old(key)).collect();
     assert!(old.len() > 4, "{first:?}");
     for (key, until) in old {
@@ -172,7 +178,9 @@ fn a_repository_from_before_is_locked_by_the_first_gate_that_has_to() {
     assert!(messages(&house.check(12)).contains("are not locked any more"));
     house.shop.gate("1.1.0", &["--first"]).expect(0);
     let locks = house.locks();
-    let needed = |key: &&String| ["data/", "index/", "keys/", "config"].iter().any(|part| key.starts_with(&format!("repository/{part}")));
+    let needed = |key: &&String| {
+        ["data/", "index/", "keys/", "config"].iter().any(|part| key.starts_with(&format!("repository/{part}")))
+    };
     assert!(locks.keys().filter(needed).all(|key| locks[key].is_some()), "{locks:?}");
 }
 
@@ -219,7 +227,10 @@ fn a_pack_that_was_replaced_is_found_out_and_its_older_version_named() {
     house.server.wait(request.body(forged.into()).send()).unwrap();
     let messages = messages(&house.check(12));
     assert!(messages.contains("was altered"), "{messages}");
-    assert!(messages.contains(head.version_id.as_deref().unwrap()) && messages.contains("copy the older one"), "{messages}");
+    assert!(
+        messages.contains(head.version_id.as_deref().unwrap()) && messages.contains("copy the older one"),
+        "{messages}"
+    );
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::support::s3::Server;
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, DefaultRetention, ObjectLockConfiguration,
-    ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, StorageClass, VersioningConfiguration,
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, DefaultRetention,
+    ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, StorageClass,
+    VersioningConfiguration,
 };
 use bytes::Bytes;
 use holdpoint::cancel::Cancel;
@@ -272,8 +273,7 @@ fn packs_of_content_alone_lie_in_the_storage_class() {
         };
         (storage, ["pack", "record", "lease"].map(class_of))
     };
-    for (server, class) in
-        [(Server::rgw(), "STANDARD_IA"), (Server::rgw(), "GLACIER"), (Server::moto(), "STANDARD_IA")]
+    for (server, class) in [(Server::rgw(), "STANDARD_IA"), (Server::rgw(), "GLACIER"), (Server::moto(), "STANDARD_IA")]
     {
         let (storage, [pack, record, lease]) = classes(&server, class);
         assert_eq!(pack, Some(StorageClass::from(class)));
@@ -287,5 +287,36 @@ fn packs_of_content_alone_lie_in_the_storage_class() {
         assert_eq!(error.code(), ErrorCode::ObjectCold);
         assert!(error.message().contains("thawed first"), "{error}");
         assert!(error.hints()[0].contains("GLACIER_IR"), "{error}");
+    }
+}
+
+#[test]
+fn of_many_writers_into_a_bucket_with_versions_one_is_first() {
+    let server = Server::rgw();
+    let bucket = locked_bucket(&server, "race");
+    for round in 0..if crate::support::full() { 100 } else { 8 } {
+        let key = format!("lease/{round}.json");
+        let written = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for writer in 0..6 {
+                let (server, bucket, key, written) = (&server, &bucket, &key, &written);
+                scope.spawn(move || {
+                    let storage = locking(server, bucket, LockMode::Governance, DAY);
+                    let data = Bytes::from(format!("writer {writer}"));
+                    if storage.put(key, &data, PutMode::CreateOnly, Class::Transient).unwrap() == PutOutcome::Written {
+                        written.lock().unwrap().push(data);
+                    }
+                });
+            }
+        });
+        let [first] = written.into_inner().unwrap().try_into().unwrap();
+        let storage = locking(&server, &bucket, LockMode::Governance, DAY);
+        assert_eq!(storage.get(&key, ReadFrom::Medium).unwrap().as_deref(), Some(&first[..]), "round {round}");
+        // Once it was deleted it can be created again.
+        storage.delete(&key).unwrap();
+        let again = Bytes::from_static(b"again");
+        for outcome in [PutOutcome::Written, PutOutcome::Exists] {
+            assert_eq!(storage.put(&key, &again, PutMode::CreateOnly, Class::Transient).unwrap(), outcome);
+        }
     }
 }
