@@ -66,8 +66,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
     let observer = session.observer();
     let progress = Progress::new();
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let workers = Workers { threads, progress: &progress, cancel: &session.cancel };
+    let workers = Workers { threads: repository.readers(), progress: &progress, cancel: &session.cancel };
     observer.started(Phase::Check, "repository", &progress, None);
     let result = check::check(&repository, options.read_data, &workers);
     observer.finished(Phase::Check, "repository", if result.is_ok() { "checked" } else { "failed" });

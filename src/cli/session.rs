@@ -168,7 +168,11 @@ impl Session {
             top: top.clone(),
             password: self.password()?,
         };
-        Place::find(&naming, &self.config, &self.cancel)
+        let place = Place::find(&naming, &self.config, &self.cancel)?;
+        if let Some(text) = place.note().filter(|_| !self.global.quiet) {
+            note(text);
+        }
+        Ok(place)
     }
 
     /// Opens the ledger of this application and environment.

@@ -74,7 +74,7 @@ pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<Leaned> {
     let id = Id::parse(&base.snapshot).map_err(|_| gone())?;
     let snapshot: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
     let progress = Progress::new();
-    let workers = Workers { threads: super::verify::threads(), progress: &progress, cancel };
+    let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
     let sizes = repository.pack_sizes()?;
     let evidence = PackEvidence::default();
     let verified = verify_tree(indexed, snapshot.tree, VerifyMode::New, &evidence, &sizes, &workers)?;

@@ -3,6 +3,7 @@
 //! A run goes one way: [`request`] (what is asked) → [`survey`] (what runs now, what can be captured) → lease →
 //! [`capture`] → [`verify`] → [`judge`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
 
+mod ahead;
 mod bases;
 pub mod capture;
 pub mod doctor;

@@ -62,6 +62,8 @@ pub struct Place {
     /// `APPLICATION/ENVIRONMENT`, each percent-encoded.
     prefix: String,
     password: Password,
+    /// What the caller may want to know, such as why there is no cache.
+    note: Option<String>,
 }
 
 impl Place {
@@ -74,7 +76,8 @@ impl Place {
         let configured = config.store.location.as_ref().map(Text::resolve).transpose()?;
         let embedded = || naming.top.join(FOLDER).join("store").to_string_lossy().into_owned();
         let location = naming.store.clone().or(configured).unwrap_or_else(embedded);
-        let store = stores::open(&location, &config.store.bucket, cancel)?;
+        let opened = stores::open(&location, &config.store.bucket, cancel)?;
+        let (store, note) = stores::cached(opened, &config.store.cache);
         let directory = store.directory.as_deref();
         let key = directory.and_then(embedded_key);
         if let (Some(_), Some(directory), Some(workspace)) = (&key, directory, &naming.ci_workspace)
@@ -98,7 +101,7 @@ impl Place {
             }
         };
         let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));
-        Ok(Self { store, prefix, password })
+        Ok(Self { store, prefix, password, note })
     }
 
     /// Returns the location of the whole store for people.
@@ -112,6 +115,11 @@ impl Place {
     /// The store's own: it cannot be asked.
     pub fn preflight(&self, look: Look) -> Result<Vec<Finding>> {
         self.store.preflight(look)
+    }
+
+    /// Returns what the caller may want to know, such as why there is no cache.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Returns the location of the repository, as `restic -r` takes it.
@@ -149,11 +157,12 @@ impl Place {
     /// As [`Repository::open`]; `wrong-password` also where the key of the embedded store is gone.
     pub fn open(&self) -> Result<Repository> {
         let storage = self.repository_storage();
-        if !Repository::exists(&storage)? {
+        match self.existing_password() {
+            Ok(password) => Repository::open(storage, &password),
+            Err(error) if Repository::exists(&storage)? => Err(error),
             // Says that there is none before it could say that there is no key.
-            return Repository::open(storage, "");
+            Err(_) => Repository::open(storage, ""),
         }
-        Repository::open(storage, &self.existing_password()?)
     }
 
     /// Opens the repository, or creates it where there is none.
@@ -161,10 +170,11 @@ impl Place {
     /// # Errors
     /// As [`Repository::open`] and [`Repository::create`].
     pub fn open_or_create(&self, creator: Creator) -> Result<Repository> {
-        let storage = self.repository_storage();
-        if Repository::exists(&storage)? {
-            return self.open();
+        match self.open() {
+            Err(error) if error.code() == ErrorCode::NoRepository => {}
+            result => return result,
         }
+        let storage = self.repository_storage();
         let (password, cost) = match &self.password {
             Password::KeyFile(path) => (create_key(path)?, Cost::RandomKey),
             Password::Given(password) => (password.0.clone(), Cost::Password),

@@ -63,8 +63,8 @@ impl Restore<'_> {
     /// As [`crate::repository::restore::Plan::perform`].
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let workers = Workers { threads, progress: &progress, cancel: self.cancel };
+        let workers =
+            Workers { threads: self.indexed.repository().readers(), progress: &progress, cancel: self.cancel };
         let plan = plan(self.indexed, root, Path::new("/"), &workers)?;
         self.observer.started(Phase::Restore, label, &progress, Some(plan.bytes()));
         let result = plan.perform(self.indexed, directory, self.force, &workers);

@@ -1,5 +1,6 @@
 //! One run of the gate, from the first look to the record.
 
+use super::ahead::Ahead;
 use super::bases::{self, Leaned};
 use super::capture::{self, Known, SourceRun};
 use super::earlier;
@@ -10,13 +11,13 @@ use super::request::Request;
 use super::retention::{self, Kept};
 use super::scratch::Scratch;
 use super::survey::{self, Ready};
-use super::verify::{self, Proved, ReadBack};
+use super::verify::{self, PackList, Proved, ReadBack};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::{self, Lease, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Manifest, Purpose, Severity, SourceRecord, VerifyMode};
+use crate::model::manifest::{From, Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::policy::content;
@@ -25,8 +26,9 @@ use crate::release::git::WorkTree;
 use crate::repository::archive::{PackWriter, StoredPacks, adopt_orphans};
 use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::verify::Verified;
-use crate::repository::{Creator, FileType, Id, Indexed};
+use crate::repository::{Creator, FileType, Id, Indexed, Repository};
 use crate::storage::Look;
+use crate::storage::many::both;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +74,15 @@ struct Held {
     lease: Option<Lease>,
 }
 
+/// A repository that is locked and whose index was read.
+struct Entered {
+    indexed: Arc<Indexed>,
+    /// Packs that a killed run had stored.
+    adopted: Vec<Id>,
+    /// All packs, if they were listed.
+    packs: Option<PackList>,
+}
+
 impl Run<'_> {
     /// Runs the gate. Whatever happens, there is a record.
     pub fn perform(&self) -> Outcome {
@@ -91,7 +102,7 @@ impl Run<'_> {
 
     fn stages(&self, held: &mut Held) -> Result<()> {
         let request = self.request;
-        let (mut from, findings) = survey::observe(request, self.cancel, self.runtime)?;
+        let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         self.find(findings);
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {
@@ -111,6 +122,9 @@ impl Run<'_> {
                 "the manifest is not signed: no signing key is configured",
             )]);
         }
+        // Deriving the key takes a while, and so do the requests before it.
+        let place = request.place.clone();
+        let opening = Ahead::start(move || place.open())?;
         let scratch = Scratch::create()?;
         let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
@@ -128,42 +142,13 @@ impl Run<'_> {
         if self.refuses() {
             return Ok(());
         }
-        self.check_clock(&ledger)?;
+        // The ledger and the repository know nothing of each other: they are read at the same time.
+        let (comparable, entered) = both(|| self.ask_ledger(from, &ledger), || self.enter(opening, &mut held.lock));
+        let comparable = comparable?;
         if self.refuses() {
             return Ok(());
         }
-        let findings = survey::compare_with_ledger(&mut from, &ledger)?;
-        self.find(findings);
-        let changed_paths = self.changed_paths(from.commit.as_deref())?;
-        let previous = ledger.previous()?;
-        self.draft(|draft| {
-            draft.from = from;
-            draft.changed_paths = changed_paths;
-            draft.previous = previous;
-        });
-        let repository = request.place.open_or_create(Creator {
-            hostname: request.application.clone(),
-            username: request.pipeline.actor.clone().unwrap_or_default(),
-        })?;
-        self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
-        match repository.lock(LockKind::Shared, self.patience(), self.cancel) {
-            Ok(lock) => {
-                self.find(lock.removed().iter().map(|lock| {
-                    let message =
-                        format!("removed the lock of a dead client: process {} on {}", lock.pid, lock.hostname);
-                    Finding::info(FindingCode::StaleLockRemoved, message)
-                }));
-                held.lock = Some(lock);
-            }
-            Err(error) if error.code() == ErrorCode::Busy => {
-                self.find([Finding::from_error(&error, FindingCode::RepositoryLocked)]);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        let indexed = Arc::new(repository.index(self.cancel)?);
-        let adopted = self.adopt(&indexed)?;
-        let comparable = self.comparable(&ledger)?;
+        let Some(Entered { indexed, adopted, packs: listed }) = entered? else { return Ok(()) };
         self.find(judge::judge_identities(&ready, comparable.as_ref()));
         let leaned = self.lean(&ready, &ledger, &indexed)?;
         if self.refuses() {
@@ -175,7 +160,7 @@ impl Run<'_> {
         let since = Timestamp::now();
         let (runs, written) = self.capture(&ready, &known, &indexed)?;
         let packs = [written.packs.as_slice(), &adopted].concat();
-        let read_back = self.read_back(&indexed, &packs)?;
+        let read_back = self.read_back(&indexed, &packs, listed)?;
         let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
         if let Some(lease) = &held.lease {
             lease.check()?;
@@ -186,6 +171,75 @@ impl Run<'_> {
             lease.check()?;
         }
         self.publish(&ready, &runs, &known, &proofs, &indexed)
+    }
+
+    /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
+    fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
+        // Together these questions take as long as one.
+        let ((clock, previous), (deployed, comparable)) = both(
+            || both(|| self.check_clock(ledger), || ledger.previous()),
+            || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
+        );
+        clock?;
+        if self.refuses() {
+            return Ok(None);
+        }
+        self.find(deployed?);
+        let changed_paths = self.changed_paths(from.commit.as_deref())?;
+        let previous = previous?;
+        self.draft(|draft| {
+            draft.from = from;
+            draft.changed_paths = changed_paths;
+            draft.previous = previous;
+        });
+        let search = comparable?;
+        self.find(search.unreadable.iter().map(|record| {
+            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
+            Finding::warning(FindingCode::LedgerDamaged, message)
+        }));
+        Ok(search.found.map(|stored| stored.manifest))
+    }
+
+    /// Opens or creates the repository, locks it, reads its index, and takes over what a killed run left; `None` if
+    /// somebody else has locked it.
+    fn enter(&self, opening: Ahead<Repository>, lock: &mut Option<LockGuard>) -> Result<Option<Entered>> {
+        let request = self.request;
+        let repository = match opening.wait() {
+            Err(error) if error.code() == ErrorCode::NoRepository => request.place.open_or_create(Creator {
+                hostname: request.application.clone(),
+                username: request.pipeline.actor.clone().unwrap_or_default(),
+            }),
+            result => result,
+        }?;
+        self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
+        match repository.lock(LockKind::Shared, self.patience(), self.cancel) {
+            Ok(taken) => {
+                self.find(taken.removed().iter().map(|lock| {
+                    let message =
+                        format!("removed the lock of a dead client: process {} on {}", lock.pid, lock.hostname);
+                    Finding::info(FindingCode::StaleLockRemoved, message)
+                }));
+                *lock = Some(taken);
+            }
+            Err(error) if error.code() == ErrorCode::Busy => {
+                self.find([Finding::from_error(&error, FindingCode::RepositoryLocked)]);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let (packs, indexed) = both(|| self.list_alone(&repository), || repository.index(self.cancel));
+        let (packs, indexed) = (packs?, Arc::new(indexed?));
+        let adopted = match &packs {
+            Some(packs) => adopt_orphans(&indexed, packs.sizes(), self.cancel)?,
+            None => Vec::new(),
+        };
+        Ok(Some(Entered { indexed, adopted, packs }))
+    }
+
+    /// Lists the packs, if nobody else can be writing any that have no index yet.
+    fn list_alone(&self, repository: &Repository) -> Result<Option<PackList>> {
+        let (packs, locks) = both(|| PackList::of(repository), || repository.list(FileType::Lock));
+        Ok(if locks?.len() > 1 { None } else { Some(packs?) })
     }
 
     fn take_lease(&self, held: &mut Held) -> Result<()> {
@@ -235,15 +289,6 @@ impl Run<'_> {
         Ok(tree.changed_paths(from, &self.request.target.commit)?.unwrap_or_default())
     }
 
-    /// Takes over what a killed run had stored, while nobody else can be writing.
-    fn adopt(&self, indexed: &Indexed) -> Result<Vec<Id>> {
-        let repository = indexed.repository();
-        if repository.list(FileType::Lock)?.len() > 1 {
-            return Ok(Vec::new());
-        }
-        adopt_orphans(indexed, &repository.pack_sizes()?, self.cancel)
-    }
-
     /// Makes sure that what sources lean on is good enough and in the store, and records it.
     fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<Vec<Leaned>> {
         let mut leaned = Vec::new();
@@ -264,16 +309,6 @@ impl Run<'_> {
             }
         }
         Ok(leaned)
-    }
-
-    /// Returns the last release that passed: what sizes are compared with.
-    fn comparable(&self, ledger: &Ledger) -> Result<Option<Manifest>> {
-        let search = judge::last_comparable(self.request, ledger)?;
-        self.find(search.unreadable.iter().map(|record| {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            Finding::warning(FindingCode::LedgerDamaged, message)
-        }));
-        Ok(search.found.map(|stored| stored.manifest))
     }
 
     /// Captures all sources; returns what became of each, and what was written for them.
@@ -298,10 +333,10 @@ impl Run<'_> {
         Ok((runs, stored?))
     }
 
-    fn read_back(&self, indexed: &Indexed, packs: &[Id]) -> Result<ReadBack> {
+    fn read_back(&self, indexed: &Indexed, packs: &[Id], listed: Option<PackList>) -> Result<ReadBack> {
         let clock = Instant::now();
         let mode = self.request.config.gate.verify;
-        let result = verify::read_back(indexed, packs, mode, self.observer, self.cancel);
+        let result = verify::read_back(indexed, packs, mode, listed, self.observer, self.cancel);
         self.draft(|draft| draft.measured.verify_seconds = clock.elapsed().as_secs_f64());
         match result {
             Ok(read_back) => {
@@ -403,7 +438,7 @@ impl Run<'_> {
     }
 
     /// Computes the verdict, writes the record, gives back what is held.
-    fn conclude(&self, held: Held) -> Outcome {
+    fn conclude(&self, mut held: Held) -> Outcome {
         let ledger = Ledger::new(self.request.place.ledger_storage());
         if let Some(Err(error)) = held.lease.as_ref().map(Lease::check) {
             self.find([Finding::from_error(&error, FindingCode::LeaseLost)]);
@@ -422,7 +457,13 @@ impl Run<'_> {
             }
         }
         let held_the_lease = held.lease.is_some();
-        let recorded = record::write_ledger(&ledger, &manifest, held_the_lease);
+        // Whoever prunes now finds the snapshots; the lease stays until the record is there.
+        let lock = held.lock.take();
+        let gone = || -> Result<()> {
+            drop(lock);
+            Ok(())
+        };
+        let (_, recorded) = both(gone, || record::write_ledger(&ledger, &manifest, held_the_lease));
         if let Err(error) = &recorded {
             (manifest, exit) = self.unrecorded(error);
             if let Err(error) = record::write_local(self.request, &manifest) {

@@ -48,7 +48,7 @@ impl Stored for StoredStreams<'_> {
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>> {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = self.indexed.repository().readers();
         Ok(Box::new(open_stream(self.indexed, self.root, Path::new(name), threads, self.cancel)?))
     }
 

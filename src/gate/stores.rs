@@ -1,9 +1,10 @@
 //! From a location and its settings to a storage.
 
 use crate::cancel::Cancel;
-use crate::config::{BucketConfig, Sse};
+use crate::config::{BucketConfig, CacheConfig, Sse};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::finding::{Finding, FindingCode};
+use crate::storage::cache::{CacheDirectory, CachedStorage, DEFAULT_SIZE};
 use crate::storage::s3::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
 use crate::storage::{LocalStorage, LockMode, LockTerms, Look, S3Storage, SharedStorage, Storage, Unfit, UnfitKind};
 use std::path::PathBuf;
@@ -85,6 +86,37 @@ fn lacks(storage: &dyn Storage, bucket: &BucketConfig) -> Vec<Unfit> {
         hint: format!("name a bucket (s3://BUCKET/PREFIX), or take `{key}` out of [store]"),
     };
     asked.into_iter().filter(|(is_asked, ..)| *is_asked).map(unfit).collect()
+}
+
+/// Puts the cache that the configuration asks for in front of a remote store. Where there can be none, the second part of
+/// the answer says why, unless none is wanted.
+pub fn cached(opened: Opened, config: &CacheConfig) -> (Opened, Option<String>) {
+    let max_size = config.max_size.unwrap_or(DEFAULT_SIZE);
+    if opened.directory.is_some() || max_size == 0 {
+        return (opened, None);
+    }
+    let Some(directory) = config.directory.clone().or_else(default_cache) else {
+        let why =
+            "no cache: neither XDG_CACHE_HOME nor HOME is set; set `directory` in [store] cache, or `max_size = 0`";
+        return (opened, Some(why.to_owned()));
+    };
+    match CacheDirectory::open(&directory, max_size) {
+        Ok(directory) => {
+            let storage = Arc::new(CachedStorage::new(Arc::clone(&opened.storage), directory));
+            (Opened { storage, ..opened }, None)
+        }
+        Err(error) => {
+            let why = format!("no cache: {} cannot be written: {error}", directory.display());
+            (opened, Some(why))
+        }
+    }
+}
+
+/// Returns where caches are kept by custom (XDG Base Directory Specification).
+fn default_cache() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("holdpoint"))
 }
 
 fn settings(location: Location, bucket: &BucketConfig) -> Settings {

@@ -9,20 +9,25 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{SnapshotRecord, SourceRecord, Verification, VerifyMode};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::model::release_id::ReleaseId;
-use crate::repository::Workers;
+use crate::repository::id::IdMap;
 use crate::repository::pack::BlobType;
 use crate::repository::snapshot::Summary;
 use crate::repository::verify::{PackEvidence, Verified, verify_index, verify_packs, verify_tree};
-use crate::repository::{Id, Indexed, Snapshot};
+use crate::repository::{Id, Indexed, Repository, Snapshot, Workers};
 use crate::source::Inspection;
+use crate::storage::many::both;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a listing of packs is as good as a new one.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// The packs of this run, read back.
 pub struct ReadBack {
     evidence: PackEvidence,
-    sizes: crate::repository::id::IdMap<u64>,
+    sizes: IdMap<u64>,
     mode: VerifyMode,
 }
 
@@ -33,12 +38,30 @@ impl ReadBack {
     }
 }
 
-/// Returns how many threads read back.
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
+/// The packs of the repository and their sizes, and when they were listed.
+#[derive(Debug, Clone)]
+pub struct PackList {
+    sizes: IdMap<u64>,
+    listed: Instant,
 }
 
-/// Reads back every pack and index file that this run added.
+impl PackList {
+    /// Lists the packs.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn of(repository: &Repository) -> Result<Self> {
+        let listed = Instant::now();
+        Ok(Self { sizes: repository.pack_sizes()?, listed })
+    }
+
+    /// Returns the sizes in bytes.
+    pub fn sizes(&self) -> &IdMap<u64> {
+        &self.sizes
+    }
+}
+
+/// Reads back every pack and index file that this run added, and lists what is there, unless `before` says so still.
 ///
 /// # Errors
 /// `damaged`, naming what came back as something else; the store's own; a cancellation.
@@ -46,22 +69,28 @@ pub fn read_back(
     indexed: &Indexed,
     packs: &[Id],
     mode: VerifyMode,
+    before: Option<PackList>,
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Result<ReadBack> {
     let progress = Progress::new();
-    let workers = Workers { threads: threads(), progress: &progress, cancel };
-    let evidence = match mode {
-        VerifyMode::None => PackEvidence::default(),
+    let workers = Workers { threads: indexed.repository().readers(), progress: &progress, cancel };
+    let read = || match mode {
+        VerifyMode::None => Ok(PackEvidence::default()),
         VerifyMode::New | VerifyMode::All => {
             observer.started(Phase::Verify, "read-back", &progress, None);
-            let result = verify_packs(indexed, packs, &workers)
-                .and_then(|evidence| verify_index(indexed, packs, &workers).map(|()| evidence));
+            let (index, evidence) =
+                both(|| verify_index(indexed, packs, &workers), || verify_packs(indexed, packs, &workers));
+            let result = evidence.and_then(|evidence| index.map(|()| evidence));
             observer.finished(Phase::Verify, "read-back", if result.is_ok() { "verified" } else { "failed" });
-            result?
+            result
         }
     };
-    Ok(ReadBack { evidence, sizes: indexed.repository().pack_sizes()?, mode })
+    // A run that added nothing, and was quick, has seen what is there.
+    let fresh = before.filter(|before| packs.is_empty() && before.listed.elapsed() < FRESH);
+    let list = || fresh.map_or_else(|| PackList::of(indexed.repository()), Ok);
+    let (list, evidence) = both(list, read);
+    Ok(ReadBack { evidence: evidence?, sizes: list?.sizes, mode })
 }
 
 /// Proves that one captured source can be read back whole, and looks at what came back.
@@ -76,7 +105,7 @@ pub fn prove(
     cancel: &Cancel,
 ) -> Result<(Verified, Inspection)> {
     let progress = Progress::default();
-    let workers = Workers { threads: threads(), progress: &progress, cancel };
+    let workers = Workers { threads: indexed.repository().readers(), progress: &progress, cancel };
     let root = captured.archived.tree;
     let verified = verify_tree(indexed, root, read_back.mode, &read_back.evidence, &read_back.sizes, &workers)?;
     if read_back.mode != VerifyMode::None && verified.bytes() < captured.archived.bytes && captured.is_stream {

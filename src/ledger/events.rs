@@ -1,10 +1,12 @@
 //! What happens to a release after its manifest was written: create-only `events/NAME.json` beside it.
 
 use super::releases::Ledger;
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
+use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -88,10 +90,15 @@ impl Ledger {
     pub fn events(&self, id: &ReleaseId) -> Result<Vec<EventRecord>> {
         let folder = format!("{}/events", Self::folder(id));
         let mut events = Vec::new();
-        for name in self.storage.list_names(&folder)? {
-            let Some(name) = name.strip_suffix(".json") else { continue };
+        let names = self.storage.list_names(&folder)?;
+        let names: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
+        let width = self.storage.parallelism().reads;
+        let read = ask_all(width, &names, &Cancel::new(), |name| {
+            self.storage.get(&format!("{folder}/{name}.json"), ReadFrom::Anywhere)
+        })?;
+        for (name, bytes) in names.into_iter().zip(read) {
+            let Some(bytes) = bytes else { continue };
             let key = format!("{folder}/{name}.json");
-            let Some(bytes) = self.storage.get(&key, ReadFrom::Anywhere)? else { continue };
             let event = serde_json::from_slice(&bytes).map_err(|error| {
                 Error::new(ErrorCode::ManifestInvalid, format!("event {key} cannot be read"))
                     .caused_by(error)

@@ -10,6 +10,8 @@ pub mod manifest;
 mod releases;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod scale;
 mod search;
 #[cfg(test)]
 mod tests;

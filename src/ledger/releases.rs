@@ -1,10 +1,12 @@
 //! The release records of one environment: written once, found again with few requests.
 
 use super::manifest::{digest, parse};
-use super::walk::{ATTEMPTS, RELEASES, Walk};
+use super::walk::{ATTEMPTS, RELEASES, Walk, second};
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Manifest, Previous};
 use crate::model::release_id::ReleaseId;
+use crate::storage::many::{ask_all, both};
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use std::collections::HashSet;
 
@@ -187,33 +189,47 @@ impl Ledger {
     /// Ids sort by the second, so several may share the newest one; of those the one that no other names as its
     /// previous is the newest.
     fn tip(&self) -> Result<Option<Raw>> {
-        let hinted = match self.head()? {
-            Some(head) => self.read_release(&head.id)?.filter(|raw| digest(&raw.bytes) == head.digest),
+        let newest = match self.head()? {
+            Some(head) => self.newest_by(&head)?,
             None => None,
         };
-        let mut since = hinted.as_ref().map(|raw| second(&raw.id).to_owned());
-        let mut group = Vec::new();
-        for id in Walk::new(&*self.storage, RELEASES, "") {
+        match newest {
+            Some(group) => Ok(last_of(group)),
+            None => Ok(last_of(self.newest_second(Walk::new(&*self.storage, RELEASES, ""))?)),
+        }
+    }
+
+    /// Returns the releases of the newest second, as the hint leads to them; `None` if it does not hold.
+    fn newest_by(&self, head: &Previous) -> Result<Option<Vec<Raw>>> {
+        let (hinted, walk) = both(|| self.read_release(&head.id), || Walk::since(&*self.storage, RELEASES, &head.id));
+        let Some(hinted) = hinted?.filter(|raw| digest(&raw.bytes) == head.digest) else { return Ok(None) };
+        let group = self.newest_second(walk?.filter(|id| id.as_ref().map_or(true, |id| *id != head.id)))?;
+        // What has no manifest is what a crash left behind: the hinted one may be the newest all the same.
+        Ok(Some(match group.first() {
+            Some(first) if second(&first.id) > second(&head.id) => group,
+            _ => group.into_iter().chain([hinted]).collect(),
+        }))
+    }
+
+    /// Reads the releases of the newest second that has one.
+    fn newest_second(&self, walk: impl Iterator<Item = Result<ReleaseId>>) -> Result<Vec<Raw>> {
+        let mut group: Vec<Raw> = Vec::new();
+        for id in walk {
             let id = id?;
-            if since.as_deref().is_some_and(|since| second(&id) < since) {
+            if group.first().is_some_and(|first| second(&first.id) != second(&id)) {
                 break;
             }
-            if hinted.as_ref().is_some_and(|raw| raw.id == id) {
-                continue;
-            }
-            if let Some(raw) = self.read_release(&id)? {
-                since.get_or_insert_with(|| second(&id).to_owned());
-                group.push(raw);
-            }
+            group.extend(self.read_release(&id)?);
         }
-        group.extend(hinted);
-        Ok(last_of(group))
+        Ok(group)
     }
-}
 
-/// Returns the second in which a release started, as text that sorts.
-pub(super) fn second(id: &ReleaseId) -> &str {
-    id.as_str().split('-').next().unwrap_or_default()
+    /// Reads the manifests of releases, many at once; in the order of the ids, without those that are not there.
+    pub(super) fn read_releases(&self, ids: &[ReleaseId]) -> Result<Vec<Raw>> {
+        let width = self.storage.parallelism().reads;
+        let raws = ask_all(width, ids, &Cancel::new(), |id| self.read_release(id))?;
+        Ok(raws.into_iter().flatten().collect())
+    }
 }
 
 /// Picks the release that no other of `group` follows; of several the one written last.

@@ -1,16 +1,26 @@
 //! Questions to the ledger: what is there, what passed last, what is deployed.
 
-use super::releases::{Ledger, Stored, second};
-use super::walk::{RELEASES, Walk};
+use super::releases::{Ledger, Stored};
+use super::walk::{RELEASES, Walk, second};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::model::manifest::{Purpose, SourceRecord, State};
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
 use crate::model::version::Version;
+use crate::storage::many::ask_all;
 use jiff::Timestamp;
+use std::iter::Peekable;
+use std::sync::{Mutex, PoisonError};
 
 /// How many releases are looked at for what is deployed, so that a ledger without any reconciliation costs no more.
 const DEPLOYED_WITHIN: usize = 100;
+
+/// How many releases are looked at in any search, so that no ledger costs more than that; all of them for the rest.
+const SEARCHED_WITHIN: usize = 1000;
+/// How many manifests are read at first, and how many at once at most.
+const FIRST_BATCH: usize = 4;
+const LARGEST_BATCH: usize = 64;
 
 /// One release in a listing.
 #[derive(Debug)]
@@ -59,15 +69,13 @@ impl Ledger {
     /// The store's own.
     pub fn list(&self, limit: usize) -> Result<Vec<Listed>> {
         let mut listed: Vec<Listed> = Vec::new();
-        for id in Walk::new(&*self.storage, RELEASES, "") {
-            let id = id?;
-            // Ids of one second sort by version; their order is known only when all of them were read.
-            if listed.len() >= limit && listed.last().is_none_or(|last| second(&last.id) != second(&id)) {
-                break;
-            }
-            if let Some(raw) = self.read_release(&id)? {
-                listed.push(Listed { id, record: raw.parse() });
-            }
+        let mut batches = self.batches(usize::MAX, limit.clamp(1, LARGEST_BATCH))?;
+        while listed.len() < limit
+            && let Some(ids) = batches.next()?
+        {
+            listed.extend(
+                self.read_releases(&ids)?.into_iter().map(|raw| Listed { id: raw.id.clone(), record: raw.parse() }),
+            );
         }
         let written = |entry: &Listed| entry.record.as_ref().ok().map(|stored| stored.manifest.created_at);
         listed.sort_by(|one, two| (second(&two.id), written(two)).cmp(&(second(&one.id), written(one))));
@@ -80,7 +88,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn newest_gate(&self) -> Result<Search<Stored>> {
-        self.search(usize::MAX, |stored| Ok((stored.manifest.purpose == Purpose::Gate).then_some(stored)))
+        self.search(SEARCHED_WITHIN, |stored| Ok((stored.manifest.purpose == Purpose::Gate).then_some(stored)))
     }
 
     /// Returns the newest release that passed: the one that sizes are compared with.
@@ -88,7 +96,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed(&self) -> Result<Search<Stored>> {
-        self.search(usize::MAX, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
+        self.search(SEARCHED_WITHIN, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
     }
 
     /// Returns the newest release that passed and was run for `purpose`, or else the newest that passed: runs of the other
@@ -98,7 +106,7 @@ impl Ledger {
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed_for(&self, purpose: Purpose) -> Result<Search<Stored>> {
         let passed = |stored: &Stored| stored.manifest.state == State::Passed && stored.manifest.purpose == purpose;
-        let search = self.search(usize::MAX, |stored| Ok(passed(&stored).then_some(stored)))?;
+        let search = self.search(SEARCHED_WITHIN, |stored| Ok(passed(&stored).then_some(stored)))?;
         if search.found.is_some() { Ok(search) } else { self.last_passed() }
     }
 
@@ -107,7 +115,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn newest_snapshot(&self, source: &str, method: &str) -> Result<Search<(ReleaseId, SourceRecord)>> {
-        self.search(usize::MAX, |stored| {
+        self.search(SEARCHED_WITHIN, |stored| {
             let Stored { manifest, .. } = stored;
             if manifest.state != State::Passed {
                 return Ok(None);
@@ -139,31 +147,82 @@ impl Ledger {
     }
 
     /// Walks newest first, until `pick` takes one of at most `limit` releases.
-    fn search<T>(&self, limit: usize, pick: impl Fn(Stored) -> Result<Option<T>>) -> Result<Search<T>> {
+    fn search<T: Send>(&self, limit: usize, pick: impl Fn(Stored) -> Result<Option<T>> + Sync) -> Result<Search<T>> {
+        let width = self.storage.parallelism().reads;
         let mut unreadable = Vec::new();
-        let mut group: Vec<Stored> = Vec::new();
-        let newest_of = |group: &mut Vec<Stored>| -> Result<Option<T>> {
-            group.sort_by_key(|stored| std::cmp::Reverse(stored.manifest.created_at));
-            for stored in group.drain(..) {
-                if let Some(found) = pick(stored)? {
-                    return Ok(Some(found));
+        let mut batches = self.batches(limit, FIRST_BATCH)?;
+        while let Some(ids) = batches.next()? {
+            let mut records = Vec::new();
+            for raw in self.read_releases(&ids)? {
+                let id = raw.id.clone();
+                match raw.parse() {
+                    Ok(stored) => records.push(stored),
+                    Err(error) => unreadable.push(Unreadable { id, error }),
                 }
             }
-            Ok(None)
-        };
-        for id in Walk::new(&*self.storage, RELEASES, "").take(limit) {
-            let id = id?;
-            if group.first().is_some_and(|first| second(&first.manifest.id) != second(&id))
-                && let Some(found) = newest_of(&mut group)?
-            {
+            // Ids of one second sort by version; their order is known only from what was read.
+            records.sort_by(|one, two| key(two).cmp(&key(one)));
+            let seconds: Vec<String> = records.iter().map(|stored| second(&stored.manifest.id).to_owned()).collect();
+            let records: Vec<Mutex<Option<Stored>>> =
+                records.into_iter().map(|stored| Mutex::new(Some(stored))).collect();
+            let picked = ask_all(width, &records, &Cancel::new(), |stored| {
+                let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).take();
+                stored.map_or(Ok(None), &pick)
+            })?;
+            if let Some((found, at)) = picked.into_iter().zip(&seconds).find_map(|(found, at)| Some((found?, at))) {
+                unreadable.retain(|record| second(&record.id) >= at.as_str());
                 return Ok(Search { found: Some(found), unreadable });
             }
-            match self.read_release(&id)?.map(super::releases::Raw::parse) {
-                Some(Ok(stored)) => group.push(stored),
-                Some(Err(error)) => unreadable.push(Unreadable { id, error }),
-                None => {}
+        }
+        Ok(Search { found: None, unreadable })
+    }
+
+    /// Starts a walk over at most `limit` releases, newest first, in batches of at first `size`.
+    fn batches(&self, limit: usize, size: usize) -> Result<Batches<'_>> {
+        let storage = &*self.storage;
+        let all = Walk::new(storage, RELEASES, "");
+        let Some(head) = self.head()? else {
+            let rest: Box<dyn Iterator<Item = _>> = Box::new(all.take(limit));
+            return Ok(Batches { newest: Vec::new(), rest: rest.peekable(), size });
+        };
+        // Where the hint leads to, and what came after it; what is older is listed only when it is asked for.
+        let newest = Walk::since(storage, RELEASES, &head.id)?.take(limit).collect::<Result<Vec<_>>>()?;
+        let hinted = second(&head.id).to_owned();
+        let older = all.filter(move |id| id.as_ref().map_or(true, |id| second(id) < hinted.as_str()));
+        let rest: Box<dyn Iterator<Item = _>> = Box::new(older.take(limit - newest.len()));
+        Ok(Batches { newest, rest: rest.peekable(), size })
+    }
+}
+
+/// Orders records by when they were made.
+fn key(stored: &Stored) -> (&str, Timestamp) {
+    (second(&stored.manifest.id), stored.manifest.created_at)
+}
+
+/// Ids in batches that grow, each of which ends with the last id of its second.
+struct Batches<'a> {
+    /// The first batch.
+    newest: Vec<ReleaseId>,
+    rest: Peekable<Box<dyn Iterator<Item = Result<ReleaseId>> + 'a>>,
+    size: usize,
+}
+
+impl Batches<'_> {
+    fn next(&mut self) -> Result<Option<Vec<ReleaseId>>> {
+        let mut batch = std::mem::take(&mut self.newest);
+        if !batch.is_empty() {
+            return Ok(Some(batch));
+        }
+        while let Some(id) = self.rest.next() {
+            batch.push(id?);
+            let goes_on = |next: &Result<ReleaseId>| {
+                next.as_ref().is_ok_and(|next| batch.last().is_some_and(|last| second(last) == second(next)))
+            };
+            if batch.len() >= self.size && !self.rest.peek().is_some_and(goes_on) {
+                break;
             }
         }
-        Ok(Search { found: newest_of(&mut group)?, unreadable })
+        self.size = (self.size * 4).min(LARGEST_BATCH);
+        Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }
 }

@@ -1,13 +1,19 @@
 //! Newest-first walk over the date folders of records: a few listings, however long the ledger is.
 
+use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::model::release_id::ReleaseId;
 use crate::storage::Storage;
+use crate::storage::many::ask_all;
 
 /// Where releases are kept, each in a folder of its own.
 pub(super) const RELEASES: &str = "releases";
 /// Where runs that never held the lease are kept, one object each.
 pub(super) const ATTEMPTS: &str = "attempts";
+/// How many names are asked for at once: a page of S3. A day that has more is walked hour by hour.
+const PAGE: usize = 1000;
+/// The hours of a day.
+const HOURS: u32 = 24;
 
 /// An iterator over the ids of records below [`RELEASES`] or [`ATTEMPTS`], greatest id first.
 ///
@@ -15,51 +21,137 @@ pub(super) const ATTEMPTS: &str = "attempts";
 pub(super) struct Walk<'a> {
     storage: &'a dyn Storage,
     root: &'static str,
-    /// Folders still to be listed, the newest last; relative to `root`.
-    folders: Vec<String>,
-    /// Ids of the current day, the newest last.
+    /// What is still to be walked, the newest last.
+    parts: Vec<Part>,
+    /// Ids that were listed, the newest last.
     ids: Vec<ReleaseId>,
     /// Only ids that start with this.
     prefix: String,
 }
 
+/// A part of a ledger.
+enum Part {
+    /// A folder of years, months or days, or a day; relative to the root.
+    Folder(String),
+    /// One hour of a day that is too long for one listing.
+    Hour { day: String, hour: u32 },
+    /// Ids that were listed already, the newest last.
+    Ids(Vec<ReleaseId>),
+}
+
 impl<'a> Walk<'a> {
     /// Starts a walk below `root` over the ids that start with `prefix` (all, for `""`).
     pub(super) fn new(storage: &'a dyn Storage, root: &'static str, prefix: &str) -> Self {
-        Self { storage, root, folders: vec![String::new()], ids: Vec::new(), prefix: prefix.to_owned() }
+        let parts = vec![Part::Folder(String::new())];
+        Self { storage, root, parts, ids: Vec::new(), prefix: prefix.to_owned() }
     }
 
-    /// Lists one folder: of dates into `folders`, of a day into `ids`.
-    fn enter(&mut self, folder: &str) -> Result<()> {
+    /// Starts a walk below `root` over the ids of the second in which `id` is, and of all later ones: four listings at
+    /// once, each of which shows what came after.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(super) fn since(storage: &'a dyn Storage, root: &'static str, id: &ReleaseId) -> Result<Self> {
+        let mut walk = Self { storage, root, parts: Vec::new(), ids: Vec::new(), prefix: String::new() };
+        let (second, day) = (second(id), id.date_path());
+        let folder = |depth: usize| day.split('/').take(depth).collect::<Vec<_>>().join("/");
+        let name = |depth: usize| day.split('/').nth(depth).map(|name| format!("{name}/")).unwrap_or_default();
+        // Nothing is between a second and its first id, so the second itself is where that listing starts.
+        let listings: Vec<(String, String)> =
+            vec![(folder(3), second.to_owned()), (folder(2), name(2)), (folder(1), name(1)), (folder(0), name(0))];
+        let listed = ask_all(listings.len(), &listings, &Cancel::new(), |(folder, after)| walk.names(folder, after))?;
+        for ((folder, after), names) in listings.into_iter().zip(listed) {
+            if folder == day {
+                let part = match names.len() {
+                    0..PAGE => Part::Ids(walk.ids_in(&day, &names)),
+                    _ => Part::Ids(walk.rest_of(&day, &after, &names, None)?),
+                };
+                walk.parts.push(part);
+            } else {
+                walk.push_folders(&folder, &names);
+            }
+        }
+        Ok(walk)
+    }
+
+    /// Lists the first names of a folder that come after `after`.
+    fn names(&self, folder: &str, after: &str) -> Result<Vec<String>> {
+        self.storage.list_names_after(&self.path(folder), after, PAGE)
+    }
+
+    fn path(&self, folder: &str) -> String {
+        if folder.is_empty() { self.root.to_owned() } else { format!("{}/{folder}", self.root) }
+    }
+
+    /// Lists one part: of dates into `parts`, of a day into `ids`.
+    fn enter(&mut self, part: Part) -> Result<()> {
+        match part {
+            Part::Ids(ids) => self.ids = ids,
+            Part::Hour { day, hour } => {
+                let date: String = day.chars().filter(char::is_ascii_digit).collect();
+                let (after, until) = (format!("{date}T{hour:02}"), format!("{date}T{:02}", hour + 1));
+                let names = self.names(&day, &after)?;
+                self.ids = self.rest_of(&day, &after, &names, Some(&until))?;
+            }
+            Part::Folder(folder) => {
+                let names = self.names(&folder, "")?;
+                if folder.len() < "2026/11/20".len() {
+                    self.push_folders(&folder, &names);
+                } else if names.len() < PAGE {
+                    self.ids = self.ids_in(&folder, &names);
+                } else {
+                    self.parts.extend((0..HOURS).map(|hour| Part::Hour { day: folder.clone(), hour }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with a listing of a day after `names`, page by page, up to `until`; returns the ids.
+    fn rest_of(&self, day: &str, after: &str, names: &[String], until: Option<&str>) -> Result<Vec<ReleaseId>> {
+        let is_over = |name: &String| until.is_some_and(|until| name.as_str() > until);
+        let mut all: Vec<String> = names.iter().filter(|name| !is_over(name)).cloned().collect();
+        let (mut count, mut last) = (names.len(), names.last().cloned().unwrap_or(after.to_owned()));
+        while count >= PAGE && !is_over(&last) {
+            let more = self.names(day, &last)?;
+            count = more.len();
+            last = more.last().cloned().unwrap_or(last);
+            all.extend(more.into_iter().filter(|name| !is_over(name)));
+        }
+        Ok(self.ids_in(day, &all))
+    }
+
+    /// Adds the folders of dates among `names`.
+    fn push_folders(&mut self, folder: &str, names: &[String]) {
         let digits: String = folder.chars().filter(char::is_ascii_digit).collect();
-        let width = match digits.len() {
-            0 => 4,
-            8 => return self.enter_day(folder),
-            _ => 2,
-        };
-        let path = if folder.is_empty() { self.root.to_owned() } else { format!("{}/{folder}", self.root) };
-        for name in self.storage.list_names(&path)? {
+        let width = if digits.is_empty() { 4 } else { 2 };
+        for name in names {
             let Some(name) = name.strip_suffix('/') else { continue };
             let is_date = name.len() == width && name.bytes().all(|b| b.is_ascii_digit());
             if is_date && agree(&format!("{digits}{name}"), &self.prefix) {
-                self.folders.push(if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
+                let folder = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+                self.parts.push(Part::Folder(folder));
             }
         }
-        Ok(())
     }
 
-    fn enter_day(&mut self, folder: &str) -> Result<()> {
-        for name in self.storage.list_names(&format!("{}/{folder}", self.root))? {
-            let Some(text) = name.strip_suffix('/').or_else(|| name.strip_suffix(".json")) else { continue };
-            let Ok(id) = ReleaseId::parse(text) else { continue };
-            if id.date_path() == folder && text.starts_with(&self.prefix) {
-                self.ids.push(id);
-            }
-        }
+    /// Returns the ids among the names of a day, the newest last.
+    fn ids_in(&self, day: &str, names: &[String]) -> Vec<ReleaseId> {
+        let id = |name: &String| {
+            let text = name.strip_suffix('/').or_else(|| name.strip_suffix(".json"))?;
+            let id = ReleaseId::parse(text).ok()?;
+            (id.date_path() == day && text.starts_with(&self.prefix)).then_some(id)
+        };
+        let mut ids: Vec<ReleaseId> = names.iter().filter_map(id).collect();
         // A folder's `/` and an object's `.json` sort otherwise than the ids alone.
-        self.ids.sort_unstable();
-        Ok(())
+        ids.sort_unstable();
+        ids
     }
+}
+
+/// Returns the second in which a release started, as text that sorts.
+pub(super) fn second(id: &ReleaseId) -> &str {
+    id.as_str().split('-').next().unwrap_or_default()
 }
 
 /// Says whether two texts are equal as far as both go.
@@ -75,9 +167,9 @@ impl Iterator for Walk<'_> {
             if let Some(id) = self.ids.pop() {
                 return Some(Ok(id));
             }
-            let folder = self.folders.pop()?;
-            if let Err(error) = self.enter(&folder) {
-                self.folders.clear();
+            let part = self.parts.pop()?;
+            if let Err(error) = self.enter(part) {
+                self.parts.clear();
                 return Some(Err(error));
             }
         }

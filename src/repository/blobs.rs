@@ -10,7 +10,11 @@ use super::tree::Tree;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::ReadFrom;
+use crate::storage::many::ask_all;
 use std::sync::{PoisonError, RwLock};
+
+/// How many index files are read at once, for each request that may be under way.
+const FILES_EACH: usize = 2;
 
 /// An open repository whose index was read: blobs can be looked up.
 #[derive(Debug)]
@@ -30,14 +34,21 @@ impl Repository {
     pub fn index(&self, cancel: &Cancel) -> Result<Indexed> {
         let mut index = Index::default();
         let mut loaded = IdSet::default();
-        for (id, _) in self.list(FileType::Index)? {
-            cancel.check()?;
-            // One that was removed since it was listed was replaced: its packs are in another.
-            let Some(file) = self.load_json::<IndexFile>(FileType::Index, &id, ReadFrom::Anywhere)? else { continue };
-            for pack in &file.packs {
-                index.add(pack.id, &pack.locations())?;
+        let ids = self.list(FileType::Index)?;
+        let width = self.storage().parallelism().reads;
+        // A few at a time: an index file takes several times its size while it is read.
+        for ids in ids.chunks(width * FILES_EACH) {
+            let files = ask_all(width, ids, cancel, |(id, _)| {
+                Ok((*id, self.load_json::<IndexFile>(FileType::Index, id, ReadFrom::Anywhere)?))
+            })?;
+            for (id, file) in files {
+                // One that was removed since it was listed was replaced: its packs are in another.
+                let Some(file) = file else { continue };
+                for pack in &file.packs {
+                    index.add(pack.id, &pack.locations())?;
+                }
+                loaded.insert(id);
             }
-            loaded.insert(id);
         }
         Ok(Indexed::new(self.clone(), index, loaded))
     }

@@ -3,7 +3,9 @@
 use super::Repository;
 use super::compression;
 use super::id::Id;
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
+use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, ReadFrom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,6 +95,18 @@ impl Repository {
                 .caused_by(error)
         })?;
         Ok(Some(value))
+    }
+
+    /// Reads all sealed JSON files of a type, many at once, in any order; one that is removed meanwhile is left out.
+    ///
+    /// # Errors
+    /// As [`Repository::load_json`]; a cancellation.
+    pub fn load_all<T: DeserializeOwned + Send>(&self, kind: FileType, cancel: &Cancel) -> Result<Vec<(Id, T)>> {
+        let ids = self.list(kind)?;
+        let files = ask_all(self.storage().parallelism().reads, &ids, cancel, |(id, _)| {
+            Ok(self.load_json(kind, id, ReadFrom::Anywhere)?.map(|value| (*id, value)))
+        })?;
+        Ok(files.into_iter().flatten().collect())
     }
 
     /// Opens a sealed value that is not a file of the repository.

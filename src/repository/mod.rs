@@ -42,8 +42,10 @@ pub use keyfile::Cost;
 pub use parallel::Workers;
 pub use snapshot::Snapshot;
 
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
+use crate::storage::many::{ask_all, both};
+use crate::storage::{Class, Entry, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use config::RepositoryConfig;
 use crypto::Key;
 use keyfile::KeyFile;
@@ -80,7 +82,7 @@ impl Repository {
         };
         // The key first: a config without its key could never be opened. The key that a killed creator left is used, for
         // of two keys with one password restic takes any, and only one would open the config.
-        let (key, written) = match find_key(&storage, password, |_| true)? {
+        let (key, written) = match find_key(&storage, &storage.list(FileType::Key.folder())?, password, |_| true)? {
             Some(key) => (key, None),
             None => {
                 let key = Key::random().map_err(|error| failed(&error))?;
@@ -122,12 +124,13 @@ impl Repository {
     /// `no-repository`, `wrong-password`, `damaged`, `foreign-repository`, `store-unavailable`.
     pub fn open(storage: SharedStorage, password: &str) -> Result<Self> {
         let location = storage.location();
-        let Some(sealed) = storage.get(CONFIG, ReadFrom::Anywhere)? else {
+        let (names, sealed) = both(|| storage.list(FileType::Key.folder()), || storage.get(CONFIG, ReadFrom::Anywhere));
+        let Some(sealed) = sealed? else {
             let error = Error::new(ErrorCode::NoRepository, format!("there is no repository at {location}"));
             return Err(error.hint("check --store and --environment, or run `holdpoint gate` once to create it"));
         };
         let mut password_fits = false;
-        let key = find_key(&storage, password, |key| {
+        let key = find_key(&storage, &names?, password, |key| {
             password_fits = true;
             opens(key, &sealed)
         })?;
@@ -169,6 +172,11 @@ impl Repository {
         &self.storage
     }
 
+    /// Returns how many threads read: more than there are cores where most of them wait for the store.
+    pub fn readers(&self) -> usize {
+        self.storage.parallelism().reads
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.key
     }
@@ -178,23 +186,23 @@ impl Repository {
     /// # Errors
     /// `damaged`, naming the snapshot; `store-unavailable`.
     pub fn snapshots(&self) -> Result<Vec<(Id, Snapshot)>> {
-        let mut snapshots = Vec::new();
-        for (id, _) in self.list(FileType::Snapshot)? {
-            // One that was removed since it was listed is not there.
-            if let Some(snapshot) = self.load_json::<Snapshot>(FileType::Snapshot, &id, ReadFrom::Anywhere)? {
-                snapshots.push((id, snapshot));
-            }
-        }
+        let mut snapshots: Vec<(Id, Snapshot)> = self.load_all(FileType::Snapshot, &Cancel::new())?;
         snapshots.sort_by_key(|(_, snapshot)| snapshot.time);
         Ok(snapshots)
     }
 }
 
-/// Tries the password on every key file, and returns the first key that it opens and that `fits`.
-fn find_key(storage: &SharedStorage, password: &str, mut fits: impl FnMut(&Key) -> bool) -> Result<Option<Key>> {
+/// Tries the password on the key files `names`, and returns the first key that it opens and that `fits`.
+fn find_key(
+    storage: &SharedStorage,
+    names: &[Entry],
+    password: &str,
+    mut fits: impl FnMut(&Key) -> bool,
+) -> Result<Option<Key>> {
     let mut broken = None;
-    for entry in storage.list(FileType::Key.folder())? {
-        let Some(json) = storage.get(&entry.key, ReadFrom::Anywhere)? else { continue };
+    let files =
+        ask_all(storage.parallelism().reads, names, &Cancel::new(), |name| storage.get(&name.key, ReadFrom::Anywhere))?;
+    for json in files.into_iter().flatten() {
         let opened = serde_json::from_slice::<KeyFile>(&json)
             .map_err(|error| Error::new(ErrorCode::Damaged, "a key file is not what it should be").caused_by(error))
             .and_then(|file| file.open(password));

@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of packs are kept: two packs of restic's size.
 const KEPT: usize = 32 << 20;
+/// How many packs are fetched at once, beside those that are kept.
+const FETCHES: usize = 3;
 
 /// Reads trees. Trees lie close together in packs of their own, so each pack is read whole when it is first
 /// needed; a pack that had to make room is read again in pieces, which the cache of this machine still holds.
@@ -22,6 +24,8 @@ pub(super) struct TreeReader<'a> {
     indexed: &'a Indexed,
     from: ReadFrom,
     packs: Mutex<Packs>,
+    /// Told when a fetch ends.
+    fetched: Condvar,
     bytes_read: AtomicU64,
 }
 
@@ -29,7 +33,10 @@ pub(super) struct TreeReader<'a> {
 struct Packs {
     kept: VecDeque<(Id, Arc<Vec<u8>>)>,
     bytes: usize,
+    /// Packs that were fetched, or are being fetched.
     seen: IdSet,
+    /// Packs that a thread is fetching now.
+    coming: Vec<Id>,
 }
 
 /// What one thread needs to open blobs.
@@ -47,7 +54,8 @@ impl<'a> Scratch<'a> {
 
 impl<'a> TreeReader<'a> {
     pub(super) fn new(indexed: &'a Indexed, from: ReadFrom) -> Self {
-        Self { indexed, from, packs: Mutex::default(), bytes_read: AtomicU64::new(0) }
+        let (packs, fetched) = (Mutex::default(), Condvar::new());
+        Self { indexed, from, packs, fetched, bytes_read: AtomicU64::new(0) }
     }
 
     /// Returns how many bytes were read from the store.
@@ -83,19 +91,38 @@ impl<'a> TreeReader<'a> {
         })
     }
 
-    /// Returns a pack that is needed for the first time, or is still kept.
+    /// Returns a pack that is needed for the first time, or is still kept. Whoever needs one that another thread is
+    /// fetching waits for it; nobody else does.
     fn whole(&self, pack: &Id) -> Result<Option<Arc<Vec<u8>>>> {
         let mut packs = lock(&self.packs);
-        if let Some((_, whole)) = packs.kept.iter().find(|(id, _)| id == pack) {
-            return Ok(Some(whole.clone()));
+        loop {
+            if let Some((_, whole)) = packs.kept.iter().find(|(id, _)| id == pack) {
+                return Ok(Some(whole.clone()));
+            }
+            let is_coming = packs.coming.contains(pack);
+            if packs.seen.contains(pack) && !is_coming {
+                return Ok(None);
+            }
+            if !is_coming && packs.coming.len() < FETCHES {
+                break;
+            }
+            packs = self.fetched.wait(packs).unwrap_or_else(PoisonError::into_inner);
         }
-        if !packs.seen.insert(*pack) {
-            return Ok(None);
-        }
+        packs.seen.insert(*pack);
+        packs.coming.push(*pack);
+        drop(packs);
         let storage = self.indexed.repository().storage();
-        let whole = storage.get(&FileType::Pack.key(pack), self.from)?.ok_or_else(|| missing(pack))?;
+        let key = FileType::Pack.key(pack);
+        let read = match self.from {
+            ReadFrom::Anywhere => storage.get_again(&key),
+            ReadFrom::Medium => storage.get(&key, self.from),
+        };
+        let whole = read.map(|whole| whole.map(Arc::new));
+        let mut packs = lock(&self.packs);
+        packs.coming.retain(|id| id != pack);
+        self.fetched.notify_all();
+        let whole = whole?.ok_or_else(|| missing(pack))?;
         self.bytes_read.fetch_add(whole.len() as u64, Relaxed);
-        let whole = Arc::new(whole);
         packs.bytes += whole.len();
         packs.kept.push_back((*pack, whole.clone()));
         while packs.bytes > KEPT && packs.kept.len() > 1 {

@@ -15,6 +15,10 @@ use crate::storage::ReadFrom;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+/// How many packs are read back at once on a machine of few cores: enough to wait for some while others are worked on.
+/// Each takes its size, 12 MiB of ours and up to 16 of restic's, and the largest of its blobs.
+pub(super) const PACKS_AT_ONCE: usize = 4;
+
 /// Packs that were read back whole in this run.
 #[derive(Debug, Clone, Default)]
 pub struct PackEvidence {
@@ -116,7 +120,7 @@ pub fn verify_packs(indexed: &Indexed, packs: &[Id], workers: &Workers<'_>) -> R
     let blobs = AtomicU64::new(0);
     let bytes_read = AtomicU64::new(0);
     let state = || Ok((BlobOpener::new(indexed.repository())?, Vec::new()));
-    workers.each(packs, state, |(opener, plain), id| {
+    few(workers).each(packs, state, |(opener, plain), id| {
         let (bytes, header) = read_pack(indexed.repository(), opener, plain, id)?;
         indexed.with_index(|index| compare(index, id, &header, expected.get(id).copied().unwrap_or(0)))?;
         blobs.fetch_add(header.len() as u64, Relaxed);
@@ -240,6 +244,12 @@ pub(super) fn read_pack(
         opener.open(id, blob, sealed, plain)?;
     }
     Ok((size, header))
+}
+
+/// Returns as many of the workers as may hold a whole pack each.
+pub(super) fn few<'a>(workers: &Workers<'a>) -> Workers<'a> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Workers { threads: workers.threads.min(cores.max(PACKS_AT_ONCE)), ..*workers }
 }
 
 /// Counts the blobs that the index looks up in each of `packs`.

@@ -3,7 +3,9 @@
 //! A storage maps keys such as `shop/production/repository/config` to immutable or overwritable objects. Calls block;
 //! every method may be called from many threads at once.
 
+pub mod cache;
 pub mod local;
+pub mod many;
 pub mod s3;
 mod setup;
 mod sub;
@@ -131,6 +133,14 @@ pub trait Storage: Send + Sync + Debug {
     /// `store-unavailable`, naming the key.
     fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>>;
 
+    /// Reads a whole object that later runs will want again, such as a pack of trees: a cache on the way keeps it.
+    ///
+    /// # Errors
+    /// As [`Storage::get`].
+    fn get_again(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.get(key, ReadFrom::Anywhere)
+    }
+
     /// Reads `length` bytes from `offset`; `None` if the object does not exist.
     ///
     /// # Errors
@@ -154,6 +164,21 @@ pub trait Storage: Send + Sync + Debug {
     /// # Errors
     /// `store-unavailable`, naming the prefix.
     fn list_names(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Returns the first names directly below `prefix` that sort after `after`, at most `most`; as [`Storage::list_names`].
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the prefix.
+    fn list_names_after(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<String>> {
+        let names = self.list_names(prefix)?;
+        Ok(names.into_iter().filter(|name| name.as_str() > after).take(most).collect())
+    }
+
+    /// Says whether one listing shows a folder of few objects as it was at one moment. A directory may show neither what
+    /// goes nor what comes while it is read.
+    fn lists_at_once(&self) -> bool {
+        false
+    }
 
     /// Deletes an object; one that does not exist is no error.
     ///

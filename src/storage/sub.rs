@@ -51,6 +51,10 @@ impl Storage for SubStorage {
         self.whole.get(&self.key(key), from)
     }
 
+    fn get_again(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.whole.get_again(&self.key(key))
+    }
+
     fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Option<Vec<u8>>> {
         self.whole.get_range(&self.key(key), offset, length)
     }
@@ -69,6 +73,14 @@ impl Storage for SubStorage {
 
     fn list_names(&self, prefix: &str) -> Result<Vec<String>> {
         self.whole.list_names(&self.key(prefix))
+    }
+
+    fn list_names_after(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<String>> {
+        self.whole.list_names_after(&self.key(prefix), after, most)
+    }
+
+    fn lists_at_once(&self) -> bool {
+        self.whole.lists_at_once()
     }
 
     fn delete(&self, key: &str) -> Result<()> {

@@ -181,7 +181,8 @@ impl Shared {
                 return Ok(None);
             }
             Some(Fault::Status(status, code)) => {
-                let xml = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>bad weather</Message></Error>");
+                let xml =
+                    format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>bad weather</Message></Error>");
                 let body = if is_head { "" } else { &xml };
                 let length = body.len();
                 write!(
@@ -339,7 +340,11 @@ fn with_length(head: &[u8], length: usize) -> Vec<u8> {
 fn replaced(head: &[u8], name: &str, length: usize) -> Vec<u8> {
     let text = String::from_utf8_lossy(head);
     let lines = text.split_inclusive("\r\n").map(|line| {
-        if line.to_ascii_lowercase().starts_with(name) { format!("content-length: {length}\r\n") } else { line.to_owned() }
+        if line.to_ascii_lowercase().starts_with(name) {
+            format!("content-length: {length}\r\n")
+        } else {
+            line.to_owned()
+        }
     });
     lines.collect::<String>().into_bytes()
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "helpers are here before the last test that uses them")]
 
 pub mod environment;
+pub mod faults;
 pub mod git;
 pub mod holdpoint;
 pub mod mariadb;

@@ -11,6 +11,7 @@ pub struct Restic {
     repository: PathBuf,
     password: NamedTempFile,
     home: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 impl Restic {
@@ -18,7 +19,14 @@ impl Restic {
     pub fn new(repository: impl Into<PathBuf>, password: &str) -> Self {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(password.as_bytes()).unwrap();
-        Self { repository: repository.into(), password: file, home: TempDir::new().unwrap() }
+        Self { repository: repository.into(), password: file, home: TempDir::new().unwrap(), variables: Vec::new() }
+    }
+
+    /// Sets environment variables for every run, such as the credentials of a bucket.
+    #[must_use]
+    pub fn envs<N: Into<String>>(mut self, variables: impl IntoIterator<Item = (N, String)>) -> Self {
+        self.variables.extend(variables.into_iter().map(|(name, value)| (name.into(), value)));
+        self
     }
 
     /// Returns a command; no cache is used, so that restic sees what is really stored.
@@ -26,6 +34,7 @@ impl Restic {
         let mut restic = command("restic", self.home.path());
         restic.arg("-r").arg(&self.repository).arg("--no-cache");
         restic.arg("--password-file").arg(self.password.path()).args(arguments);
+        restic.envs(self.variables.iter().map(|(name, value)| (name, value)));
         restic
     }
 

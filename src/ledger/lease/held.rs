@@ -195,7 +195,8 @@ impl Shared {
         for number in [state.number + 1, state.number + 2] {
             // Once it is written the lease is free: another run may have it before we look again.
             if self.files.create(number, &last)? {
-                return self.files.delete_below(number);
+                // Older ones, which a renewal could not delete, are the next run's to find.
+                return (state.number..number).try_for_each(|old| self.files.delete(old));
             }
         }
         Err(lost(Over::Replaced))

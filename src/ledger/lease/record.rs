@@ -56,9 +56,12 @@ impl Files {
     /// Returns the highest number, 0 if there is no file.
     ///
     /// A directory that changes while it is listed may show neither the file that goes nor the one that came, so two
-    /// listings must agree.
+    /// listings must agree where one may be torn.
     pub(super) fn highest(&self) -> Result<u64> {
         let mut before = self.numbers()?.last().copied();
+        if self.storage.lists_at_once() {
+            return Ok(before.unwrap_or(0));
+        }
         loop {
             let now = self.numbers()?.last().copied();
             if now == before {
@@ -105,11 +108,13 @@ impl Files {
         Ok(Claim::Theirs)
     }
 
+    /// Deletes one file.
+    pub(super) fn delete(&self, number: u64) -> Result<()> {
+        self.storage.delete(&Self::key(number))
+    }
+
     /// Deletes the files below `number`, which no longer mean anything.
     pub(super) fn delete_below(&self, number: u64) -> Result<()> {
-        for old in self.numbers()?.into_iter().filter(|old| *old < number) {
-            self.storage.delete(&Self::key(old))?;
-        }
-        Ok(())
+        self.numbers()?.into_iter().filter(|old| *old < number).try_for_each(|old| self.delete(old))
     }
 }

@@ -5,9 +5,11 @@ use super::super::files::FileType;
 use super::super::id::{Id, IdMap, IdSet};
 use super::super::index::{IndexFile, PackEntry};
 use super::super::pack;
+use super::super::verify::PACKS_AT_ONCE;
 use crate::cancel::Cancel;
 use crate::error::{ErrorCode, Result};
 use crate::storage::ReadFrom;
+use crate::storage::many::ask_all;
 
 /// Indexes every whole pack that no index file lists, so that its blobs are not stored again; returns the packs.
 ///
@@ -19,16 +21,21 @@ use crate::storage::ReadFrom;
 pub fn adopt_orphans(indexed: &Indexed, sizes: &IdMap<u64>, cancel: &Cancel) -> Result<Vec<Id>> {
     let known: IdSet = indexed.with_index(|index| index.packs().map(|(_, pack)| pack.id).collect());
     let repository = indexed.repository();
-    let mut file = IndexFile::default();
-    for id in sizes.keys().filter(|id| !known.contains(*id)) {
-        cancel.check()?;
+    let orphans: Vec<Id> = sizes.keys().filter(|id| !known.contains(*id)).copied().collect();
+    // Each thread holds a whole pack.
+    let width = repository.readers().min(PACKS_AT_ONCE);
+    let headers = ask_all(width, &orphans, cancel, |id| {
         let bytes = match repository.read_file(FileType::Pack, id, ReadFrom::Medium) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => continue,
-            Err(error) if error.code() == ErrorCode::Damaged => continue,
+            Ok(None) => return Ok(None),
+            Err(error) if error.code() == ErrorCode::Damaged => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Ok(blobs) = pack::read_header(repository.key(), &bytes) else { continue };
+        Ok(pack::read_header(repository.key(), &bytes).ok())
+    })?;
+    let mut file = IndexFile::default();
+    for (id, blobs) in orphans.iter().zip(headers) {
+        let Some(blobs) = blobs else { continue };
         indexed.add_pack(*id, &blobs)?;
         file.packs.push(PackEntry::new(*id, &blobs));
     }

@@ -17,8 +17,9 @@ use super::parallel::Workers;
 use super::snapshot::Snapshot;
 use super::tree::Tree;
 use super::trees::TreeReader;
-use super::verify::{NeededPacks, blobs_per_pack, check_size, compare, read_pack};
+use super::verify::{NeededPacks, blobs_per_pack, check_size, compare, few, read_pack};
 use crate::error::{Error, ErrorCode, Result};
+use crate::storage::many::ask_all;
 use crate::storage::{Hidden, ReadFrom};
 use report::Collector;
 
@@ -101,20 +102,27 @@ impl Check<'_> {
     fn index(&self) -> Result<Indexed> {
         let mut index = Index::default();
         let (mut loaded, mut listed) = (IdSet::default(), IdSet::default());
-        for (id, _) in self.repository.list(FileType::Index)? {
-            self.workers.cancel.check()?;
-            self.collector.count(|counts| counts.index_files += 1);
-            let file = self.repository.load_json::<IndexFile>(FileType::Index, &id, ReadFrom::Medium);
-            let file = self.with_way_back(&FileType::Index.key(&id), file);
-            let Some(Some(file)) = self.collect(ProblemKind::Index, file)? else { continue };
-            for pack in &file.packs {
-                if !listed.insert(pack.id) {
-                    self.collector.note(format!("the pack {} is in more than one index file", pack.id));
-                    continue;
+        let ids = self.repository.list(FileType::Index)?;
+        let width = self.workers.threads;
+        // A few at a time: an index file takes several times its size while it is read.
+        for ids in ids.chunks(width.max(1) * 2) {
+            let files = ask_all(width, ids, self.workers.cancel, |(id, _)| {
+                self.collector.count(|counts| counts.index_files += 1);
+                let file = self.repository.load_json::<IndexFile>(FileType::Index, id, ReadFrom::Medium);
+                let file = self.with_way_back(&FileType::Index.key(id), file);
+                Ok((*id, self.collect(ProblemKind::Index, file)?.flatten()))
+            })?;
+            for (id, file) in files {
+                let Some(file) = file else { continue };
+                for pack in &file.packs {
+                    if !listed.insert(pack.id) {
+                        self.collector.note(format!("the pack {} is in more than one index file", pack.id));
+                        continue;
+                    }
+                    index.add(pack.id, &pack.locations())?;
                 }
-                index.add(pack.id, &pack.locations())?;
+                loaded.insert(id);
             }
-            loaded.insert(id);
         }
         Ok(Indexed::new(self.repository.clone(), index, loaded))
     }
@@ -136,15 +144,14 @@ impl Check<'_> {
 
     /// Reads every snapshot and the trees below them; returns the snapshots that can be read.
     fn snapshots(&self, indexed: &Indexed, sizes: &IdMap<u64>) -> Result<Vec<(Id, Snapshot)>> {
-        let mut snapshots = Vec::new();
-        for (id, _) in self.repository.list(FileType::Snapshot)? {
+        let ids = self.repository.list(FileType::Snapshot)?;
+        let found = ask_all(self.workers.threads, &ids, self.workers.cancel, |(id, _)| {
             self.collector.count(|counts| counts.snapshots += 1);
-            let snapshot = self.repository.load_json::<Snapshot>(FileType::Snapshot, &id, ReadFrom::Medium);
-            let snapshot = self.with_way_back(&FileType::Snapshot.key(&id), snapshot);
-            if let Some(Some(snapshot)) = self.collect(ProblemKind::Snapshot, snapshot)? {
-                snapshots.push((id, snapshot));
-            }
-        }
+            let snapshot = self.repository.load_json::<Snapshot>(FileType::Snapshot, id, ReadFrom::Medium);
+            let snapshot = self.with_way_back(&FileType::Snapshot.key(id), snapshot);
+            Ok(self.collect(ProblemKind::Snapshot, snapshot)?.flatten().map(|snapshot| (*id, snapshot)))
+        })?;
+        let snapshots: Vec<_> = found.into_iter().flatten().collect();
         let roots: Vec<Id> = snapshots.iter().map(|(_, snapshot)| snapshot.tree).collect();
         let needed = NeededPacks::new(indexed, sizes);
         let reader = TreeReader::new(indexed, ReadFrom::Medium);
@@ -185,7 +192,7 @@ impl Check<'_> {
         let expected = indexed.with_index(|index| blobs_per_pack(index, &packs));
         let known: IdSet = indexed.with_index(|index| index.packs().map(|(_, pack)| pack.id).collect());
         let state = || Ok((BlobOpener::new(self.repository)?, Vec::new()));
-        self.workers.each(&packs, state, |(opener, plain), id| {
+        few(self.workers).each(&packs, state, |(opener, plain), id| {
             let read = read_pack(self.repository, opener, plain, id);
             let Some((bytes, blobs)) = self.collect(ProblemKind::Pack, read)? else { return Ok(()) };
             if known.contains(id) {

@@ -16,6 +16,7 @@ use super::id::Id;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::ReadFrom;
+use crate::storage::many::ask_all;
 use guard::Timing;
 use std::time::{Duration, Instant};
 
@@ -77,11 +78,11 @@ impl Repository {
         cancel: &Cancel,
     ) -> Result<Option<LockFile>> {
         let mut holder = None;
-        for (id, _) in self.list(FileType::Lock)? {
-            if Some(&id) == own {
-                continue;
-            }
-            let Some(lock) = self.read_lock(&id, cancel)? else { continue };
+        let mut ids: Vec<Id> = self.list(FileType::Lock)?.into_iter().map(|(id, _)| id).collect();
+        ids.retain(|id| Some(id) != own);
+        let locks = ask_all(self.storage().parallelism().reads, &ids, cancel, |id| self.read_lock(id, cancel))?;
+        for (id, lock) in ids.into_iter().zip(locks) {
+            let Some(lock) = lock else { continue };
             if lock.is_stale()? {
                 self.storage().delete(&FileType::Lock.key(&id))?;
                 removed.push(lock);

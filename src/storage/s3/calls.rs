@@ -59,6 +59,11 @@ impl Calls {
         })
     }
 
+    /// Returns what ends the run.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Runs something that is not a request of ours, such as building the client.
     pub(super) fn run<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         self.within_time(future)

@@ -3,6 +3,9 @@
 use super::http::http_client;
 use super::settings::Settings;
 use crate::error::{Error, ErrorCode, Result};
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -38,6 +41,10 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected> {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &settings.region {
         loader = loader.region(Region::new(region.clone()));
+    } else if named.is_some() {
+        // Machines of AWS are asked for their region only for AWS itself: elsewhere nobody answers, and that takes time.
+        let known = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+        loader = loader.region(known.or_else(ProfileFileRegionProvider::new()).or_else(Region::new(ANY_REGION)));
     }
     if let Some(credentials) = &settings.credentials {
         loader = loader.credentials_provider(credentials.clone());

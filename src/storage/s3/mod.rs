@@ -165,6 +165,15 @@ impl Storage for S3Storage {
         self.names(prefix)
     }
 
+    fn list_names_after(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<String>> {
+        self.names_after(prefix, after, most)
+    }
+
+    fn lists_at_once(&self) -> bool {
+        // Listings of S3 are strongly consistent, and a folder of few objects is one page.
+        true
+    }
+
     fn delete(&self, key: &str) -> Result<()> {
         let subject = self.subject("delete", key);
         let answered = self.calls.request(&subject, async |_| {
