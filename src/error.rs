@@ -128,6 +128,8 @@ error_codes! {
     Damaged = "damaged" => Unverified;
     /// An object lies in a storage class that cannot be read at once.
     ObjectCold = "object-cold" => Unverified;
+    /// A copy holds something else than what is to be copied to it.
+    CopyConflict = "copy-conflict" => Unverified;
     /// A source could not be captured.
     CaptureFailed = "capture-failed" => SnapshotFailed;
     /// A program that was run failed, could not be started, or was killed.
@@ -188,6 +190,13 @@ impl Error {
     #[must_use]
     pub fn under(self, code: ErrorCode, message: impl Into<String>) -> Self {
         Self { hints: self.hints.clone(), ..Self::new(code, message).caused_by(self) }
+    }
+
+    /// Returns an error of the same code that says what this one, its cause, kept from being done; the hints stay.
+    #[must_use]
+    pub fn under_same_code(self, message: impl Into<String>) -> Self {
+        let code = self.code;
+        self.under(code, message)
     }
 
     /// Returns the code.

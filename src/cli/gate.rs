@@ -116,7 +116,9 @@ fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) ->
     };
     let mut results = Vec::new();
     if outcome.in_ledger {
-        results.push(Ledger::new(request.place.ledger_storage()).write_page(&outcome.manifest.id, &page));
+        let ledgers =
+            std::iter::once(Ledger::new(request.place.ledger_storage())).chain(outcome.copies.iter().cloned());
+        results.extend(ledgers.map(|ledger| ledger.write_page(&outcome.manifest.id, &page)));
     }
     if let Some(path) = html_out {
         results.push(record::write_file(path, page.as_bytes()));
@@ -261,6 +263,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
             Error::new(ErrorCode::Usage, "--timeout 0 leaves no time for anything").hint("give a duration such as 15m")
         );
     }
+    let place = session.place()?;
     Ok(Request {
         purpose,
         application: session.application()?,
@@ -270,7 +273,8 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         sources,
         left_out,
         directory: session.directory()?,
-        place: session.place()?,
+        copies: session.copies(&place)?,
+        place,
         target,
         from,
         pipeline,

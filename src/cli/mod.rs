@@ -4,6 +4,7 @@
 
 mod check;
 mod completions;
+mod copy;
 mod gate;
 mod init;
 mod ls;
@@ -68,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Releases(options) => releases::list(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),
+        Command::Copy(options) => copy::run(&session, &options),
         Command::Ls(options) => ls::run(&session, &options),
         Command::Schema(_) | Command::Completions(_) | Command::Man => Ok(ExitCode::Pass),
     };

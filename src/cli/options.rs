@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-use super::{check, completions, gate, init, ls, reconcile, releases, restore, schema};
+use super::{check, completions, copy, gate, init, ls, reconcile, releases, restore, schema};
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
@@ -100,6 +100,8 @@ pub enum Command {
     Show(releases::ShowOptions),
     /// Check the integrity of a repository
     Check(check::Options),
+    /// Bring a second, verified copy in another store up to date
+    Copy(copy::Options),
     /// List the files of a snapshot
     Ls(ls::Options),
     /// Print a JSON Schema
@@ -135,6 +137,7 @@ impl Command {
             Self::Releases(_) => "releases",
             Self::Show(_) => "show",
             Self::Check(_) => "check",
+            Self::Copy(_) => "copy",
             Self::Ls(_) => "ls",
             Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",

@@ -5,6 +5,7 @@ use super::output::note;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{self, Config, EnvironmentConfig};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::gate::copies::CopyStore;
 use crate::gate::place::{Naming, Place, Secret};
 use crate::ledger::Ledger;
 use crate::model::progress::Observer;
@@ -173,6 +174,14 @@ impl Session {
             note(text);
         }
         Ok(place)
+    }
+
+    /// Opens the configured copies of a place.
+    ///
+    /// # Errors
+    /// As [`CopyStore::open_all`].
+    pub fn copies(&self, place: &Place) -> Result<Vec<CopyStore>> {
+        CopyStore::open_all(&self.config, place, &self.cancel)
     }
 
     /// Opens the ledger of this application and environment.

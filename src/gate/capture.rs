@@ -68,6 +68,7 @@ pub fn capture_all(
 ) -> Vec<SourceRun> {
     // What one source holds open or is about to copy, no other may touch; nor may any of them store the store.
     let mut never: Vec<PathBuf> = request.place.never_captured();
+    never.extend(request.copies.iter().flat_map(|copy| copy.place.never_captured()));
     never.extend(ready.iter().flat_map(|ready| ready.source.exclusive_paths()));
     never.push(request.manifest_out.clone());
     std::thread::scope(|scope| {

@@ -1,6 +1,7 @@
 //! From what a run did to its manifest.
 
 use super::capture::SourceRun;
+use super::copies::step;
 use super::playbook::playbook;
 use super::request::Request;
 use crate::config::SourceConfig;
@@ -8,9 +9,9 @@ use crate::error::ExitCode;
 use crate::model::finding::Finding;
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
-    Attempt, Change, Content, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives, Policy,
-    Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord, State,
-    StoreRecord, To, Tool, Verification,
+    Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
+    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord,
+    State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -39,6 +40,8 @@ pub struct Draft {
     pub repository_id: Option<String>,
     /// How what the snapshots need is kept.
     pub object_lock: Option<ObjectLock>,
+    /// The copies, in the order of their names.
+    pub copies: Vec<CopyRecord>,
     /// What was measured.
     pub measured: Measured,
     /// Bytes read back, and how long that took.
@@ -61,6 +64,7 @@ impl Draft {
             previous: None,
             repository_id: None,
             object_lock: None,
+            copies: request.copies.iter().map(step::not_copied).collect(),
             measured: Measured::default(),
             read_back: (0, Duration::ZERO),
         }
@@ -119,7 +123,7 @@ impl Draft {
                 repository: request.place.repository_location(),
                 repository_id: self.repository_id,
                 object_lock: self.object_lock,
-                copies: Vec::new(),
+                copies: self.copies,
             },
             objectives: Objectives {
                 rpo: request.settings.rpo.map(|rpo| rpo.as_secs()),

@@ -6,6 +6,7 @@
 mod ahead;
 mod bases;
 pub mod capture;
+pub mod copies;
 pub mod doctor;
 mod earlier;
 pub mod judge;

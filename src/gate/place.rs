@@ -2,7 +2,7 @@
 
 use super::stores::{self, Opened};
 use crate::cancel::Cancel;
-use crate::config::{Config, Text};
+use crate::config::{BucketConfig, Config, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::finding::Finding;
 use crate::model::release_id::path_component;
@@ -102,6 +102,25 @@ impl Place {
         };
         let prefix = format!("{}/{}", path_component(&naming.application), path_component(&naming.environment));
         Ok(Self { store, prefix, password, note })
+    }
+
+    /// Returns the same application and environment in another store, under the same password.
+    ///
+    /// # Errors
+    /// As [`stores::open`].
+    pub fn copy_at(&self, location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Self> {
+        let store = stores::open(location, bucket, cancel)?;
+        Ok(Self { store, prefix: self.prefix.clone(), password: self.password.clone(), note: None })
+    }
+
+    /// Returns the directory of the store, if it is one.
+    pub fn directory(&self) -> Option<&Path> {
+        self.store.directory.as_deref()
+    }
+
+    /// Returns the location of the whole store with its server, as restic writes it.
+    pub fn restic_location(&self) -> String {
+        self.store.storage.restic_location()
     }
 
     /// Returns the location of the whole store for people.

@@ -1,6 +1,7 @@
 //! What the gate would do, without doing it.
 
 use super::bases;
+use super::copies::domain;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
@@ -75,6 +76,7 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     findings.extend(more);
     findings.extend(survey::undeclared(request));
     findings.extend(request.place.preflight(Look::AsAsked)?);
+    findings.extend(domain::findings(&request.place, &request.copies));
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = judge::last_comparable(request, &ledger)?.found;

@@ -1,5 +1,6 @@
 //! What is asked of the gate.
 
+use super::copies::CopyStore;
 use super::place::Place;
 use crate::config::{Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
@@ -29,6 +30,8 @@ pub struct Request {
     pub directory: PathBuf,
     /// Where snapshots and records go.
     pub place: Place,
+    /// Second stores that get everything, too.
+    pub copies: Vec<CopyStore>,
     /// What is to be deployed.
     pub target: Target,
     /// What runs now, as far as the caller says it.

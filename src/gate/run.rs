@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use super::bases::{self, Leaned};
 use super::capture::{self, Known, SourceRun};
+use super::copies;
 use super::earlier;
 use super::judge;
 use super::manifest::{self, Draft};
@@ -49,6 +50,8 @@ pub struct Outcome {
     pub exit: ExitCode,
     /// Whether the ledger holds the record as a release.
     pub in_ledger: bool,
+    /// The ledgers of the copies that hold it, too.
+    pub copies: Vec<Ledger>,
 }
 
 /// What every stage of a run uses.
@@ -131,6 +134,7 @@ impl Run<'_> {
         self.find(survey::undeclared(request));
         self.find(survey::left_out(request, &ready));
         self.find(request.place.preflight(Look::AsAsked)?);
+        self.find(copies::domain::findings(&request.place, &request.copies));
         for ready in &ready {
             self.record_of(&ready.config.name, |record| manifest::add_facts(record, ready.source.facts()));
         }
@@ -149,6 +153,10 @@ impl Run<'_> {
             return Ok(());
         }
         let Some(Entered { indexed, adopted, packs: listed }) = entered? else { return Ok(()) };
+        self.find(copies::step::look(request, indexed.repository(), self.cancel)?);
+        if self.refuses() {
+            return Ok(());
+        }
         self.find(judge::judge_identities(&ready, comparable.as_ref()));
         let leaned = self.lean(&ready, &ledger, &indexed)?;
         if self.refuses() {
@@ -170,7 +178,8 @@ impl Run<'_> {
         if let Some(lease) = &held.lease {
             lease.check()?;
         }
-        self.publish(&ready, &runs, &known, &proofs, &indexed)
+        self.publish(&ready, &runs, &known, &proofs, &indexed)?;
+        self.copy(&indexed)
     }
 
     /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
@@ -437,6 +446,23 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Brings the copies up to date, unless the run is refused anyway.
+    fn copy(&self, indexed: &Indexed) -> Result<()> {
+        if self.refuses() {
+            return Ok(());
+        }
+        for (place, copy) in self.request.copies.iter().enumerate() {
+            let previous = self.draft(|draft| draft.previous.clone());
+            let patience = self.patience();
+            let copied =
+                copies::step::copy(self.request, indexed, previous, copy, patience, self.observer, self.cancel);
+            let (record, finding) = copied?;
+            self.find(finding);
+            self.draft(|draft| draft.copies.get_mut(place).map(|known| *known = record));
+        }
+        Ok(())
+    }
+
     /// Computes the verdict, writes the record, gives back what is held.
     fn conclude(&self, mut held: Held) -> Outcome {
         let ledger = Ledger::new(self.request.place.ledger_storage());
@@ -457,6 +483,21 @@ impl Run<'_> {
             }
         }
         let held_the_lease = held.lease.is_some();
+        // A copy that must have the pass gets it before it is one: afterwards nothing could be refused any more.
+        let mut copied = if exit == ExitCode::Pass && held_the_lease {
+            copies::step::record_required(&self.request.copies, &manifest)
+        } else {
+            Ok(Vec::new())
+        };
+        if let Err((name, finding)) = &copied {
+            self.find([finding.clone()]);
+            self.draft(|draft| copies::step::mark_failed(&mut draft.copies, name, finding));
+            (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
+            if let Err(error) = record::write_local(self.request, &manifest) {
+                self.observer.note(&error.chain());
+            }
+            copied = Ok(Vec::new());
+        }
         // Whoever prunes now finds the snapshots; the lease stays until the record is there.
         let lock = held.lock.take();
         let gone = || -> Result<()> {
@@ -465,13 +506,23 @@ impl Run<'_> {
         };
         let (_, recorded) = both(gone, || record::write_ledger(&ledger, &manifest, held_the_lease));
         if let Err(error) = &recorded {
+            for copy in copied.iter().flatten() {
+                copies::step::withdraw(copy, &manifest);
+            }
             (manifest, exit) = self.unrecorded(error);
             if let Err(error) = record::write_local(self.request, &manifest) {
                 self.observer.note(&error.chain());
             }
         }
+        let in_ledger = recorded.is_ok() && held_the_lease;
+        let copies = if in_ledger && !self.cancel.is_cancelled() {
+            let (store, copies) = (&self.request.place, &self.request.copies);
+            copies::step::record_everywhere(store, copies, &manifest, self.observer)
+        } else {
+            Vec::new()
+        };
         drop(held);
-        Outcome { manifest, exit, in_ledger: recorded.is_ok() && held_the_lease }
+        Outcome { manifest, exit, in_ledger, copies }
     }
 
     /// Returns the manifest of a run whose record could not be written somewhere.

@@ -92,6 +92,10 @@ finding_codes! {
     StoreLocksEverything = "store-locks-everything" => SnapshotFailed;
     /// These credentials may lift locks of the mode governance.
     LockCanBeLifted = "lock-can-be-lifted" => SnapshotFailed;
+    /// A copy could not be brought up to date.
+    CopyFailed = "copy-failed" => SnapshotFailed;
+    /// A copy would be lost together with the store.
+    CopySameFailureDomain = "copy-same-failure-domain" => SnapshotFailed;
     /// The manifest or another record could not be written to the ledger.
     RecordFailed = "record-failed" => SnapshotFailed;
     /// A clock is wrong: this machine's, or the one that wrote the newest record.
@@ -106,6 +110,8 @@ finding_codes! {
     ReadBackFailed = "read-back-failed" => Unverified;
     /// The repository is damaged: something that is needed is missing or altered.
     RepositoryDamaged = "repository-damaged" => Unverified;
+    /// What is in a copy, or is to be copied, is not what it should be.
+    CopyUnverified = "copy-unverified" => Unverified;
     /// The source's own integrity check refuses the copy.
     IntegrityFailed = "integrity-failed" => Unverified;
     /// The server is not the one that the last snapshot came from, or not the one that is expected.

@@ -448,8 +448,46 @@ pub struct StoreRecord {
     /// How what the snapshots need is kept from being deleted; absent if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_lock: Option<ObjectLock>,
-    /// Verified copies in other stores.
-    pub copies: Vec<String>,
+    /// Copies in other stores, by name.
+    pub copies: Vec<CopyRecord>,
+}
+
+/// A copy in another store, and what this run made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CopyRecord {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The location without user information; `--store` takes it.
+    pub location: String,
+    /// The location of the restic repository inside it, as `restic -r` takes it.
+    pub repository: String,
+    /// Whether its failure refuses.
+    pub required: bool,
+    /// Whether the snapshots of this release are in it.
+    pub state: CopyState,
+    /// How many objects this run added to it before this manifest.
+    pub objects: u64,
+    /// Their sizes, added up, in bytes.
+    pub bytes: u64,
+    /// When the last of them had been read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub verified_at: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What became of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CopyState {
+    /// All that the release needs is in it; what this run added was read back.
+    Verified,
+    /// It could not be brought up to date.
+    Failed,
+    /// The run ended before its turn came.
+    NotCopied,
 }
 
 /// How objects are kept from being deleted by the store itself (S3 Object Lock).

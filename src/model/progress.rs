@@ -48,6 +48,8 @@ pub enum Phase {
     Restore,
     /// A repository is checked.
     Check,
+    /// A copy is brought up to date.
+    Copy,
 }
 
 /// Hears when work starts and ends; shows it, or does nothing.

@@ -2,6 +2,7 @@
 
 pub mod closing;
 mod content;
+mod elsewhere;
 pub mod html;
 pub mod progress;
 pub mod schema;

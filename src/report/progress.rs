@@ -146,6 +146,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Verify => "verify",
         Phase::Restore => "restore",
         Phase::Check => "check",
+        Phase::Copy => "copy",
     }
 }
 

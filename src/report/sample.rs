@@ -49,7 +49,13 @@ pub(super) fn passed() -> Manifest {
              "verification": verification(2_100_000)},
         ],
         "store": {"location": "/backup/holdpoint", "repository": "/backup/holdpoint/shop/production/repository",
-            "repository_id": "d".repeat(64), "copies": []},
+            "repository_id": "d".repeat(64), "copies": [
+                {"name": "offsite", "location": "s3://acme-copies/holdpoint", "required": true, "state": "verified",
+                 "repository": "s3:https://s3.eu-west-1.amazonaws.com/acme-copies/holdpoint/shop/production/repository",
+                 "objects": 14, "bytes": 17_400_000, "verified_at": "2026-11-20T21:30:42Z"},
+                {"name": "nas", "location": "/mnt/nas/holdpoint", "required": false, "state": "failed", "objects": 0, "bytes": 0,
+                 "repository": "/mnt/nas/holdpoint/shop/production/repository",
+                 "error": "cannot write /mnt/nas/holdpoint: Read-only file system"}]},
         "objectives": {"rpo": 3600, "rto": 1800},
         "measured": {"capture_seconds": 31.5, "verify_seconds": 8.2, "restore_seconds_estimate": 94.0},
         "rollback": {
@@ -105,7 +111,12 @@ pub(super) fn hostile() -> Manifest {
     manifest.release.to.version = evil.clone().into();
     manifest.release.from.version = Some(evil.clone().into());
     manifest.store.location = evil.clone();
-    manifest.store.copies = vec![evil.clone()];
+    for copy in &mut manifest.store.copies {
+        copy.name = evil.clone();
+        copy.location = evil.clone();
+        copy.repository = evil.clone();
+        copy.error = copy.error.as_ref().map(|_| evil.clone());
+    }
     manifest.rollback.summary = evil.clone();
     manifest.rollback.not_reverted = vec![evil.clone()];
     manifest.decision.findings.push(Finding::warning(FindingCode::FileChanged, evil.clone()).of_source(evil.clone()));

@@ -1,5 +1,6 @@
 //! The results of commands as text for people. Functions return what is to be printed, ending with a newline.
 
+use super::elsewhere::elsewhere;
 use super::table::{Align, Table};
 use super::units::{bytes, change, count, duration, plain, short, time};
 use super::way_back;
@@ -230,6 +231,9 @@ fn roll_back(manifest: &Manifest, events: &[EventRecord], style: Style) -> Strin
         if let Some(command) = &step.command {
             let _ = writeln!(text, "     $ {}", plain(command));
         }
+    }
+    for way in elsewhere(manifest) {
+        let _ = writeln!(text, "{}:\n     $ {}", plain(&way.when), plain(&way.command));
     }
     for left in &manifest.rollback.not_reverted {
         let _ = writeln!(text, "not reverted: {}", plain(left));

@@ -1,6 +1,7 @@
 //! What the page shows, computed before the template sees it: texts only, nothing left to decide.
 
 use super::content;
+use super::elsewhere::{describe, elsewhere};
 use super::html::Page;
 use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
@@ -30,6 +31,8 @@ pub(super) struct View {
     loss: Loss,
     times: Vec<Fact>,
     steps: Vec<StepView>,
+    /// Ways back without the store.
+    elsewhere: Vec<Fact>,
     summary: String,
     not_reverted: Vec<String>,
     requires: Vec<Fact>,
@@ -145,6 +148,7 @@ impl View {
             loss: loss(page),
             times: times(manifest),
             steps: manifest.rollback.steps.iter().map(step).collect(),
+            elsewhere: elsewhere(manifest).into_iter().map(|way| fact(&capitalised(&way.when), way.command)).collect(),
             summary: manifest.rollback.summary.clone(),
             not_reverted: manifest.rollback.not_reverted.clone(),
             requires: manifest.rollback.requires.iter().map(|(name, value)| fact(name, value)).collect(),
@@ -323,7 +327,7 @@ fn copies(manifest: &Manifest) -> Vec<Fact> {
     }
     match manifest.store.copies.as_slice() {
         [] => facts.push(fact("Copies", "none: this store is the only place")),
-        copies => facts.extend(copies.iter().map(|copy| fact("Copy", copy))),
+        copies => facts.extend(copies.iter().map(|copy| fact(&format!("Copy {}", copy.name), describe(copy)))),
     }
     facts.push(fact("Expiry", "none recorded: kept until someone prunes the store"));
     facts

@@ -1,5 +1,6 @@
 //! Can we roll back now, to which version, and why: the first question of every reader.
 
+use super::elsewhere::sentences;
 use super::units::time;
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, VerifyMode};
@@ -57,6 +58,7 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     if !optional.is_empty() {
         why.push(format!("Missing, and not required: {}.", list(optional)));
     }
+    why.extend(sentences(manifest));
     if let Some(overridden) = &manifest.decision.overridden {
         why.push(format!("A refusal was overridden by {}.", overridden.approved_by));
     }

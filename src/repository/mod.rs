@@ -5,7 +5,7 @@
 //!
 //! From the bottom up: [`id`], [`crypto`], [`keyfile`], [`compression`], [`chunker`]; [`pack`], [`index`], [`tree`]
 //! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
-//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`] and [`ls`], [`check`].
+//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`] and [`ls`], [`check`], [`copy`].
 //! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
 pub mod archive;
@@ -14,6 +14,7 @@ pub mod check;
 pub mod chunker;
 pub mod compression;
 pub mod config;
+pub mod copy;
 pub mod crypto;
 pub mod exclude;
 pub mod files;

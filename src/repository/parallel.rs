@@ -70,7 +70,7 @@ impl Workers<'_> {
     ///
     /// # Errors
     /// What `state` or `work` fails with first; a cancellation.
-    pub(super) fn each<T: Sync, S>(
+    pub fn each<T: Sync, S>(
         &self,
         items: &[T],
         state: impl Fn() -> Result<S> + Sync,

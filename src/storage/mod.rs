@@ -10,6 +10,7 @@ pub mod s3;
 mod setup;
 mod sub;
 pub mod temporary;
+pub mod transfer;
 
 pub use local::LocalStorage;
 pub use s3::S3Storage;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "doctor",
     "plan",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 14] = [
     "releases",
     "show",
     "check",
+    "copy",
     "ls",
     "schema",
     "completions",

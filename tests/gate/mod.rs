@@ -1,6 +1,7 @@
 //! The gate end to end: what passes, what refuses, what a run leaves behind.
 
 mod busy;
+mod copies;
 mod deadline;
 mod embedded;
 mod failures;

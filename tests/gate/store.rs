@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A small file system in memory; unmounted when dropped.
-struct Tmpfs(PathBuf);
+pub struct Tmpfs(PathBuf);
 
 impl Tmpfs {
     /// Mounts one of so many MiB; `None`, said loudly, where this user may not mount.
-    fn mount(path: &Path, size: u32) -> Option<Self> {
+    pub fn mount(path: &Path, size: u32) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}m"), "none"]).arg(path).output();
@@ -24,7 +24,7 @@ impl Tmpfs {
         None
     }
 
-    fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         must(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0));
     }
 }

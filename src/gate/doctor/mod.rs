@@ -1,7 +1,8 @@
 //! Everything that the gate will need, looked at before it is needed.
 
-mod store;
+pub(super) mod store;
 
+use super::copies::probe;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
@@ -71,6 +72,10 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
     checks.extend(store::checks(&request.place));
     let detail = request.place.repository_location();
     checks.push(check("repository", detail, open_repository(request)));
+    for copy in &request.copies {
+        let findings = probe::probe(&request.place, copy, cancel)?;
+        checks.push(Check::new(format!("copy {}", copy.name), copy.place.location(), findings));
+    }
     checks.push(check("clock", "against the newest record", check_clock(request)));
     Ok(checks)
 }

@@ -33,7 +33,7 @@ pub(super) fn checks(place: &Place) -> Vec<Check> {
 }
 
 /// Writes, reads and deletes an object, and makes sure that create-only means what it says: the lease rests on it.
-fn probe(storage: &SharedStorage) -> Result<()> {
+pub(in crate::gate) fn probe(storage: &SharedStorage) -> Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers").caused_by(error))?;

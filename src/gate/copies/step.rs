@@ -1,0 +1,184 @@
+//! What a gate does with the copies: looks at them early, brings them up to date, and records the pass in them.
+//!
+//! The manifest goes to the copies that are required first, then to the ledger, then to the other copies: only so can a
+//! copy that does not take it still refuse. Should one refuse, or the ledger itself fail afterwards, it is withdrawn
+//! from the copies that took it; a copy that cannot even be asked for that may keep the manifest of a pass that never
+//! was one. Nothing was deployed by it, and the snapshots that it names are there.
+
+use super::super::place::Place;
+use super::super::request::Request;
+use super::bring::{Bring, Scope};
+use super::{CopyStore, join};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::Ledger;
+use crate::model::finding::Finding;
+use crate::model::manifest::{CopyRecord, CopyState, Manifest, Previous};
+use crate::model::progress::Observer;
+use crate::repository::copy::CopyReport;
+use crate::repository::{Id, Indexed, Repository};
+use crate::storage::transfer::put_verified;
+use crate::storage::{Class, PutMode, ReadFrom};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How long a gate waits at most for whoever locks a copy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Describes a copy whose turn has not come.
+pub fn not_copied(copy: &CopyStore) -> CopyRecord {
+    CopyRecord {
+        name: copy.name.clone(),
+        location: copy.place.location(),
+        repository: copy.place.repository_location(),
+        required: copy.required,
+        state: CopyState::NotCopied,
+        objects: 0,
+        bytes: 0,
+        verified_at: None,
+        error: None,
+    }
+}
+
+/// Looks whether the required copies answer and are free or of this repository: a gate that must refuse in the end
+/// refuses before it captures anything.
+///
+/// # Errors
+/// A cancellation only.
+pub fn look(request: &Request, repository: &Repository, cancel: &Cancel) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for copy in request.copies.iter().filter(|copy| copy.required) {
+        let looked = repository.is_at(&copy.place.repository_storage());
+        cancel.check()?;
+        findings.extend(looked.err().map(|error| copy.finding(&error)));
+    }
+    Ok(findings)
+}
+
+/// Brings a copy up to date: the repository, and the releases up to `previous`.
+///
+/// # Errors
+/// A cancellation only: a copy that fails is a finding.
+pub fn copy(
+    request: &Request,
+    indexed: &Indexed,
+    previous: Option<Previous>,
+    copy: &CopyStore,
+    patience: Duration,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<(CopyRecord, Option<Finding>)> {
+    let patience = patience.min(PATIENCE);
+    let scope = Scope::Chain(previous);
+    let bring = Bring { store: &request.place, indexed, scope, read_all: false, patience, observer };
+    let result = bring.perform(copy, cancel);
+    cancel.check()?;
+    let record = record_of(copy, &result);
+    let error = match result {
+        Ok(report) if report.problems.is_empty() => None,
+        Ok(report) => Some(join(report.problems)),
+        Err(error) => Some(error),
+    };
+    Ok((record, error.map(|error| copy.finding(&error))))
+}
+
+/// Describes what became of a copy.
+pub fn record_of(copy: &CopyStore, result: &Result<CopyReport>) -> CopyRecord {
+    let record = not_copied(copy);
+    match result {
+        Ok(report) if report.problems.is_empty() => CopyRecord {
+            state: CopyState::Verified,
+            objects: report.sent,
+            bytes: report.sent_bytes,
+            verified_at: Some(Timestamp::now()),
+            ..record
+        },
+        Ok(report) => CopyRecord {
+            state: CopyState::Failed,
+            objects: report.sent,
+            bytes: report.sent_bytes,
+            error: report.problems.first().map(Error::chain),
+            ..record
+        },
+        Err(error) => CopyRecord { state: CopyState::Failed, error: Some(error.chain()), ..record },
+    }
+}
+
+/// Says in the manifest that a copy failed after all.
+pub fn mark_failed(copies: &mut [CopyRecord], name: &str, finding: &Finding) {
+    for copy in copies.iter_mut().filter(|copy| copy.name == name) {
+        copy.state = CopyState::Failed;
+        copy.verified_at = None;
+        copy.error = Some(finding.message.clone());
+    }
+}
+
+/// Writes the manifest of a pass to the required copies, before it is one; returns those that have it.
+///
+/// # Errors
+/// The name of a copy that did not take it and why; then none keeps it.
+pub fn record_required<'c>(
+    copies: &'c [CopyStore],
+    manifest: &Manifest,
+) -> Result<Vec<&'c CopyStore>, (String, Finding)> {
+    let mut have = Vec::new();
+    for copy in copies.iter().filter(|copy| copy.required) {
+        have.push(copy);
+        if let Err(error) = write_manifest(copy, manifest) {
+            // Also from this one: its answer may have been lost on the way.
+            have.iter().for_each(|copy| withdraw(copy, manifest));
+            return Err((copy.name.clone(), copy.finding(&error)));
+        }
+    }
+    Ok(have)
+}
+
+/// Takes the manifest of a run that did not pass after all out of a copy, as far as that answers.
+pub fn withdraw(copy: &CopyStore, manifest: &Manifest) {
+    // The module's documentation says what remains if it does not.
+    let _ = copy.place.ledger_storage().delete(&key(manifest));
+}
+
+/// Writes the manifest that the ledger has, and the hint to it, to every copy that was brought up to date; what fails is
+/// shown as a warning. Returns the ledgers of the copies that have it.
+pub fn record_everywhere(
+    store: &Place,
+    copies: &[CopyStore],
+    manifest: &Manifest,
+    observer: &dyn Observer,
+) -> Vec<Ledger> {
+    let mut ledgers = Vec::new();
+    let copied = manifest.store.copies.iter().filter(|copy| copy.state == CopyState::Verified);
+    for copy in copied.filter_map(|record| copies.iter().find(|copy| copy.name == record.name)) {
+        match write_manifest(copy, manifest).and_then(|()| write_head(store, copy)) {
+            Ok(()) => ledgers.push(Ledger::new(copy.place.ledger_storage())),
+            Err(error) => observer.note(&format!(
+                "warning: the copy {} does not have the record of this run: {}; run `holdpoint copy`",
+                copy.name,
+                error.chain()
+            )),
+        }
+    }
+    ledgers
+}
+
+fn key(manifest: &Manifest) -> String {
+    format!("{}/manifest.json", Ledger::folder(&manifest.id))
+}
+
+fn write_manifest(copy: &CopyStore, manifest: &Manifest) -> Result<()> {
+    let json = manifest
+        .to_json()
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
+    let digest = Id::of(&json);
+    let to = copy.place.ledger_storage();
+    put_verified(&*to, &key(manifest), json.into(), digest.as_bytes(), PutMode::CreateOnly, Class::Record)
+}
+
+fn write_head(store: &Place, copy: &CopyStore) -> Result<()> {
+    let (from, to) = (store.ledger_storage(), copy.place.ledger_storage());
+    match from.get("head.json", ReadFrom::Anywhere)? {
+        Some(head) => to.put("head.json", &head.into(), PutMode::Overwrite, Class::Transient).map(drop),
+        None => Ok(()),
+    }
+}
