@@ -7,6 +7,8 @@ use crate::support::restic::Restic;
 use crate::support::s3::Server;
 use crate::support::shop::{Shop, assert_valid};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -175,7 +177,8 @@ fn a_repository_from_before_is_locked_by_the_first_gate_that_has_to() {
     house.shop.gate("1.0.0", &["--first"]).expect(0);
     assert!(house.locks().values().all(Option::is_none));
     house.configure("object_lock = { mode = \"compliance\", retain = \"1h\" }");
-    assert!(messages(&house.check(12)).contains("are not locked any more"));
+    let notes = house.check(0)["notes"].to_string();
+    assert!(notes.contains("are not locked themselves"), "{notes}");
     house.shop.gate("1.1.0", &["--first"]).expect(0);
     let locks = house.locks();
     let needed = |key: &&String| {
@@ -278,4 +281,23 @@ fn doctor_tries_to_delete_what_is_locked() {
     let left: Vec<_> = house.locks().into_iter().filter(|(key, _)| key.starts_with("doctor-")).collect();
     let [(key, Some(_))] = &left[..] else { panic!("{left:?}") };
     assert!(key.starts_with("doctor-lock-"));
+}
+
+#[test]
+fn check_tells_what_is_not_locked_any_more() {
+    let house = House::locked("object_lock = { mode = \"governance\", retain = \"1h\" }");
+    house.shop.gate("1.0.0", &["--first"]).expect(0);
+    let key = house.objects().into_keys().find(|key| key.starts_with("repository/data/")).unwrap();
+    // Whoever may bypass governance may shorten a lock.
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let retention = ObjectLockRetention::builder()
+        .mode(ObjectLockRetentionMode::Governance)
+        .retain_until_date(DateTime::from_secs(soon.as_second()))
+        .build();
+    let request = house.server.client().put_object_retention().bucket(&house.bucket).key(format!("{PLACE}/{key}"));
+    house.server.wait(request.retention(retention).bypass_governance_retention(true).send()).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let messages = messages(&house.check(12));
+    assert!(messages.contains("1 of ") && messages.contains("not locked any more"), "{messages}");
+    assert!(messages.contains(&key["repository/".len()..]), "{messages}");
 }

@@ -7,6 +7,7 @@ use crate::repository::id::{Id, IdMap};
 use crate::repository::retention::{self, Needs};
 use crate::repository::snapshot::Snapshot;
 use crate::repository::{Indexed, Workers};
+use crate::storage::many::ask_all;
 use jiff::Timestamp;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +23,20 @@ impl Check<'_> {
                 && retention::after(snapshot.time, terms.retain).is_ok_and(|end| end > now)
         };
         let young: Vec<_> = snapshots.iter().filter(|(_, snapshot)| is_young(snapshot)).collect();
+        let width = storage.parallelism().reads;
+        // A lock that ran out still tells that the snapshot was published under these terms.
+        let locked = ask_all(width, &young, self.workers.cancel, |(id, _)| {
+            Ok(storage.locked_until(&FileType::Snapshot.key(id))?.is_some())
+        })?;
+        let before = locked.iter().filter(|is_locked| !**is_locked).count();
+        if before > 0 {
+            self.collector.note(format!(
+                "{before} snapshots that are younger than `retain` are not locked themselves: they are from before \
+                 `object_lock` was what it is, or somebody lifted their locks"
+            ));
+        }
+        let young: Vec<_> =
+            young.into_iter().zip(locked).filter_map(|(young, locked)| locked.then_some(young)).collect();
         if young.is_empty() {
             return Ok(());
         }
@@ -39,7 +54,7 @@ impl Check<'_> {
         needs.add(FileType::Snapshot, young.iter().map(|(id, _)| id));
         let keys: Vec<&str> = needs.keys().collect();
         let found = Mutex::new((None::<Timestamp>, Vec::new()));
-        let workers = Workers { threads: storage.parallelism().reads, ..*self.workers };
+        let workers = Workers { threads: width, ..*self.workers };
         workers.each(
             &keys,
             || Ok(()),
