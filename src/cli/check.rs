@@ -5,12 +5,14 @@ use super::output;
 use super::repository::Bare;
 use super::session::Session;
 use crate::error::ExitCode;
+use crate::gate::kept;
 use crate::model::progress::{Phase, Progress};
 use crate::report::closing::Closing;
 use crate::report::units;
 use crate::repository::Workers;
-use crate::repository::check::{self, CheckReport, Problem};
+use crate::repository::check::{self, CheckReport, Locked, Problem};
 use crate::repository::lock::LockKind;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -41,6 +43,15 @@ struct Document {
     files: u64,
     blobs_read: u64,
     bytes_read: u64,
+    /// On a store that locks; absent elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked: Option<LockedDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct LockedDocument {
+    objects: u64,
+    until: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +71,10 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let result = check::check(&repository, options.read_data, &workers);
     observer.finished(Phase::Check, "repository", if result.is_ok() { "checked" } else { "failed" });
     drop(observer);
-    let report = result?;
+    let mut report = result?;
+    if options.bare.repository.is_none() {
+        kept::check(&session.place()?, &mut report, &session.cancel)?;
+    }
     let exit = if report.problems.is_empty() { ExitCode::Pass } else { ExitCode::Unverified };
     match session.format() {
         Format::Json => output::print_json(&document(&report, exit))?,
@@ -86,6 +100,7 @@ fn document(report: &CheckReport, exit: ExitCode) -> Document {
         files: counts.files,
         blobs_read: counts.blobs,
         bytes_read: counts.bytes_read,
+        locked: report.locked.as_ref().map(|locked| LockedDocument { objects: locked.objects, until: locked.until }),
     }
 }
 
@@ -101,6 +116,10 @@ fn text(report: &CheckReport, read_data: bool, location: &str) -> String {
     if read_data {
         let blobs = units::counted(counts.blobs, "blob");
         lines.push(format!("read {} and compared {blobs} with their ids", units::bytes(counts.bytes_read)));
+    }
+    if let Some(Locked { objects, until: Some(until) }) = &report.locked {
+        let objects = units::counted(*objects, "object");
+        lines.push(format!("locked: {objects} that snapshots need, at least until {until}"));
     }
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(

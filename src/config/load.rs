@@ -88,8 +88,9 @@ fn read(root: &Table<'_>, config: &mut Config) {
     config.application = root.get("application").and_then(|value| value.string());
     let versioning = [("semver", Versioning::Semver), ("opaque", Versioning::Opaque)];
     config.versioning = root.get("versioning").and_then(|value| value.choice(&versioning)).unwrap_or_default();
-    config.store = root.get("store").map(|value| store(&value)).unwrap_or_default();
     config.gate = root.get("gate").map(|value| gate(&value)).unwrap_or_default();
+    let reads_back = config.gate.verify != VerifyMode::None;
+    config.store = root.get("store").map(|value| store(&value, reads_back)).unwrap_or_default();
     config.sources = root.get("source").map(|value| sources(&value)).unwrap_or_default();
     let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();

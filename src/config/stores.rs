@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The shortest time for which objects are locked: a clock that is off by less must not matter.
 const SHORTEST_LOCK: Duration = Duration::from_secs(60);
 
+/// Storage classes that have to be thawed, for hours, before anything can be read.
+const COLD_CLASSES: &[&str] = &["GLACIER", "DEEP_ARCHIVE"];
+
 /// What `[store]` and every copy have in common.
 const PLACE: &[Key] = &[
     key("region", Form::Text, "the region of the bucket"),
@@ -149,13 +152,13 @@ pub struct CacheConfig {
     pub max_size: Option<u64>,
 }
 
-/// Reads `[store]`.
-pub(super) fn store(value: &Value<'_>) -> StoreConfig {
+/// Reads `[store]`; `reads_back` says whether what a run adds is read back.
+pub(super) fn store(value: &Value<'_>, reads_back: bool) -> StoreConfig {
     let Some(table) = value.table(&STORE) else { return StoreConfig::default() };
     let copies = table.get("copies").map(|value| value.map()).unwrap_or_default();
     StoreConfig {
         location: table.get("location").and_then(|value| value.text()),
-        bucket: bucket(&table),
+        bucket: bucket(&table, reads_back),
         cache: table.get("cache").and_then(|value| value.table(&CACHE)).map(|table| cache(&table)).unwrap_or_default(),
         copies: copies.into_iter().filter_map(|(name, value)| Some((name.to_owned(), copy(&value)?))).collect(),
     }
@@ -164,7 +167,8 @@ pub(super) fn store(value: &Value<'_>) -> StoreConfig {
 fn copy(value: &Value<'_>) -> Option<CopyConfig> {
     let table = value.table(&COPY)?;
     let required = table.get("required").and_then(|value| value.boolean()).unwrap_or(false);
-    let bucket = bucket(&table);
+    // What is copied is always read back.
+    let bucket = bucket(&table, true);
     Some(CopyConfig { location: table.get("location")?.text()?, required, bucket })
 }
 
@@ -175,7 +179,7 @@ fn cache(table: &Table<'_>) -> CacheConfig {
     }
 }
 
-fn bucket(table: &Table<'_>) -> BucketConfig {
+fn bucket(table: &Table<'_>, reads_back: bool) -> BucketConfig {
     let text = |name| table.get(name).and_then(|value| value.string());
     let regions = table.get("allowed_regions").and_then(|value| value.full_list()).unwrap_or_default();
     BucketConfig {
@@ -184,13 +188,27 @@ fn bucket(table: &Table<'_>) -> BucketConfig {
         path_style: table.get("path_style").and_then(|value| value.boolean()),
         allow_http: table.get("allow_http").and_then(|value| value.boolean()).unwrap_or(false),
         ca_file: table.get("ca_file").and_then(|value| value.path()).map(|path| table.walk.directory.join(path)),
-        storage_class: text("storage_class"),
+        storage_class: storage_class(table, reads_back),
         sse: sse(table),
         object_lock: table.get("object_lock").and_then(|value| object_lock(&value)),
         allowed_regions: regions.iter().filter_map(|value| value.string()).collect(),
         connections: table.get("connections").and_then(|value| value.integer(1, 256)),
         request_timeout: table.get("request_timeout").and_then(|value| value.some_duration()),
     }
+}
+
+/// Reads the storage class of packs; one that has to be thawed first cannot be read back in the same run.
+fn storage_class(table: &Table<'_>, reads_back: bool) -> Option<String> {
+    let value = table.get("storage_class")?;
+    let class = value.string()?;
+    if reads_back && COLD_CLASSES.contains(&class.as_str()) {
+        let message = format!(
+            "{class} cannot be read back at once, which every pass rests on: use STANDARD_IA or GLACIER_IR, or set verify = \
+             \"none\" in [gate]"
+        );
+        value.mistake(message);
+    }
+    Some(class)
 }
 
 fn sse(table: &Table<'_>) -> Option<Sse> {

@@ -151,7 +151,12 @@ fn each_mistake_has_its_words() {
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
-            "2:48: `retain` must be at least a minute",
+            "2:47: `retain` must be at least a minute",
+        ),
+        (
+            "[store]\nstorage_class = \"GLACIER\"".to_owned(),
+            "2:17: GLACIER cannot be read back at once, which every pass rests on: use STANDARD_IA or GLACIER_IR, or set \
+             verify = \"none\" in [gate]",
         ),
         ("[store.copies.far]\nregion = \"x\"".to_owned(), "1:1: `location` is missing from [store.copies.NAME]"),
         ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),

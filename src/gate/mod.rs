@@ -10,6 +10,7 @@ pub mod copies;
 pub mod doctor;
 mod earlier;
 pub mod judge;
+pub mod kept;
 pub mod manifest;
 pub mod place;
 pub mod plan;

@@ -7,7 +7,9 @@ use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
 use crate::ledger::events::Event;
 use crate::model::finding::Level;
-use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, Step, VerifyMode};
+use crate::model::manifest::{
+    LockMode, Manifest, ObjectLock, ProbeKind, SourceOutcome, SourceRecord, State, Step, VerifyMode,
+};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::verdict::Verdict;
 use serde::Serialize;
@@ -316,6 +318,13 @@ fn source(source: &SourceRecord) -> SourceView {
 fn copies(manifest: &Manifest) -> Vec<Fact> {
     let mut facts =
         vec![fact("Store", &manifest.store.location), fact("restic repository", &manifest.store.repository)];
+    if let Some(ObjectLock { mode, retain_until }) = &manifest.store.object_lock {
+        let who = match mode {
+            LockMode::Governance => "governance: whoever has the right to bypass it can lift it",
+            LockMode::Compliance => "compliance: nobody can lift it",
+        };
+        facts.push(fact("Object Lock", format!("at least until {retain_until} ({who})")));
+    }
     match manifest.store.copies.as_slice() {
         [] => facts.push(fact("Copies", "none: this store is the only place")),
         copies => facts.extend(copies.iter().map(|copy| fact(&format!("Copy {}", copy.name), describe(copy)))),

@@ -66,3 +66,21 @@ pub enum HiddenBy {
     /// A newer version under the same key, by its id.
     Newer(String),
 }
+
+impl Hidden {
+    /// Says how to bring the object back; `location` is that of the storage that listed it.
+    pub fn way_back(&self, location: &str) -> String {
+        let Self { key, version, by, .. } = self;
+        match by {
+            HiddenBy::Markers(markers) => format!(
+                "it is not gone but hidden by a delete marker: remove the version {} of {location}/{key}, and the version \
+                 {version} is there again",
+                markers.join(" and ")
+            ),
+            HiddenBy::Newer(newer) => format!(
+                "the version {version} of {location}/{key} is what was there before the version {newer}: remove the newer \
+                 one, or copy the older one over it"
+            ),
+        }
+    }
+}

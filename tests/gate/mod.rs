@@ -7,6 +7,7 @@ mod embedded;
 mod failures;
 mod incidents;
 mod kill;
+mod locked;
 mod network;
 mod pass;
 mod sanity;

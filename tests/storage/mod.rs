@@ -1,3 +1,4 @@
 //! Storage drivers against real servers.
 
+pub mod object_lock;
 mod servers;

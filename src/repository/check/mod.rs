@@ -1,8 +1,11 @@
 //! Checking a repository: every problem is collected, none ends the check.
 
+mod hidden;
+mod locks;
 mod report;
 
-pub use report::{CheckReport, Counts, Problem, ProblemKind};
+pub use hidden::file_of;
+pub use report::{CheckReport, Counts, Locked, Problem, ProblemKind};
 
 use super::Repository;
 use super::blobs::{BlobOpener, Indexed};
@@ -16,8 +19,8 @@ use super::tree::Tree;
 use super::trees::TreeReader;
 use super::verify::{NeededPacks, blobs_per_pack, check_size, compare, few, read_pack};
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::ReadFrom;
 use crate::storage::many::ask_all;
+use crate::storage::{Hidden, ReadFrom};
 use report::Collector;
 
 /// Checks a repository: key files, index files, snapshots and their trees are read, and the packs compared with the index
@@ -27,23 +30,30 @@ use report::Collector;
 /// `store-unavailable`; a cancellation. Damage is no error: it is in the report.
 pub fn check(repository: &Repository, read_data: bool, workers: &Workers<'_>) -> Result<CheckReport> {
     let collector = Collector::default();
-    let check = Check { repository, workers, collector: &collector };
+    let mut check = Check { repository, workers, collector: &collector, hidden: Vec::new() };
+    check.find_hidden()?;
     check.config()?;
     check.keys()?;
     let indexed = check.index()?;
     let sizes = repository.pack_sizes()?;
     check.packs(&indexed, &sizes)?;
-    check.snapshots(&indexed, &sizes)?;
+    let snapshots = check.snapshots(&indexed, &sizes)?;
+    check.overwritten_packs()?;
+    check.locks(&indexed, &snapshots, &sizes)?;
     if read_data {
         check.data(&indexed, &sizes)?;
     }
-    Ok(collector.into_report())
+    check.tell_hidden();
+    let hidden = std::mem::take(&mut check.hidden);
+    Ok(CheckReport { hidden, ..collector.into_report() })
 }
 
 struct Check<'a> {
     repository: &'a Repository,
     workers: &'a Workers<'a>,
     collector: &'a Collector,
+    /// What the store holds of this repository without showing it.
+    hidden: Vec<Hidden>,
 }
 
 impl Check<'_> {
@@ -70,7 +80,7 @@ impl Check<'_> {
             let config = super::config::RepositoryConfig::parse(plain)?;
             if config == *self.repository.config() { Ok(()) } else { Err(damaged("changed meanwhile")) }
         };
-        self.collect(ProblemKind::Config, compare()).map(drop)
+        self.collect(ProblemKind::Config, self.with_way_back(super::CONFIG, compare())).map(drop)
     }
 
     fn keys(&self) -> Result<()> {
@@ -83,7 +93,7 @@ impl Check<'_> {
                 parsed.map(drop).map_err(|error| altered(FileType::Key, &id).caused_by(error))
             });
             self.collector.count(|counts| counts.keys += 1);
-            self.collect(ProblemKind::Key, parsed)?;
+            self.collect(ProblemKind::Key, self.with_way_back(&FileType::Key.key(&id), parsed))?;
         }
         Ok(())
     }
@@ -99,6 +109,7 @@ impl Check<'_> {
             let files = ask_all(width, ids, self.workers.cancel, |(id, _)| {
                 self.collector.count(|counts| counts.index_files += 1);
                 let file = self.repository.load_json::<IndexFile>(FileType::Index, id, ReadFrom::Medium);
+                let file = self.with_way_back(&FileType::Index.key(id), file);
                 Ok((*id, self.collect(ProblemKind::Index, file)?.flatten()))
             })?;
             for (id, file) in files {
@@ -122,7 +133,8 @@ impl Check<'_> {
             indexed.with_index(|index| index.packs().map(|(_, pack)| (pack.id, pack.size)).collect());
         self.collector.count(|counts| counts.packs = sizes.len() as u64);
         for (id, size) in &packs {
-            self.collect(ProblemKind::Pack, check_size(id, *size, sizes))?;
+            let checked = self.with_way_back(&FileType::Pack.key(id), check_size(id, *size, sizes));
+            self.collect(ProblemKind::Pack, checked)?;
         }
         for id in sizes.keys().filter(|id| !packs.contains_key(id)) {
             self.collector.note(format!("the pack {id} is in no index, as an interrupted run leaves it: harmless"));
@@ -130,14 +142,17 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn snapshots(&self, indexed: &Indexed, sizes: &IdMap<u64>) -> Result<()> {
+    /// Reads every snapshot and the trees below them; returns the snapshots that can be read.
+    fn snapshots(&self, indexed: &Indexed, sizes: &IdMap<u64>) -> Result<Vec<(Id, Snapshot)>> {
         let ids = self.repository.list(FileType::Snapshot)?;
         let found = ask_all(self.workers.threads, &ids, self.workers.cancel, |(id, _)| {
             self.collector.count(|counts| counts.snapshots += 1);
             let snapshot = self.repository.load_json::<Snapshot>(FileType::Snapshot, id, ReadFrom::Medium);
-            Ok(self.collect(ProblemKind::Snapshot, snapshot)?.flatten())
+            let snapshot = self.with_way_back(&FileType::Snapshot.key(id), snapshot);
+            Ok(self.collect(ProblemKind::Snapshot, snapshot)?.flatten().map(|snapshot| (*id, snapshot)))
         })?;
-        let roots: Vec<Id> = found.into_iter().flatten().map(|snapshot| snapshot.tree).collect();
+        let snapshots: Vec<_> = found.into_iter().flatten().collect();
+        let roots: Vec<Id> = snapshots.iter().map(|(_, snapshot)| snapshot.tree).collect();
         let needed = NeededPacks::new(indexed, sizes);
         let reader = TreeReader::new(indexed, ReadFrom::Medium);
         reader.walk(&roots, self.workers, |id, tree| match self.collect(ProblemKind::Tree, tree)? {
@@ -145,7 +160,7 @@ impl Check<'_> {
             None => Ok(()),
         })?;
         self.workers.progress.add_bytes(reader.bytes_read());
-        Ok(())
+        Ok(snapshots)
     }
 
     fn tree(&self, indexed: &Indexed, needed: &NeededPacks<'_>, id: &Id, tree: &Tree) -> Result<()> {

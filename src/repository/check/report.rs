@@ -1,5 +1,7 @@
 //! What a check found.
 
+use crate::storage::Hidden;
+use jiff::Timestamp;
 use std::sync::{Mutex, PoisonError};
 
 /// What a check found.
@@ -11,6 +13,19 @@ pub struct CheckReport {
     pub notes: Vec<String>,
     /// How much was looked at.
     pub counts: Counts,
+    /// What is locked, on a store that locks.
+    pub locked: Option<Locked>,
+    /// What the store holds of the repository without showing it.
+    pub hidden: Vec<Hidden>,
+}
+
+/// How much is kept from being deleted by the store itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Locked objects among those that snapshots need whose time has not run out.
+    pub objects: u64,
+    /// Until when all of these are locked at least.
+    pub until: Option<Timestamp>,
 }
 
 /// How much a check looked at.
@@ -60,6 +75,10 @@ pub enum ProblemKind {
     Snapshot,
     /// A tree, or what it refers to.
     Tree,
+    /// A record of a release.
+    Record,
+    /// A lock that ran out, or was never set.
+    Lock,
 }
 
 impl ProblemKind {
@@ -72,6 +91,8 @@ impl ProblemKind {
             Self::Pack => "pack",
             Self::Snapshot => "snapshot",
             Self::Tree => "tree",
+            Self::Record => "record",
+            Self::Lock => "lock",
         }
     }
 }
@@ -94,6 +115,15 @@ impl Collector {
 
     pub(super) fn note(&self, note: String) {
         self.with(|report| report.notes.push(note));
+    }
+
+    pub(super) fn locked(&self, locked: Locked) {
+        self.with(|report| report.locked = Some(locked));
+    }
+
+    /// Says whether nothing is damaged so far.
+    pub(super) fn is_sound(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_sound()
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Counts)) {

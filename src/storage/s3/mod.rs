@@ -26,6 +26,7 @@ use calls::Calls;
 use client::Connected;
 use failure::{Failure, Subject};
 use jiff::Timestamp;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The objects below one prefix of a bucket.
@@ -34,6 +35,8 @@ pub struct S3Storage {
     settings: Settings,
     connected: Connected,
     calls: Calls,
+    /// Whether the bucket was seen to keep versions.
+    is_versioned: AtomicBool,
 }
 
 impl S3Storage {
@@ -45,7 +48,7 @@ impl S3Storage {
     pub fn open(settings: Settings, cancel: Cancel) -> Result<Self> {
         let calls = Calls::start(settings.connections, settings.request_timeout, cancel)?;
         let connected = calls.run(client::connect(&settings))?;
-        Ok(Self { settings, connected, calls })
+        Ok(Self { settings, connected, calls, is_versioned: AtomicBool::new(false) })
     }
 
     fn client(&self) -> &Client {

@@ -117,7 +117,8 @@ impl S3Storage {
         }
     }
 
-    fn is_aws(&self) -> bool {
+    /// Says whether the server is AWS's own.
+    pub(super) fn is_aws(&self) -> bool {
         let Some(endpoint) = &self.connected.endpoint else { return true };
         let host = Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
         host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))

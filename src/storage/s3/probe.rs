@@ -64,7 +64,7 @@ impl S3Storage {
     }
 
     /// Asks for the deletion of one version; a refusal is an answer.
-    fn delete_version(&self, subject: &Subject<'_>, key: &str, version: &str, bypass: bool) -> Result<()> {
+    pub(super) fn delete_version(&self, subject: &Subject<'_>, key: &str, version: &str, bypass: bool) -> Result<()> {
         let answered = self.calls.request(subject, async |_| {
             let request = self.client().delete_object().bucket(self.bucket()).key(self.key(key)).version_id(version);
             let request = request.set_bypass_governance_retention(bypass.then_some(true));
@@ -76,7 +76,8 @@ impl S3Storage {
         }
     }
 
-    fn has_version(&self, key: &str, version: &str) -> Result<bool> {
+    /// Says whether a version is there.
+    pub(super) fn has_version(&self, key: &str, version: &str) -> Result<bool> {
         let subject = self.subject("look at", key);
         let answered = self.calls.request(&subject, async |_| {
             let request = self.client().head_object().bucket(self.bucket()).key(self.key(key)).version_id(version);

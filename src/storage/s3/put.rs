@@ -18,10 +18,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What servers call the version of an object in a bucket that keeps none.
+const UNVERSIONED: &str = "null";
 
 impl S3Storage {
     pub(super) fn write(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
         let subject = self.subject("write", key);
+        let is_once = mode == PutMode::CreateOnly && class != Class::Data;
+        // Who comes second here would hide what is there for as long as a lock lasts.
+        if is_once && self.settles() && self.size(key)?.is_some() {
+            return Ok(PutOutcome::Exists);
+        }
         let digest = Sha256::digest(data);
         let checksum = STANDARD.encode(digest);
         let answered = self.calls.request(&subject, async |_| {
@@ -31,10 +40,12 @@ impl S3Storage {
             let request = self.locked(self.encrypted(self.placed(request, class)), class);
             let signed = request.customize().interceptor(SignedDigest(hex::encode(digest)));
             let answer = signed.send().await.map_err(|error| Failure::read(&subject, error))?;
-            self.check_answer(&subject, &answer, &checksum)
+            self.check_answer(&subject, &answer, &checksum)?;
+            Ok(answer.version_id)
         })?;
         match answered {
-            Answered::Done(()) => Ok(PutOutcome::Written),
+            Answered::Done(Some(version)) if is_once && version != UNVERSIONED => self.settle(key, &version, data),
+            Answered::Done(_) => Ok(PutOutcome::Written),
             // An earlier try may have been written although its answer was lost.
             Answered::Exists { tries } if tries > 1 && self.get(key, ReadFrom::Medium)?.as_deref() == Some(data) => {
                 Ok(PutOutcome::Written)
@@ -45,6 +56,25 @@ impl S3Storage {
                 Err(subject.error(ErrorCode::StoreRefused, "the server does not know this place").hint(hint))
             }
         }
+    }
+
+    /// Says whether who was first has to be found out from the versions: some servers, Ceph's gateway among them, honour
+    /// `If-None-Match` in buckets without versions only.
+    fn settles(&self) -> bool {
+        self.is_versioned.load(Relaxed) && !self.is_aws()
+    }
+
+    /// Finds out whether a version is the first under its key; if not, it is taken back, and who was first stays.
+    fn settle(&self, key: &str, version: &str, data: &Bytes) -> Result<PutOutcome> {
+        self.is_versioned.store(true, Relaxed);
+        if !self.settles() || self.is_first(key, version)? {
+            return Ok(PutOutcome::Written);
+        }
+        let subject = self.subject("take back", key);
+        self.delete_version(&subject, key, version, false)?;
+        // An earlier try of ours may have been the first, although its answer was lost.
+        let is_ours = !self.has_version(key, version)? && self.get(key, ReadFrom::Medium)?.as_deref() == Some(data);
+        Ok(if is_ours { PutOutcome::Written } else { PutOutcome::Exists })
     }
 
     /// Asks for the storage class: only for packs of content, for all else must be had at once.

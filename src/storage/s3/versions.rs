@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::DateTime;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// All that there is under one key, the newest first.
+/// All that there is under one key, in the order of the server: the newest first.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     versions: Vec<Version>,
@@ -39,13 +39,27 @@ impl Group {
             .chain(self.markers.iter().map(|marker| marker.id.as_str()))
     }
 
+    /// Says whether nothing was there when a version was written. Their order in the listing is that in which the server
+    /// took them; their times are not.
+    fn is_first(&self, id: &str) -> bool {
+        let mut versions = self.versions.iter().skip_while(|version| version.id != id);
+        let Some(own) = versions.next() else { return false };
+        let is_deleted = |older: &Version| {
+            self.markers.iter().any(|marker| marker.modified >= older.modified && marker.modified <= own.modified)
+        };
+        versions.all(is_deleted)
+    }
+
     /// Returns what of it no read finds.
     fn hidden(self, key: &str) -> Vec<Hidden> {
         let hidden = |version: Version, by| {
             let Version { id, size, modified, .. } = version;
             Hidden { key: key.to_owned(), version: id, size, modified, by }
         };
-        let mut versions = self.versions.into_iter();
+        let mut versions = self.versions;
+        // What the server says is the latest counts, whatever its order.
+        versions.sort_by_key(|version| !version.is_latest);
+        let mut versions = versions.into_iter();
         let Some(newest) = versions.next() else { return Vec::new() };
         let (over, mut found) = if self.markers.iter().any(|marker| marker.is_latest) {
             // Those that are older than the newest version hide nothing more.
@@ -66,6 +80,11 @@ impl S3Storage {
         let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let groups = self.versions(&folder)?;
         Ok(groups.into_iter().flat_map(|(key, group)| group.hidden(&key)).collect())
+    }
+
+    /// Says whether nothing was under a key when one version of it was written.
+    pub(super) fn is_first(&self, key: &str, version: &str) -> Result<bool> {
+        Ok(self.versions(key)?.get(key).is_some_and(|group| group.is_first(version)))
     }
 
     /// Lists every version and delete marker of the keys that begin with `prefix`.
@@ -100,10 +119,6 @@ impl S3Storage {
             if !page.is_truncated.unwrap_or(false) || after.0.is_none() {
                 break;
             }
-        }
-        for group in groups.values_mut() {
-            // Servers list the newest first; what they say is the latest counts, whatever the clock says.
-            group.versions.sort_by_key(|version| (!version.is_latest, std::cmp::Reverse(version.modified)));
         }
         Ok(groups)
     }
@@ -145,5 +160,15 @@ mod tests {
         assert_eq!(hidden(vec![], vec![marker("m", 1, true)]), []);
         // One that was written again over its marker is there.
         assert_eq!(hidden(vec![version("b", 3, true)], vec![marker("m", 2, false)]), []);
+    }
+    #[test]
+    fn who_was_first() {
+        let first = |versions: Vec<Version>, markers: Vec<Marker>, id: &str| Group { versions, markers }.is_first(id);
+        let two = || vec![version("b", 1, true), version("a", 2, false)];
+        assert!(first(two(), vec![], "a") && !first(two(), vec![], "b"));
+        assert!(!first(two(), vec![], "c"));
+        let again = || vec![version("c", 5, true), version("b", 4, false), version("a", 1, false)];
+        let marker = || vec![marker("m", 3, false)];
+        assert!(first(again(), marker(), "b") && !first(again(), marker(), "c"));
     }
 }
