@@ -54,12 +54,7 @@ async fn listen(listener: TcpListener, server: String, round_trip: Duration) -> 
 }
 
 /// Sends on what comes, `delay` after it came and after `ready`, until one side ends.
-async fn forward(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    ready: Instant,
-    delay: Duration,
-) {
+async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, ready: Instant, delay: Duration) {
     let (sender, mut held) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let read = async {
         let mut chunk = vec![0; CHUNK];

@@ -1,3 +1,4 @@
 //! Storage drivers against real servers.
 
+mod cache;
 mod servers;
