@@ -52,14 +52,13 @@ def make_data(scratch, quick):
     generator = random.Random(3)
     large, small = scratch / "large", scratch / "small"
     large.mkdir()
-    words = [f"{generator.getrandbits(40):x}" for _ in range(4000)]
     for number in range(2 if quick else 16):
         with open(large / f"{number:02}", "wb") as file:
             for _ in range(60):
                 if number % 2:
                     file.write(generator.randbytes(MIB))
                 else:
-                    file.write(" ".join(generator.choices(words, k=100_000)).encode()[:MIB])
+                    file.write(generator.randbytes(MIB // 2).hex().encode())
     for number in range(1000 if quick else 50_000):
         folder = small / f"{number // 1000:02}" / f"{number // 100 % 10}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +113,9 @@ def measure(bench, root, holdpoint, restic, runs, round_trips, quick):
             gateway = Filter([root / "scripts/ceph-rgw", folder])
             network = Filter([latency, gateway.line.removeprefix("http://"), round_trip])
             try:
-                put = ["curl", "--silent", "--fail", "--request", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
-                       ":".join(KEYS), f"{gateway.line}/bench"]
-                subprocess.run(put, check=True)
+                # The bucket, which restic makes.
+                place = bench.scratch / "bucket"
+                bench.run([restic, "-r", f"s3:{gateway.line}/bench/none", "init"], environment(place, network.line))
                 for number, (data, tree) in enumerate(trees.items()):
                     for tool, program, how in (("holdpoint", holdpoint, run_holdpoint), ("restic 0.18", restic, run_restic)):
                         place = bench.scratch / f"{tool.split()[0]}-{number}"
