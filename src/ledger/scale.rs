@@ -1,7 +1,6 @@
 //! Tests of what questions cost on a ledger of 100,000 releases, whose records are made when they are read.
 
 use super::manifest::digest;
-use super::walk::RELEASES;
 use super::{Ledger, sample};
 use crate::error::Result;
 use crate::model::manifest::Previous;
@@ -9,7 +8,6 @@ use crate::model::release_id::ReleaseId;
 use crate::storage::{Class, Entry, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -85,14 +83,17 @@ impl Storage for Bucket {
         self.list_names_after(prefix, "", usize::MAX)
     }
     fn list_names_after(&self, prefix: &str, after: &str, most: usize) -> Result<Vec<String>> {
-        let below = format!("{prefix}/");
-        let keys = self.ids.iter().map(|id| format!("{RELEASES}/{}/{id}/manifest.json", id.date_path()));
-        let name = |key: String| {
-            let name = key.strip_prefix(&below)?.to_owned();
-            Some(name.split_once('/').map_or(name.clone(), |(folder, _)| format!("{folder}/")))
+        let date: String = prefix.chars().filter(char::is_ascii_digit).collect();
+        let start = self.ids.partition_point(|id| id.as_str() < date.as_str());
+        let ids = self.ids[start..].iter().map(ReleaseId::as_str).take_while(|id| id.starts_with(&date));
+        let mut names: Vec<&str> = match date.len() {
+            0 => ids.map(|id| &id[..4]).collect(),
+            8 => ids.collect(),
+            length => ids.map(|id| &id[length..length + 2]).collect(),
         };
-        let names: BTreeSet<String> = keys.filter_map(name).filter(|name| name.as_str() > after).collect();
-        let names: Vec<String> = names.into_iter().take(most).collect();
+        names.dedup();
+        let names = names.into_iter().map(|name| format!("{name}/")).filter(|name| name.as_str() > after);
+        let names: Vec<String> = names.take(most).collect();
         self.requests.fetch_add(names.len().div_ceil(PAGE).max(1), Relaxed);
         Ok(names)
     }

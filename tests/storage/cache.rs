@@ -1,0 +1,125 @@
+//! The cache of a remote store: fewer requests with it, the same verdicts without it.
+
+use crate::support::environment::must;
+use crate::support::holdpoint::Holdpoint;
+use crate::support::s3::Server;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+struct House {
+    folder: TempDir,
+    server: Server,
+    holdpoint: Holdpoint,
+    bucket: String,
+    releases: std::cell::Cell<u32>,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let server = Server::in_process();
+        let bucket = server.bucket("cache");
+        let tree = folder.path().join("work/data");
+        fs::create_dir_all(tree.join("below")).unwrap();
+        fs::write(tree.join("below/orders.csv"), "id,total\n1,10\n").unwrap();
+        let mut random = vec![0; 300_000];
+        getrandom::fill(&mut random).unwrap();
+        fs::write(tree.join("random"), random).unwrap();
+        let mut holdpoint = Holdpoint::new(folder.path().join("work")).password();
+        for (name, value) in server.environment() {
+            holdpoint = holdpoint.env(name, value);
+        }
+        Self { folder, server, holdpoint, bucket, releases: 0.into() }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.holdpoint.home().join(".cache/holdpoint")
+    }
+
+    fn cached(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.cache()).map_or_else(|_| Vec::new(), |all| all.map(|entry| entry.unwrap().path()).collect())
+    }
+
+    /// Runs a gate that passes; returns how many objects were read, and what was said.
+    fn gate(&self, more: &[&str]) -> (u64, String) {
+        let before = self.server.requests().get("GetObject").copied().unwrap_or(0);
+        self.releases.set(self.releases.get() + 1);
+        let release = format!("1.0.{}", self.releases.get());
+        let (store, manifest) = (format!("s3://{}/s", self.bucket), self.folder.path().join("manifest.json"));
+        let mut arguments = vec!["gate", "-e", "staging", "--application", "shop", "--store", &store, "--first"];
+        arguments.extend(["--release", &release, "--commit", "0123456789012345678901234567890123456789"]);
+        arguments.extend(["--manifest-out", manifest.to_str().unwrap(), "data"]);
+        arguments.extend(more);
+        let output = self.holdpoint.run(&arguments).expect(0);
+        (self.server.requests()["GetObject"] - before, output.stderr.clone())
+    }
+}
+
+fn damage(path: &Path, how: usize) {
+    let mut data = fs::read(path).unwrap();
+    match how % 3 {
+        0 => data.truncate(data.len() / 2),
+        1 => data[0] ^= 1,
+        _ => data.clear(),
+    }
+    fs::write(path, data).unwrap();
+}
+
+#[test]
+fn an_unchanged_gate_reads_index_and_trees_from_it_and_passes_however_broken_it_is() {
+    let house = House::new();
+    house.gate(&[]);
+    let kept = house.cached().len();
+    assert!(kept >= 3, "an index file, a snapshot and a pack of trees at least");
+    let sizes: u64 = house.cached().iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(sizes < 100_000, "content is in it");
+    let (warm, _) = house.gate(&[]);
+    for how in 0..3 {
+        for path in house.cached() {
+            damage(&path, how);
+        }
+        let (broken, _) = house.gate(&[]);
+        assert!(broken >= warm + 2, "{broken} reads with a broken cache, {warm} with a good one");
+    }
+    let (again, _) = house.gate(&[]);
+    assert!(again <= warm + 1, "{again} reads after it was mended, {warm} before");
+    fs::remove_dir_all(house.cache()).unwrap();
+    assert!(house.gate(&[]).0 >= warm + 2);
+}
+
+#[test]
+fn without_a_place_for_it_the_gate_says_so_and_passes() {
+    let house = House::new();
+    fs::write(house.holdpoint.home().join(".cache"), "no directory").unwrap();
+    let (_, said) = house.gate(&[]);
+    assert!(said.contains("no cache: "), "{said}");
+    let config = house.folder.path().join("work/holdpoint.toml");
+    fs::write(&config, "[store]\ncache = { max_size = 0 }\n").unwrap();
+    let (_, said) = house.gate(&[]);
+    assert!(!said.contains("cache"), "{said}");
+    fs::write(&config, "[store]\ncache = { directory = \"kept\" }\n").unwrap();
+    house.gate(&[]);
+    assert!(fs::read_dir(house.folder.path().join("work/kept")).unwrap().count() >= 3);
+}
+
+#[test]
+fn a_full_disk_is_no_failure() {
+    let house = House::new();
+    let full = house.folder.path().join("full");
+    fs::create_dir(&full).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "none"]).arg(&full).output().unwrap();
+    if !mounted.status.success() {
+        // Only root may.
+        return;
+    }
+    let config = format!("[store]\ncache = {{ directory = \"{}\" }}\n", full.join("cache").display());
+    fs::write(house.folder.path().join("work/holdpoint.toml"), config).unwrap();
+    let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        house.gate(&[]);
+        house.gate(&[]);
+    }));
+    must(Command::new("umount").arg(&full));
+    passed.unwrap();
+}
