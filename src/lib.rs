@@ -10,7 +10,7 @@
 //! | [`model`] | nouns without I/O: version, finding, verdict, manifest | |
 //! | [`config`] | text → raw → validated configuration | `model` |
 //! | [`storage`] | bytes at rest: the trait, its drivers and wrappers | |
-//! | [`repository`] | the restic format: crypto, chunker, pack, index, tree, archive, restore, check | `model` `storage` |
+//! | [`repository`] | the restic format: crypto, chunker, pack, index, tree, archive, restore, check, copy | `model` `storage` |
 //! | [`release`] | facts about a release: git, CI system, deployed-version probes | `config` `model` |
 //! | [`source`] | one file per kind: preflight, capture, inspect, restore | `config` `model` |
 //! | [`ledger`] | manifests, events, lease on a storage | `model` `storage` |

@@ -3,6 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown, variable};
+use crate::cancel::Reason;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
@@ -25,6 +26,9 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the stores may take for the page of a release.
+const TIME_FOR_PAGES: Duration = Duration::from_secs(10);
 
 /// What is captured, for what.
 #[derive(Debug, clap::Args)]
@@ -70,6 +74,12 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
     let observer = session.observer();
     let outcome = supervise::supervise(&request, &observer, &session.cancel, session.runtime.handle())?;
     drop(observer);
+    // The verdict is known: no store that hangs over the page may keep it from the caller.
+    let cancel = session.cancel.clone();
+    session.runtime.spawn(async move {
+        tokio::time::sleep(TIME_FOR_PAGES).await;
+        cancel.cancel(Reason::Abandoned);
+    });
     for unwritten in write_pages(&request, &outcome, options.html_out.as_deref()) {
         output::note(&format!("warning: {}", unwritten.chain()));
     }

@@ -1,7 +1,7 @@
 //! The verbs: plan, capture, verify, judge, reconcile, restore.
 //!
 //! A run goes one way: [`request`] (what is asked) → [`survey`] (what runs now, what can be captured) → lease →
-//! [`capture`] → [`verify`] → [`judge`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
+//! [`capture`] → [`verify`] → [`judge`] → [`copies`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
 
 mod ahead;
 mod bases;

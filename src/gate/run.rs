@@ -517,7 +517,7 @@ impl Run<'_> {
         let in_ledger = recorded.is_ok() && held_the_lease;
         let copies = if in_ledger && !self.cancel.is_cancelled() {
             let (store, copies) = (&self.request.place, &self.request.copies);
-            copies::step::record_everywhere(store, copies, &manifest, self.observer)
+            copies::step::record_everywhere(store, copies, &manifest, self.observer, self.cancel)
         } else {
             Vec::new()
         };

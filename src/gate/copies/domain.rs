@@ -96,3 +96,21 @@ fn bucket(place: &Place) -> String {
     let (bucket, _) = path.split_once('/').unwrap_or((path, ""));
     format!("{}{bucket}", restic.strip_suffix(path).unwrap_or(&restic))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_compared_by_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("one")).unwrap();
+        std::os::unix::fs::symlink(path("one"), path("link")).unwrap();
+        assert_eq!(directories(&path("one"), &path("link")), Shared::Location);
+        assert_eq!(directories(&path("one/new/store"), &path("link/new/store")), Shared::Location);
+        // Neither has to exist.
+        assert_eq!(directories(&path("two/store"), &path("three")), Shared::FileSystem);
+        assert_eq!(directories(&path("one"), Path::new("/proc")), Shared::Nothing);
+    }
+}

@@ -19,6 +19,9 @@ const RELEASES: &str = "releases";
 const ATTEMPTS: &str = "attempts";
 const MANIFEST: &str = "manifest.json";
 
+/// How many releases a copy may lack before listing all of them costs fewer requests than following the chain.
+const MANY: usize = 50;
+
 /// Which records are brought up to date.
 #[derive(Debug, Clone)]
 pub enum Scope {
@@ -80,8 +83,14 @@ impl Records {
     /// Goes back along the chain to the newest release that the copy has.
     fn follow(&mut self, newest: Option<&Previous>, cancel: &Cancel) -> Result<()> {
         let mut next = newest.map(|previous| previous.id.clone());
+        let mut lacking = 0;
         while let Some(id) = next {
             cancel.check()?;
+            lacking += 1;
+            if lacking > MANY {
+                (self.source, self.there) = (Vec::new(), BTreeMap::new());
+                return self.add(RELEASES).map(drop);
+            }
             let folder = Ledger::folder(&id);
             let is_there = self.add(&folder)?;
             let manifest = self.from.get(&format!("{folder}/{MANIFEST}"), ReadFrom::Anywhere)?;

@@ -20,10 +20,14 @@ use crate::repository::{Id, Indexed, Repository};
 use crate::storage::transfer::put_verified;
 use crate::storage::{Class, PutMode, ReadFrom};
 use jiff::Timestamp;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// How long a gate waits at most for whoever locks a copy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a copy that takes a record is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Describes a copy whose turn has not come.
 pub fn not_copied(copy: &CopyStore) -> CopyRecord {
@@ -141,24 +145,51 @@ pub fn withdraw(copy: &CopyStore, manifest: &Manifest) {
 
 /// Writes the manifest that the ledger has, and the hint to it, to every copy that was brought up to date; what fails is
 /// shown as a warning. Returns the ledgers of the copies that have it.
+///
+/// The run has its verdict: a copy that does not answer is not waited for once the run is cancelled.
 pub fn record_everywhere(
     store: &Place,
     copies: &[CopyStore],
     manifest: &Manifest,
     observer: &dyn Observer,
+    cancel: &Cancel,
 ) -> Vec<Ledger> {
+    let whole = |copy: &&CopyStore| {
+        let record = manifest.store.copies.iter().find(|record| record.name == copy.name);
+        record.is_some_and(|record| record.state == CopyState::Verified)
+    };
+    let copies: Vec<_> = copies.iter().filter(whole).cloned().collect();
+    let mut waiting: Vec<_> = copies.iter().map(|copy| copy.name.clone()).collect();
+    let warn = |name: &str, why: &str| {
+        observer
+            .note(&format!("warning: the copy {name} may lack the record of this run: {why}; run `holdpoint copy`"));
+    };
+    let (sender, receiver) = channel();
+    let (store, manifest) = (store.clone(), manifest.clone());
+    let work = move || {
+        for copy in copies {
+            let written = write_manifest(&copy, &manifest).and_then(|()| write_head(&store, &copy));
+            // Nobody listens any more if the run was cancelled.
+            let _ = sender.send((copy.name, written.map(|()| Ledger::new(copy.place.ledger_storage()))));
+        }
+    };
     let mut ledgers = Vec::new();
-    let copied = manifest.store.copies.iter().filter(|copy| copy.state == CopyState::Verified);
-    for copy in copied.filter_map(|record| copies.iter().find(|copy| copy.name == record.name)) {
-        match write_manifest(copy, manifest).and_then(|()| write_head(store, copy)) {
-            Ok(()) => ledgers.push(Ledger::new(copy.place.ledger_storage())),
-            Err(error) => observer.note(&format!(
-                "warning: the copy {} does not have the record of this run: {}; run `holdpoint copy`",
-                copy.name,
-                error.chain()
-            )),
+    if std::thread::Builder::new().name("copies".to_owned()).spawn(work).is_ok() {
+        while !waiting.is_empty() {
+            match receiver.recv_timeout(POLL) {
+                Ok((name, written)) => {
+                    waiting.retain(|other| *other != name);
+                    match written {
+                        Ok(ledger) => ledgers.push(ledger),
+                        Err(error) => warn(&name, &error.chain()),
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if !cancel.is_cancelled() => {}
+                Err(_) => break,
+            }
         }
     }
+    waiting.iter().for_each(|name| warn(name, "it did not answer in time"));
     ledgers
 }
 

@@ -6,6 +6,7 @@ mod disaster;
 mod gate;
 mod order;
 mod records;
+mod s3;
 
 use super::shop::{STAGING, Shop, names};
 use crate::support::restic::Restic;

@@ -65,7 +65,7 @@ fn the_record_goes_to_every_copy_that_was_brought_up_to_date() {
     manifest.store.copies = copies.iter().map(step::not_copied).collect();
     manifest.store.copies[0].state = CopyState::Failed;
     manifest.store.copies[1].state = CopyState::Verified;
-    let ledgers = step::record_everywhere(&place(&shop.beside("store")), &copies, &manifest, &Silent);
+    let ledgers = step::record_everywhere(&place(&shop.beside("store")), &copies, &manifest, &Silent, &Cancel::new());
     assert_eq!(ledgers.len(), 1);
     assert_eq!(ledgers[0].newest().unwrap().map(|stored| stored.manifest.id), Some(manifest.id.clone()));
     assert!(part(&shop, "whole").join("head.json").exists() && names(&shop.beside("failed")).is_empty());
