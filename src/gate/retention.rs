@@ -8,7 +8,7 @@ use crate::model::progress::Progress;
 use crate::repository::archive::StoredPacks;
 use crate::repository::retention::{self, Known, Needs};
 use crate::repository::verify::Verified;
-use crate::repository::{FileType, Id, Indexed, Workers};
+use crate::repository::{FileType, Id, Indexed, Repository, Workers};
 use crate::storage::{Class, LockMode, LockTerms, PutMode, ReadFrom, SharedStorage};
 use jiff::Timestamp;
 
@@ -33,12 +33,25 @@ pub struct Kept<'a> {
 /// # Errors
 /// `store-refused`, `store-unavailable` or `damaged`, naming what could not be locked; a cancellation.
 pub fn keep(kept: &Kept<'_>, indexed: &Indexed, ledger: &SharedStorage, cancel: &Cancel) -> Result<Option<ObjectLock>> {
-    let repository = indexed.repository();
+    keep_at(indexed.repository(), kept, indexed, ledger, cancel)
+}
+
+/// Does what [`keep`] does at a copy of the repository, under the terms of its store; `ledger` is the copy's.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_at(
+    repository: &Repository,
+    kept: &Kept<'_>,
+    indexed: &Indexed,
+    ledger: &SharedStorage,
+    cancel: &Cancel,
+) -> Result<Option<ObjectLock>> {
     let storage = repository.storage();
     let Some(terms) = storage.lock_terms().filter(|_| !kept.trees.is_empty()) else { return Ok(None) };
     let progress = Progress::new();
     let workers = Workers { threads: storage.parallelism().uploads, progress: &progress, cancel };
-    let needs = needs(kept, indexed, &workers)?;
+    let needs = needs(repository, kept, indexed, &workers)?;
     let stored = ledger.get(KNOWN, ReadFrom::Anywhere)?;
     let mut known = match &stored {
         Some(stored) => Known::read(repository, stored, terms.mode),
@@ -58,8 +71,8 @@ pub fn keep(kept: &Kept<'_>, indexed: &Indexed, ledger: &SharedStorage, cancel: 
 }
 
 /// Collects every object that the new snapshots cannot be restored without.
-fn needs(kept: &Kept<'_>, indexed: &Indexed, workers: &Workers<'_>) -> Result<Needs> {
-    let mut needs = Needs::of_repository(indexed.repository())?;
+fn needs(repository: &Repository, kept: &Kept<'_>, indexed: &Indexed, workers: &Workers<'_>) -> Result<Needs> {
+    let mut needs = Needs::of_repository(repository)?;
     let trees = || kept.trees.iter().copied().chain(kept.leaned.iter().map(|leaned| &leaned.verified));
     for tree in trees() {
         needs.add(FileType::Pack, tree.packs());

@@ -1,5 +1,5 @@
 //! Storage drivers against real servers.
 
-pub mod object_lock;
 mod cache;
+pub mod object_lock;
 mod servers;

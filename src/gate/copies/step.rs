@@ -7,6 +7,7 @@
 
 use super::super::place::Place;
 use super::super::request::Request;
+use super::super::retention::{self, Kept};
 use super::bring::{Bring, Scope};
 use super::{CopyStore, join};
 use crate::cancel::Cancel;
@@ -84,6 +85,15 @@ pub fn copy(
         Err(error) => Some(error),
     };
     Ok((record, error.map(|error| copy.finding(&error))))
+}
+
+/// Locks in a copy what the new snapshots need, for as long as the terms of its own store say.
+///
+/// # Errors
+/// As [`retention::keep`].
+pub fn keep(copy: &CopyStore, kept: &Kept<'_>, indexed: &Indexed, cancel: &Cancel) -> Result<()> {
+    let repository = indexed.repository().copy_at(copy.place.repository_storage());
+    retention::keep_at(&repository, kept, indexed, &copy.place.ledger_storage(), cancel).map(drop)
 }
 
 /// Describes what became of a copy.

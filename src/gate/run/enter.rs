@@ -1,0 +1,185 @@
+//! The way in: the lease, the ledger, the repository and what its sources lean on.
+
+use super::super::ahead::Ahead;
+use super::super::bases::{self, Leaned};
+use super::super::judge;
+use super::super::manifest::{self};
+use super::super::survey::{self, Ready};
+use super::super::verify::PackList;
+use crate::error::{ErrorCode, Result};
+use crate::ledger::Ledger;
+use crate::ledger::lease::{self, Owner};
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::{From, Manifest};
+use crate::release::git::WorkTree;
+use crate::repository::archive::adopt_orphans;
+use crate::repository::lock::{LockGuard, LockKind};
+use crate::repository::{Creator, FileType, Id, Indexed, Repository};
+use crate::storage::many::both;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Held, Run};
+
+/// How far this machine's clock may be behind the newest record before the gate refuses.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// A repository that is locked and whose index was read.
+pub(super) struct Entered {
+    pub(super) indexed: Arc<Indexed>,
+    /// Packs that a killed run had stored.
+    pub(super) adopted: Vec<Id>,
+    /// All packs, if they were listed.
+    pub(super) packs: Option<PackList>,
+}
+
+impl Run<'_> {
+    pub(super) fn take_lease(&self, held: &mut Held) -> Result<()> {
+        let request = self.request;
+        let id = self.draft(|draft| draft.id.clone());
+        let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;
+        match lease::acquire(request.place.ledger_storage(), owner, self.cancel) {
+            Ok(acquired) => {
+                self.find(acquired.finding);
+                held.lease = Some(acquired.lease);
+                Ok(())
+            }
+            Err(error) if error.code() == ErrorCode::Busy => {
+                self.find([Finding::from_error(&error, FindingCode::LeaseHeld)]);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
+    pub(super) fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
+        // Together these questions take as long as one.
+        let ((clock, previous), (deployed, comparable)) = both(
+            || both(|| self.check_clock(ledger), || ledger.previous()),
+            || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
+        );
+        clock?;
+        if self.refuses() {
+            return Ok(None);
+        }
+        self.find(deployed?);
+        let changed_paths = self.changed_paths(from.commit.as_deref())?;
+        let previous = previous?;
+        self.draft(|draft| {
+            draft.from = from;
+            draft.changed_paths = changed_paths;
+            draft.previous = previous;
+        });
+        let search = comparable?;
+        self.find(search.unreadable.iter().map(|record| {
+            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
+            Finding::warning(FindingCode::LedgerDamaged, message)
+        }));
+        Ok(search.found.map(|stored| stored.manifest))
+    }
+
+    /// Opens or creates the repository, locks it, reads its index, and takes over what a killed run left; `None` if
+    /// somebody else has locked it.
+    pub(super) fn enter(&self, opening: Ahead<Repository>, lock: &mut Option<LockGuard>) -> Result<Option<Entered>> {
+        let request = self.request;
+        let repository = match opening.wait() {
+            Err(error) if error.code() == ErrorCode::NoRepository => request.place.open_or_create(Creator {
+                hostname: request.application.clone(),
+                username: request.pipeline.actor.clone().unwrap_or_default(),
+            }),
+            result => result,
+        }?;
+        self.draft(|draft| draft.repository_id = Some(repository.id().to_string()));
+        match repository.lock(LockKind::Shared, self.patience(), self.cancel) {
+            Ok(taken) => {
+                self.find(taken.removed().iter().map(|lock| {
+                    let message =
+                        format!("removed the lock of a dead client: process {} on {}", lock.pid, lock.hostname);
+                    Finding::info(FindingCode::StaleLockRemoved, message)
+                }));
+                *lock = Some(taken);
+            }
+            Err(error) if error.code() == ErrorCode::Busy => {
+                self.find([Finding::from_error(&error, FindingCode::RepositoryLocked)]);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let (packs, indexed) = both(|| self.list_alone(&repository), || repository.index(self.cancel));
+        let (packs, indexed) = (packs?, Arc::new(indexed?));
+        let adopted = match &packs {
+            Some(packs) => adopt_orphans(&indexed, packs.sizes(), self.cancel)?,
+            None => Vec::new(),
+        };
+        Ok(Some(Entered { indexed, adopted, packs }))
+    }
+
+    /// Lists the packs, if nobody else can be writing any that have no index yet.
+    pub(super) fn list_alone(&self, repository: &Repository) -> Result<Option<PackList>> {
+        let (packs, locks) = both(|| PackList::of(repository), || repository.list(FileType::Lock));
+        Ok(if locks?.len() > 1 { None } else { Some(packs?) })
+    }
+
+    /// Refuses to write a record that would sort before the newest one.
+    pub(super) fn check_clock(&self, ledger: &Ledger) -> Result<()> {
+        let newest = match ledger.newest() {
+            Ok(newest) => newest,
+            Err(error) if error.code() == ErrorCode::ManifestInvalid => {
+                self.find([Finding::warning(FindingCode::LedgerDamaged, error.chain())
+                    .hint("run `holdpoint releases` to see which records can be read")]);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.find(newest.and_then(|newest| clock_finding(&newest.manifest)));
+        Ok(())
+    }
+
+    /// Asks git which paths changed since the deployed commit; nothing where it cannot tell.
+    pub(super) fn changed_paths(&self, from: Option<&str>) -> Result<Vec<String>> {
+        let (Some(top), Some(from)) = (&self.request.work_tree, from) else { return Ok(Vec::new()) };
+        let Some(tree) = WorkTree::find(top)? else { return Ok(Vec::new()) };
+        Ok(tree.changed_paths(from, &self.request.target.commit)?.unwrap_or_default())
+    }
+
+    /// Makes sure that what sources lean on is good enough and in the store, and records it.
+    pub(super) fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<Vec<Leaned>> {
+        let mut leaned = Vec::new();
+        let (bases, findings) = bases::find(ready, ledger)?;
+        self.find(findings);
+        for ready in ready {
+            let name = &ready.config.name;
+            let Some(base) = bases.get(name) else { continue };
+            match bases::see(base, indexed, self.cancel) {
+                Ok(seen) => {
+                    leaned.push(seen);
+                    self.record_of(name, |record| manifest::add_base(record, base));
+                }
+                Err(error) if error.is_cancelled() => return Err(error),
+                Err(error) => {
+                    self.find([survey::source_finding(ready.config, &error, FindingCode::BaseBackupMissing)]);
+                }
+            }
+        }
+        Ok(leaned)
+    }
+}
+
+/// Compares this machine's clock with that of the newest record: a new one must not sort before it.
+pub fn clock_finding(newest: &Manifest) -> Option<Finding> {
+    let (now, written) = (Timestamp::now(), newest.created_at);
+    if written <= now {
+        return None;
+    }
+    let ahead = written.duration_since(now).unsigned_abs();
+    let message = format!(
+        "the newest release, {}, was recorded {} s in the future of this machine's clock",
+        newest.id,
+        ahead.as_secs()
+    );
+    let weigh = if ahead > CLOCK_TOLERANCE { Finding::refusal } else { Finding::warning };
+    let hint = "set the clock of this machine, or of the one that wrote that record, by NTP";
+    Some(weigh(FindingCode::ClockSkew, message).hint(hint))
+}
