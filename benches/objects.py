@@ -5,7 +5,6 @@ between. Both tools get the same server, the same data, and the cache of their o
 """
 
 import json
-import os
 import random
 import shutil
 import statistics
@@ -93,7 +92,12 @@ def run_holdpoint(bench, program, place, port, tree, record):
         command = [program, "gate", "--application", "bench", "--environment", "bench", "--store",
                    f"s3://bench/{place.name}", "--first", "--release", f"1.0.{number}", "--commit", f"{number:040x}",
                    "--timeout", "2h", "--no-progress", tree]
-        return bench.run(command, environment(place, port), cwd=place)
+        result = bench.run(command, environment(place, port), cwd=place)
+        # What measured nothing must not look fast.
+        manifest = json.loads((place / "holdpoint-manifest.json").read_text())
+        if manifest["state"] != "passed" or manifest["release"]["to"]["version"] != f"1.0.{number}":
+            raise RuntimeError("the gate left no manifest that passed")
+        return result
 
     first = gate(1)
     record("first", first)

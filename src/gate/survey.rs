@@ -100,6 +100,10 @@ pub fn probe_runner(directory: PathBuf) -> Arc<RunCommand> {
 /// # Errors
 /// The store's own.
 pub fn compare_with_ledger(from: &mut From, ledger: &Ledger) -> Result<Vec<Finding>> {
+    if from.version.is_none() {
+        // Nothing was observed that could be compared.
+        return Ok(Vec::new());
+    }
     let search = ledger.last_deployed()?;
     let mut findings: Vec<_> = search
         .unreadable

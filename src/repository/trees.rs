@@ -23,6 +23,8 @@ const FETCHES: usize = 3;
 pub(super) struct TreeReader<'a> {
     indexed: &'a Indexed,
     from: ReadFrom,
+    /// Packs that were read from the medium already: any cache may give them once more.
+    proved: IdSet,
     packs: Mutex<Packs>,
     /// Told when a fetch ends.
     fetched: Condvar,
@@ -55,7 +57,13 @@ impl<'a> Scratch<'a> {
 impl<'a> TreeReader<'a> {
     pub(super) fn new(indexed: &'a Indexed, from: ReadFrom) -> Self {
         let (packs, fetched) = (Mutex::default(), Condvar::new());
-        Self { indexed, from, packs, fetched, bytes_read: AtomicU64::new(0) }
+        Self { indexed, from, proved: IdSet::default(), packs, fetched, bytes_read: AtomicU64::new(0) }
+    }
+
+    /// Says which packs this run has read from the medium and compared with their names already.
+    pub(super) fn knowing(mut self, proved: &IdSet) -> Self {
+        self.proved.clone_from(proved);
+        self
     }
 
     /// Returns how many bytes were read from the store.
@@ -114,8 +122,8 @@ impl<'a> TreeReader<'a> {
         let storage = self.indexed.repository().storage();
         let key = FileType::Pack.key(pack);
         let read = match self.from {
-            ReadFrom::Anywhere => storage.get_again(&key),
-            ReadFrom::Medium => storage.get(&key, self.from),
+            ReadFrom::Medium if !self.proved.contains(pack) => storage.get(&key, self.from),
+            ReadFrom::Medium | ReadFrom::Anywhere => storage.get_again(&key),
         };
         let whole = read.map(|whole| whole.map(Arc::new));
         let mut packs = lock(&self.packs);

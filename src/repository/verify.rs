@@ -190,7 +190,7 @@ pub fn verify_tree(
         return Ok(verified);
     }
     let packs = NeededPacks::new(indexed, pack_sizes);
-    let reader = TreeReader::new(indexed, ReadFrom::Medium);
+    let reader = TreeReader::new(indexed, ReadFrom::Medium).knowing(&evidence.packs);
     let totals = Mutex::new((0, 0, 0));
     reader.walk(&[root], workers, |id, tree| {
         let tree = tree?;

@@ -7,7 +7,6 @@ use crate::ledger::Ledger;
 use crate::ledger::lease::Lease;
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Manifest;
-use crate::model::progress::Observer;
 use crate::storage::many::both;
 
 use super::{Held, Outcome, Run};

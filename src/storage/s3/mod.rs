@@ -116,7 +116,8 @@ impl Storage for S3Storage {
     }
 
     fn parallelism(&self) -> Parallelism {
-        Parallelism { uploads: self.settings.connections, reads: self.settings.connections }
+        // A pack takes 12 MiB of memory while it is on its way; what else is asked takes little.
+        Parallelism { uploads: self.settings.connections.div_ceil(2), reads: self.settings.connections }
     }
 
     fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
