@@ -1,5 +1,6 @@
 //! A part of a storage, as a storage.
 
+use super::s3::location::in_url;
 use super::{Class, Entry, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, SharedStorage, Storage};
 use crate::error::Result;
 use bytes::Bytes;
@@ -29,7 +30,12 @@ impl Storage for SubStorage {
     }
 
     fn restic_location(&self) -> String {
-        format!("{}/{}", self.whole.restic_location(), self.prefix)
+        let whole = self.whole.restic_location();
+        // restic decodes what is in a URL.
+        if whole.contains("://") {
+            return format!("{}/{}", whole.trim_end_matches('/'), in_url(&self.prefix));
+        }
+        format!("{whole}/{}", self.prefix)
     }
 
     fn parallelism(&self) -> Parallelism {

@@ -1,3 +1,6 @@
 //! Storage drivers against real servers.
 
+mod conformance;
+mod failures;
+mod restic;
 mod servers;

@@ -105,6 +105,24 @@ impl Files {
         Ok(Claim::Theirs)
     }
 
+    /// Makes sure that nobody else could have created file `number`, which we just did: the store must refuse it now.
+    ///
+    /// # Errors
+    /// `store-unsafe` if it does not; then the file says that the lease is given back.
+    pub(super) fn prove_created_once(&self, number: u64, record: &Record) -> Result<()> {
+        // Other content than the file's, so that it is never taken for an own try whose answer was lost.
+        let free = Record { released: true, ..record.clone() };
+        if !self.create(number, &free)? {
+            return Ok(());
+        }
+        let message = format!(
+            "the store {} overwrites what must be created only once, so two runs could hold one lease",
+            self.storage.location()
+        );
+        Err(Error::new(ErrorCode::StoreUnsafe, message)
+            .hint("use a server that honours `If-None-Match: *` on PUT, as AWS S3, Ceph and MinIO do"))
+    }
+
     /// Deletes the files below `number`, which no longer mean anything.
     pub(super) fn delete_below(&self, number: u64) -> Result<()> {
         for old in self.numbers()?.into_iter().filter(|old| *old < number) {

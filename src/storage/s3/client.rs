@@ -11,6 +11,10 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation,
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::path::Path;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -119,23 +123,43 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
+/// Builds what speaks HTTP to the store, and to whoever gives the credentials.
 fn http_client(settings: &Settings, is_plain: bool) -> Result<SharedHttpClient> {
-    let unusable = |message: String| {
-        Error::new(ErrorCode::Usage, message).hint("name a file of PEM certificates, as `openssl x509` writes them")
-    };
     let bundle = settings.ca_file.clone().or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(Into::into));
-    let mut trusted = TrustStore::default();
-    if let Some(path) = &bundle {
-        let pem = std::fs::read(path)
-            .map_err(|error| unusable(format!("cannot read the certificates {}", path.display())).caused_by(error))?;
-        trusted = trusted.with_pem_certificate(pem);
-    }
-    if is_plain {
-        return Ok(Builder::new().build_http());
-    }
+    let Some(trusted) = trusted(bundle.as_deref())? else {
+        if is_plain {
+            return Ok(Builder::new().build_http());
+        }
+        let message = "this machine has no certificates to know the store's server by";
+        return Err(Error::new(ErrorCode::Usage, message)
+            .hint("install the system's (Debian: ca-certificates), or name a file of them by `ca_file` in [store]"));
+    };
     let context = TlsContext::builder()
         .with_trust_store(trusted)
         .build()
-        .map_err(|error| unusable("the store's certificates cannot be used".to_owned()).caused_by(error))?;
+        .map_err(|error| Error::new(ErrorCode::Usage, "the store's certificates cannot be used").caused_by(error))?;
     Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
+}
+
+/// Returns the certificates to trust, the system's and those of `bundle`; `None` where there are none. All are tried here,
+/// for the client panics on what it cannot read.
+fn trusted(bundle: Option<&Path>) -> Result<Option<TrustStore>> {
+    let (of_system, _) =
+        RootCertStore::empty().add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let system = (of_system > 0).then(TrustStore::default);
+    let Some(path) = bundle else { return Ok(system) };
+    let unusable = |message: &str| {
+        Error::new(ErrorCode::Usage, format!("{message} {}", path.display()))
+            .hint("name a file of PEM certificates, as `openssl x509` writes them")
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable("cannot read the certificates").caused_by(error))?;
+    let mut known = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable("there is no PEM in").caused_by(error))?;
+        known.add(certificate).map_err(|error| unusable("a certificate cannot be read in").caused_by(error))?;
+    }
+    if known.is_empty() {
+        return Err(unusable("there is no certificate in"));
+    }
+    Ok(Some(system.unwrap_or_else(TrustStore::empty).with_pem_certificate(pem)))
 }

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use crate::error::Result;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use jiff::Timestamp;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl S3Storage {
     /// Lists every object below `prefix`.
@@ -66,8 +67,9 @@ impl S3Storage {
                 let request = request.set_delimiter(delimiter.map(str::to_owned)).set_continuation_token(token.clone());
                 request.send().await.map_err(|error| Failure::read(&subject, error))
             })?;
-            // A server that knows no such place has nothing in it.
-            let Some(mut page) = answered.found() else { return Ok(()) };
+            // A bucket that is empty says so; this is a place where there is none.
+            let mut page = answered.found().ok_or_else(|| self.no_bucket(&subject))?;
+            self.is_known.store(true, Relaxed);
             token = page.next_continuation_token.take().filter(|_| page.is_truncated.unwrap_or(false));
             take(page, skip);
             if token.is_none() {
