@@ -132,7 +132,8 @@ fn of_many_creators_one_wins(storage: &SharedStorage) {
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     for round in 0..ROUNDS {
-        let winners: Vec<_> = (0..WRITERS).filter(|&writer| outcomes[writer][round] == PutOutcome::Written).collect();
+        let wrote = |writer: &usize| outcomes[*writer].get(round) == Some(&PutOutcome::Written);
+        let winners: Vec<_> = (0..WRITERS).filter(wrote).collect();
         assert_eq!(winners.len(), 1, "round {round}: {winners:?}");
         let expected = format!("writer {} of round {round}", winners[0]);
         assert_eq!(read(storage, &format!("race/{round}")).unwrap(), expected.as_bytes());
