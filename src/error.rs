@@ -116,6 +116,8 @@ error_codes! {
     StoreUnavailable = "store-unavailable" => SnapshotFailed;
     /// The store answered, and refused: credentials, rights, no such bucket, another region.
     StoreRefused = "store-refused" => SnapshotFailed;
+    /// The store overwrites what must be created only once, so it cannot keep two runs apart.
+    StoreUnsafe = "store-unsafe" => SnapshotFailed;
     /// The store has no room left.
     StoreFull = "store-full" => SnapshotFailed;
     /// The password does not open the repository, or none was given.

@@ -12,6 +12,7 @@ mod dependencies;
 mod docs;
 mod fuzz_corpus;
 mod gate;
+mod ledger;
 mod readme;
 mod release;
 mod repository;

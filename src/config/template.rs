@@ -62,7 +62,9 @@ const GENERAL: &str = "\
 
 # Without a store, snapshots go to .holdpoint/store beside this file: good for a first try, lost with the machine.
 # [store]
-# location = \"/srv/backups/holdpoint\"
+# location = \"/srv/backups/holdpoint\"   # or a bucket: \"s3://acme-backups/holdpoint\" (docs/stores/s3.md)
+# region = \"eu-central-1\"               # of the bucket; credentials come from the environment, a profile or a role
+# endpoint = \"https://s3.acme.example\"  # of an S3 server of your own
 
 [gate]
 timeout = \"15m\"                 # the deadline of a whole run

@@ -5,7 +5,7 @@ use crate::config::{BucketConfig, CacheConfig, Sse};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::finding::{Finding, FindingCode};
 use crate::storage::cache::{CacheDirectory, CachedStorage, DEFAULT_SIZE};
-use crate::storage::s3::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
+use crate::storage::s3::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, ResticLocation, Settings};
 use crate::storage::{LocalStorage, LockMode, LockTerms, Look, S3Storage, SharedStorage, Storage, Unfit, UnfitKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ fn finding(unfit: Unfit) -> Finding {
     Finding::refusal(code, unfit.message).hint(unfit.hint)
 }
 
-/// Opens what a location names: a directory, or `s3://BUCKET/PREFIX` with the settings of `bucket`. Nothing is written.
+/// Opens what a location names: a directory, or `s3://BUCKET/PREFIX` with the settings of `bucket`, or the same as restic
+/// spells it. Nothing is written.
 ///
 /// # Errors
 /// `usage`: the location or the settings cannot be used.
@@ -51,6 +52,16 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
     if location.trim().is_empty() {
         return Err(usage("the store's location is empty".to_owned()));
     }
+    if let Some(ResticLocation { endpoint, region, location }) = ResticLocation::parse(location) {
+        // What the location says is nearer than the configuration, which may be about another store.
+        let bucket = BucketConfig {
+            endpoint: Some(endpoint),
+            region: region.or_else(|| bucket.region.clone()),
+            path_style: bucket.path_style.or(Some(true)),
+            ..bucket.clone()
+        };
+        return open_bucket(location, &bucket, cancel);
+    }
     let Some((scheme, _)) = location.split_once("://") else {
         let directory =
             std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))?;
@@ -58,12 +69,20 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
         let lacks = lacks(&*storage, bucket);
         return Ok(Opened { storage, directory: Some(directory), lacks });
     };
+    if scheme.starts_with("s3:") {
+        // It may hold a password.
+        return Err(usage("the store's location is not of the form s3:https://HOST/BUCKET/PREFIX".to_owned()));
+    }
     if scheme != "s3" {
         // The rest of it may hold a password.
         return Err(usage(format!("stores of the kind `{scheme}://` are not supported by this version")));
     }
     let location = Location::parse(location)
         .ok_or_else(|| usage("the store's location is not of the form s3://BUCKET/PREFIX".to_owned()))?;
+    open_bucket(location, bucket, cancel)
+}
+
+fn open_bucket(location: Location, bucket: &BucketConfig, cancel: &Cancel) -> Result<Opened> {
     let storage = Arc::new(S3Storage::open(settings(location, bucket), cancel.clone())?);
     Ok(Opened { storage, directory: None, lacks: Vec::new() })
 }

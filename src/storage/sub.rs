@@ -1,5 +1,6 @@
 //! A part of a storage, as a storage.
 
+use super::s3::location::in_url;
 use super::{Class, Entry, Hidden, LockProbe, LockTerms, Look, Parallelism, PutMode, PutOutcome, ReadFrom};
 use super::{SharedStorage, Storage, Unfit};
 use crate::error::Result;
@@ -36,7 +37,12 @@ impl Storage for SubStorage {
     }
 
     fn restic_location(&self) -> String {
-        format!("{}/{}", self.whole.restic_location(), self.prefix)
+        let whole = self.whole.restic_location();
+        // restic decodes what is in a URL.
+        if whole.contains("://") {
+            return format!("{}/{}", whole.trim_end_matches('/'), in_url(&self.prefix));
+        }
+        format!("{whole}/{}", self.prefix)
     }
 
     fn parallelism(&self) -> Parallelism {

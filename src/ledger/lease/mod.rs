@@ -4,6 +4,7 @@
 //! exactly one can. Holding is proved by creation alone; times only decide when a silent holder may be replaced:
 //!
 //! - *Acquire*: the highest file is missing, released, of a process proved dead, or expired → create N+1.
+//!   Then create N+1 once more: a store that does not refuse that would let two runs have it.
 //! - *Renew*: the holder creates N+1 with a later end, and deletes what is below.
 //! - *Release*: the holder creates N+1 with `released`, and deletes what is below. That one file stays, so that numbers
 //!   never start again: a slow run that still plans N+1 of long ago finds a higher file and stands back.
@@ -62,7 +63,7 @@ pub struct Acquired {
 /// is released or dropped. If it is lost, `cancel` is cancelled with [`crate::cancel::Reason::LeaseLost`].
 ///
 /// # Errors
-/// `busy` if another run holds it, naming the holder; the store's own; or the reason of the cancellation.
+/// `busy` if another run holds it, naming the holder; `store-unsafe` if the store cannot keep two runs apart; its own; or the reason of the cancellation.
 pub fn acquire(storage: SharedStorage, owner: Owner, cancel: &Cancel) -> Result<Acquired> {
     acquire_with(storage, owner, cancel, Arc::new(SystemClock), Terms::default())
 }
@@ -97,6 +98,7 @@ pub fn acquire_with(
         let began = clock.elapsed();
         let record = held::record(&owner, clock.now(), clock.now(), terms)?;
         if files.claim(highest + 1, &record)? == Claim::Ours {
+            files.prove_created_once(highest + 1, &record)?;
             files.delete_below(highest + 1)?;
             let lease = Lease::start(files, record, highest + 1, began, clock, terms, cancel.clone())?;
             return Ok(Acquired { lease, finding });

@@ -113,6 +113,24 @@ impl Files {
         self.storage.delete(&Self::key(number))
     }
 
+    /// Makes sure that nobody else could have created file `number`, which we just did: the store must refuse it now.
+    ///
+    /// # Errors
+    /// `store-unsafe` if it does not; then the file says that the lease is given back.
+    pub(super) fn prove_created_once(&self, number: u64, record: &Record) -> Result<()> {
+        // Other content than the file's, so that it is never taken for an own try whose answer was lost.
+        let free = Record { released: true, ..record.clone() };
+        if !self.create(number, &free)? {
+            return Ok(());
+        }
+        let message = format!(
+            "the store {} overwrites what must be created only once, so two runs could hold one lease",
+            self.storage.location()
+        );
+        Err(Error::new(ErrorCode::StoreUnsafe, message)
+            .hint("use a server that honours `If-None-Match: *` on PUT, as AWS S3, Ceph and MinIO do"))
+    }
+
     /// Deletes the files below `number`, which no longer mean anything.
     pub(super) fn delete_below(&self, number: u64) -> Result<()> {
         self.numbers()?.into_iter().filter(|old| *old < number).try_for_each(|old| self.delete(old))

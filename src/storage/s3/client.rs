@@ -35,8 +35,9 @@ pub(super) async fn connect(settings: &Settings) -> Result<Connected> {
         Some(endpoint) => Some(endpoint.clone()),
         None => endpoint_of_environment(),
     };
+    let is_plain = named.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(settings)?)
+        .http_client(http_client(settings, is_plain)?)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &settings.region {

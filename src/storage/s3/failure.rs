@@ -37,6 +37,12 @@ impl Subject<'_> {
         Error::new(code, format!("cannot {verb} {object}: {why}"))
     }
 
+    /// Returns the error about an answer that no S3 server gives.
+    pub(super) fn no_s3(&self) -> Error {
+        self.error(ErrorCode::StoreRefused, "the answer is a page for people, not one of an S3 server")
+            .hint("see that `endpoint` in [store] names an S3 server, and that no proxy is in between")
+    }
+
     pub(super) fn unavailable(&self, why: &str) -> Error {
         self.error(ErrorCode::StoreUnavailable, why)
             .hint("check that the store can be reached from here and answers; then run the command again")
@@ -53,8 +59,10 @@ impl Failure {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
                 let header = |name| answer.raw().headers().get(name).map(str::to_owned);
+                let is_page = is_page(answer.raw().headers().get("content-type"));
                 let answer = Answer {
                     status,
+                    is_page,
                     code: answer.err().code().unwrap_or_default(),
                     message: answer.err().message().unwrap_or_default(),
                     region: header("x-amz-bucket-region"),
@@ -65,9 +73,27 @@ impl Failure {
                 Self::Final(dispatch(subject, &error))
             }
             SdkError::ConstructionFailure(_) => Self::Final(dispatch(subject, &error)),
+            SdkError::DispatchFailure(_) if is_about_trust(&error) => {
+                let hint =
+                    "name the authority that signed the server's certificate by `ca_file` in [store], or AWS_CA_BUNDLE";
+                Self::Final(subject.error(ErrorCode::StoreRefused, &innermost(&error)).hint(hint))
+            }
+            SdkError::ResponseError(answer) if is_page(answer.raw().headers().get("content-type")) => {
+                Self::Final(subject.no_s3())
+            }
             _ => Self::Transient(subject.unavailable(&innermost(&error))),
         }
     }
+}
+
+/// Says whether an answer is meant for people: error pages of web servers and proxies are, nothing that is stored is.
+pub(super) fn is_page(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.starts_with("text/html"))
+}
+
+/// Says whether the server's certificate was not accepted.
+fn is_about_trust(error: &(dyn std::error::Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.to_string().starts_with("invalid peer certificate"))
 }
 
 /// What was not even sent: mostly for want of credentials.
@@ -81,7 +107,10 @@ where
         text.contains("credential") || text.contains("identity")
     });
     if is_about_credentials {
-        return subject.error(ErrorCode::StoreRefused, &format!("no credentials: {why}")).hint(
+        // Where there are none at all, the chain lists every place where it looked.
+        let nowhere = why.starts_with("no credentials found in chain");
+        let said = if nowhere { "no credentials were found".to_owned() } else { format!("no credentials: {why}") };
+        return subject.error(ErrorCode::StoreRefused, &said).hint(
             "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (AWS_PROFILE), a web identity \
              (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), or run where a role is attached",
         );
@@ -92,6 +121,8 @@ where
 /// What the server said.
 struct Answer<'a> {
     status: u16,
+    /// Whether it is meant for people.
+    is_page: bool,
     code: &'a str,
     message: &'a str,
     region: Option<String>,
@@ -111,7 +142,11 @@ impl Answer<'_> {
             (_, "NoSuchBucket") => refused(format!(
                 "create the bucket {bucket}, or correct the store's location; its region is part of it"
             )),
+            (200..=407, "") if self.is_page => Failure::Final(subject.no_s3()),
             (404, _) => Failure::Missing,
+            (416, _) | (_, "InvalidRange") => {
+                Failure::Final(subject.error(ErrorCode::Damaged, "it is shorter than that"))
+            }
             (412, _) | (_, "PreconditionFailed") => Failure::Exists,
             (301 | 307, _) | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
                 let hint = match &self.region {
@@ -122,9 +157,14 @@ impl Answer<'_> {
             }
             (403, "InvalidObjectState") => Failure::Final(cold(subject)),
             (403, "RequestTimeTooSkewed") => refused("set this machine's clock, by NTP".to_owned()),
-            (401 | 403, "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken") => {
-                refused("the credentials are wrong or have run out: renew them".to_owned())
-            }
+            (
+                _,
+                "SignatureDoesNotMatch"
+                | "InvalidAccessKeyId"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "TokenRefreshRequired",
+            ) => refused("the credentials are wrong or have run out: renew them".to_owned()),
             (401 | 403, _) => refused(format!(
                 "the credentials lack a right on {bucket}: see docs/stores/s3.md for the policy that holdpoint needs"
             )),

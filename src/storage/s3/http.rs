@@ -11,39 +11,67 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use reqwest::redirect::Policy;
 use reqwest::{Body, Certificate, Client, Request};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Builds the client; certificates of `settings` count beside the system's.
+/// Builds the client; `is_plain` says that only servers without TLS will be spoken to.
 ///
 /// # Errors
-/// `usage`: the certificates cannot be used.
-pub(super) fn http_client(settings: &Settings) -> Result<SharedHttpClient> {
-    let unusable = |message: String| {
-        Error::new(ErrorCode::Usage, message).hint("name a file of PEM certificates, as `openssl x509` writes them")
-    };
-    let mut builder = Client::builder()
+/// `usage`: the certificates cannot be used, or there are none.
+pub(super) fn http_client(settings: &Settings, is_plain: bool) -> Result<SharedHttpClient> {
+    let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         // A redirect is an answer of S3's that says something: another region.
         .redirect(Policy::none())
         .retry(reqwest::retry::never());
     // The SDK's own variable.
     let bundle = settings.ca_file.clone().or_else(|| std::env::var_os("AWS_CA_BUNDLE").map(Into::into));
-    if let Some(path) = &bundle {
-        let shown = path.display();
-        let pem = std::fs::read(path)
-            .map_err(|error| unusable(format!("cannot read the certificates {shown}")).caused_by(error))?;
-        let certificates = Certificate::from_pem_bundle(&pem)
-            .map_err(|error| unusable(format!("{shown} holds no certificates")).caused_by(error))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
+    let own = bundle.as_deref().map(certificates).transpose()?;
+    let has_system =
+        RootCertStore::empty().add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 > 0;
+    let builder = match own {
+        Some(own) if has_system => builder.tls_certs_merge(own),
+        Some(own) => builder.tls_certs_only(own),
+        None if has_system => builder,
+        None if is_plain => builder.tls_certs_only([]),
+        None => {
+            let message = "this machine has no certificates to know the store's server by";
+            return Err(Error::new(ErrorCode::Usage, message).hint(
+                "install the system's (Debian: ca-certificates), or name a file of them by `ca_file` in [store]",
+            ));
+        }
+    };
     let client = builder
         .build()
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot build the client of the store").caused_by(error))?;
+        .map_err(|error| Error::new(ErrorCode::Usage, "the store's certificates cannot be used").caused_by(error))?;
     Ok(SharedHttpClient::new(Http { client, limit: None }))
+}
+
+/// Reads certificates; each is tried, so that a wrong one is named here and not where a connection fails.
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    let unusable = |message: &str| {
+        Error::new(ErrorCode::Usage, format!("{message} {}", path.display()))
+            .hint("name a file of PEM certificates, as `openssl x509` writes them")
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable("cannot read the certificates").caused_by(error))?;
+    let (mut known, mut certificates) = (RootCertStore::empty(), Vec::new());
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable("there is no PEM in").caused_by(error))?;
+        let cannot = || unusable("a certificate cannot be read in");
+        certificates.push(Certificate::from_der(&certificate).map_err(|error| cannot().caused_by(error))?);
+        known.add(certificate).map_err(|error| cannot().caused_by(error))?;
+    }
+    if certificates.is_empty() {
+        return Err(unusable("there is no certificate in"));
+    }
+    Ok(certificates)
 }
 
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::Object;
 use jiff::Timestamp;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The folders that packs are spread over, by the first digit of their names.
 const DIGITS: &str = "0123456789abcdef";
@@ -140,8 +141,9 @@ impl S3Storage {
                     .set_continuation_token(token.clone());
                 request.send().await.map_err(|error| Failure::read(&subject, error))
             })?;
-            // A server that knows no such place has nothing in it.
-            let Some(page) = answered.found() else { return Ok(()) };
+            // A bucket that is empty says so; this is a place where there is none.
+            let page = answered.found().ok_or_else(|| self.no_bucket(&subject))?;
+            self.is_known.store(true, Relaxed);
             token = page.next_continuation_token.clone().filter(|_| page.is_truncated.unwrap_or(false));
             if take(page).is_break() || token.is_none() {
                 return Ok(());

@@ -5,6 +5,7 @@ mod client;
 mod failure;
 mod http;
 mod list;
+pub(super) mod location;
 mod lock;
 mod preflight;
 mod probe;
@@ -12,7 +13,8 @@ mod put;
 mod settings;
 mod versions;
 
-pub use settings::{CONNECTIONS, Encryption, Location, REQUEST_TIMEOUT, Settings};
+pub use location::{Location, ResticLocation};
+pub use settings::{CONNECTIONS, Encryption, REQUEST_TIMEOUT, Settings};
 
 use super::{
     Class, Entry, Hidden, LockProbe, LockTerms, Look, Parallelism, PutMode, PutOutcome, ReadFrom, Storage, Unfit,
@@ -22,11 +24,11 @@ use crate::error::{Error, ErrorCode, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use calls::Calls;
+use calls::{Answered, Calls};
 use client::Connected;
-use failure::{Failure, Subject};
+use failure::{Failure, Subject, is_page};
 use jiff::Timestamp;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The objects below one prefix of a bucket.
@@ -37,6 +39,8 @@ pub struct S3Storage {
     calls: Calls,
     /// Whether the bucket was seen to keep versions.
     is_versioned: AtomicBool,
+    /// Whether the bucket is known to exist: only then a `404` without a reason is about an object.
+    is_known: AtomicBool,
 }
 
 impl S3Storage {
@@ -48,7 +52,8 @@ impl S3Storage {
     pub fn open(settings: Settings, cancel: Cancel) -> Result<Self> {
         let calls = Calls::start(settings.connections, settings.request_timeout, cancel)?;
         let connected = calls.run(client::connect(&settings))?;
-        Ok(Self { settings, connected, calls, is_versioned: AtomicBool::new(false) })
+        let (is_known, is_versioned) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { settings, connected, calls, is_known, is_versioned })
     }
 
     fn client(&self) -> &Client {
@@ -73,6 +78,36 @@ impl S3Storage {
         }
     }
 
+    fn no_bucket(&self, subject: &Subject<'_>) -> Error {
+        let hint = "see that the bucket exists and that the endpoint is one of an S3 server";
+        subject.error(ErrorCode::StoreRefused, "the server does not know this place").hint(hint)
+    }
+
+    /// Makes sure that what was not found is an object: answers to `HEAD` say no more than `404`, and other servers say
+    /// that of everything. Asks once.
+    fn know_bucket(&self) -> Result<()> {
+        if self.is_known.load(Relaxed) {
+            return Ok(());
+        }
+        let subject = self.subject("look into", "");
+        let answered = self.calls.request(&subject, async |_| {
+            let request = self.client().list_objects_v2().bucket(self.bucket()).prefix(self.key("")).max_keys(1);
+            request.send().await.map_err(|error| Failure::read(&subject, error))
+        })?;
+        answered.found().ok_or_else(|| self.no_bucket(&subject))?;
+        self.is_known.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Returns what was found; an error where there is not even a bucket.
+    fn found<T>(&self, answered: Answered<T>) -> Result<Option<T>> {
+        let found = answered.found();
+        if found.is_none() {
+            self.know_bucket()?;
+        }
+        Ok(found)
+    }
+
     /// Reads an object, or the `range` of it.
     fn read(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>> {
         let subject = self.subject("read", key);
@@ -80,10 +115,13 @@ impl S3Storage {
             let request = self.client().get_object().bucket(self.bucket()).key(self.key(key));
             let request = request.set_range(range.clone());
             let answer = request.send().await.map_err(|error| Failure::read(&subject, error))?;
+            if is_page(answer.content_type()) && !self.is_known.load(Relaxed) {
+                return Err(Failure::Final(subject.no_s3()));
+            }
             let length = answer.content_length.and_then(|length| usize::try_from(length).ok());
             collect(&subject, answer.body, length).await
         })?;
-        Ok(answered.found())
+        self.found(answered)
     }
 }
 
@@ -112,7 +150,7 @@ impl Storage for S3Storage {
             None => format!("https://s3.{region}.amazonaws.com"),
         };
         let path = self.location();
-        format!("s3:{server}/{}", path.trim_start_matches("s3://"))
+        format!("s3:{server}/{}", location::in_url(path.trim_start_matches("s3://")))
     }
 
     fn parallelism(&self) -> Parallelism {
@@ -155,7 +193,7 @@ impl Storage for S3Storage {
             let size = answer.content_length.and_then(|size| u64::try_from(size).ok());
             size.ok_or_else(|| Failure::Transient(subject.unavailable("the answer has no size")))
         })?;
-        Ok(answered.found())
+        self.found(answered)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Entry>> {
@@ -181,8 +219,7 @@ impl Storage for S3Storage {
             let request = self.client().delete_object().bucket(self.bucket()).key(self.key(key));
             request.send().await.map_err(|error| Failure::read(&subject, error))
         })?;
-        drop(answered);
-        Ok(())
+        self.found(answered).map(drop)
     }
 
     fn lock_terms(&self) -> Option<LockTerms> {

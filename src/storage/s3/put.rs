@@ -51,10 +51,7 @@ impl S3Storage {
                 Ok(PutOutcome::Written)
             }
             Answered::Exists { .. } => Ok(PutOutcome::Exists),
-            Answered::Missing => {
-                let hint = "see that the bucket exists and that the endpoint is one of an S3 server";
-                Err(subject.error(ErrorCode::StoreRefused, "the server does not know this place").hint(hint))
-            }
+            Answered::Missing => Err(self.no_bucket(&subject)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! What has to be known to use a bucket.
 
 use super::super::LockTerms;
+use super::location::Location;
 use aws_sdk_s3::config::Credentials;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,69 +70,4 @@ pub enum Encryption {
     S3,
     /// SSE-KMS: this key, or the account's default one.
     Kms(Option<String>),
-}
-
-/// `s3://BUCKET[/PREFIX]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The bucket.
-    pub bucket: String,
-    /// What all keys begin with, without slashes at its ends; may be empty.
-    pub prefix: String,
-}
-
-impl Location {
-    /// Reads a location; `None` if it is not one.
-    pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("s3://")?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let prefix = prefix.trim_matches('/');
-        let is_prefix = prefix.is_empty()
-            || prefix.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(char::is_control));
-        let is_bucket = !bucket.is_empty() && bucket.chars().all(is_name);
-        (is_bucket && is_prefix).then(|| Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
-
-    /// Returns the key of an object in the bucket.
-    pub(super) fn key(&self, key: &str) -> String {
-        match (self.prefix.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (prefix, "") => prefix.to_owned(),
-            (prefix, key) => format!("{prefix}/{key}"),
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}", self.key_of_all())
-    }
-}
-
-impl Location {
-    fn key_of_all(&self) -> String {
-        match self.prefix.as_str() {
-            "" => self.bucket.clone(),
-            prefix => format!("{}/{prefix}", self.bucket),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn locations() {
-        let read = |text| Location::parse(text).map(|location| (location.to_string(), location.key("a/b")));
-        let both = |location: &str, key: &str| Some((location.to_owned(), key.to_owned()));
-        assert_eq!(read("s3://acme-backups"), both("s3://acme-backups", "a/b"));
-        assert_eq!(read("s3://acme/"), both("s3://acme", "a/b"));
-        assert_eq!(read("s3://acme/hold/point/"), both("s3://acme/hold/point", "hold/point/a/b"));
-        for wrong in ["s3://", "s3:///x", "s3://a b", "s3://user:secret@host/x", "s3://a/../b", "s3://a/b//c", "gs://a"]
-        {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! | [`Server::rgw`] | yes, an implementation that is independent of ours | not looked at | yes, no STS |
 //! | [`Server::moto`] | yes | not looked at | mostly, without enforcing all of it; STS |
 
+mod canned;
 mod memory;
 mod moto;
 mod rgw;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 
+pub use canned::Canned;
 pub use serve::Tls;
 
 /// The access key that every server knows.

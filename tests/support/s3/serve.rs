@@ -48,11 +48,12 @@ impl Serving {
                 tokio::spawn(async move {
                     match acceptor {
                         None => serve(stream, service, counts).await,
-                        // A client that trusts nobody ends the connection before there is one.
-                        Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => serve(stream, service, counts).await,
-                            Err(_) => {}
-                        },
+                        Some(acceptor) => {
+                            // A client that trusts nobody ends the connection before there is one.
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(stream, service, counts).await;
+                            }
+                        }
                     }
                 });
             }

@@ -1,0 +1,3 @@
+//! The ledger on real stores.
+
+mod lease;
