@@ -82,9 +82,10 @@ fn an_unchanged_gate_reads_index_and_trees_from_it_and_passes_however_broken_it_
         }
         let (broken, _) = house.gate(&[]);
         assert!(broken >= warm + 2, "{broken} reads with a broken cache, {warm} with a good one");
+        // Each release makes the ledger longer, and a question to it a little dearer.
+        let (mended, _) = house.gate(&[]);
+        assert!(mended + 2 <= broken, "{mended} reads after it was mended, {broken} before");
     }
-    let (again, _) = house.gate(&[]);
-    assert!(again <= warm + 1, "{again} reads after it was mended, {warm} before");
     fs::remove_dir_all(house.cache()).unwrap();
     assert!(house.gate(&[]).0 >= warm + 2);
 }
