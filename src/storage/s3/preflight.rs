@@ -87,13 +87,20 @@ impl S3Storage {
         let answered = self.calls.request(&subject, async |_| {
             let request = self.client().head_bucket().bucket(self.bucket());
             request.send().await.map_err(|error| Failure::read(&subject, error))
-        })?;
-        let answer = answered.found().ok_or_else(|| {
-            let hint = format!("create the bucket {}, or correct the store's location", self.bucket());
-            subject.error(ErrorCode::StoreRefused, "there is no such bucket").hint(hint)
-        })?;
-        if let Some(region) = answer.bucket_region.filter(|region| !region.is_empty()) {
-            return Ok(Some(region));
+        });
+        match answered {
+            Ok(answered) => {
+                let answer = answered.found().ok_or_else(|| {
+                    let hint = format!("create the bucket {}, or correct the store's location", self.bucket());
+                    subject.error(ErrorCode::StoreRefused, "there is no such bucket").hint(hint)
+                })?;
+                if let Some(region) = answer.bucket_region.filter(|region| !region.is_empty()) {
+                    return Ok(Some(region));
+                }
+            }
+            // Whoever may list below a prefix only may not ask for the bucket; another right tells where it is.
+            Err(error) if error.code() == ErrorCode::StoreRefused => {}
+            Err(error) => return Err(error),
         }
         let subject = self.subject("look at the region of", "");
         let location = self.calls.request(&subject, async |_| {

@@ -6,7 +6,7 @@ use aws_sdk_s3::config::Credentials;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Requests under way at once, unless the configuration says otherwise; measured, see `docs/performance.md`.
+/// Requests under way at once, unless the configuration says otherwise; see `docs/performance.md`.
 pub const CONNECTIONS: usize = 16;
 /// How long one request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
