@@ -62,6 +62,10 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
         };
         return open_bucket(location, &bucket, cancel);
     }
+    if location.starts_with("s3:") && !location.starts_with("s3://") {
+        // It may hold a password.
+        return Err(usage("the store's location is not of the form s3:https://HOST/BUCKET/PREFIX".to_owned()));
+    }
     let Some((scheme, _)) = location.split_once("://") else {
         let directory =
             std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))?;
@@ -69,10 +73,6 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
         let lacks = lacks(&*storage, bucket);
         return Ok(Opened { storage, directory: Some(directory), lacks });
     };
-    if scheme.starts_with("s3:") {
-        // It may hold a password.
-        return Err(usage("the store's location is not of the form s3:https://HOST/BUCKET/PREFIX".to_owned()));
-    }
     if scheme != "s3" {
         // The rest of it may hold a password.
         return Err(usage(format!("stores of the kind `{scheme}://` are not supported by this version")));

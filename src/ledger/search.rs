@@ -167,9 +167,12 @@ impl Ledger {
                 records.into_iter().map(|stored| Mutex::new(Some(stored))).collect();
             let picked = ask_all(width, &records, &Cancel::new(), |stored| {
                 let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).take();
-                stored.map_or(Ok(None), &pick)
+                // What is wrong with an older one does not matter once a newer one was taken.
+                Ok(stored.map_or(Ok(None), &pick))
             })?;
-            if let Some((found, at)) = picked.into_iter().zip(&seconds).find_map(|(found, at)| Some((found?, at))) {
+            let first = picked.into_iter().zip(&seconds).find_map(|(found, at)| Some((found.transpose()?, at)));
+            if let Some((found, at)) = first {
+                let found = found?;
                 unreadable.retain(|record| second(&record.id) >= at.as_str());
                 return Ok(Search { found: Some(found), unreadable });
             }

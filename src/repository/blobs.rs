@@ -9,7 +9,6 @@ use super::pack::{BlobLocation, BlobType};
 use super::tree::Tree;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::ReadFrom;
 use crate::storage::many::ask_all;
 use std::sync::{PoisonError, RwLock};
 
@@ -38,8 +37,8 @@ impl Repository {
         let width = self.storage().parallelism().reads;
         // A few at a time: an index file takes several times its size while it is read.
         for ids in ids.chunks(width * FILES_EACH) {
-            let files = ask_all(width, ids, cancel, |(id, _)| {
-                Ok((*id, self.load_json::<IndexFile>(FileType::Index, id, ReadFrom::Anywhere)?))
+            let files = ask_all(width, ids, cancel, |(id, size)| {
+                Ok((*id, self.load_sized::<IndexFile>(FileType::Index, id, *size)?))
             })?;
             for (id, file) in files {
                 // One that was removed since it was listed was replaced: its packs are in another.

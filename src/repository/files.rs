@@ -88,13 +88,29 @@ impl Repository {
     /// # Errors
     /// `damaged` if it was altered or is not what it should be, `store-unavailable`.
     pub fn load_json<T: DeserializeOwned>(&self, kind: FileType, id: &Id, from: ReadFrom) -> Result<Option<T>> {
-        let Some(mut stored) = self.read_file(kind, id, from)? else { return Ok(None) };
+        let Some(stored) = self.read_file(kind, id, from)? else { return Ok(None) };
+        self.open_file(kind, id, stored).map(Some)
+    }
+
+    /// Reads and opens a sealed JSON file that was listed with `size` bytes, from wherever it is at hand; `None` if it does not
+    /// exist. What a cache still has whole may be cut in the store: that shows in the size.
+    ///
+    /// # Errors
+    /// As [`Repository::load_json`].
+    pub(super) fn load_sized<T: DeserializeOwned>(&self, kind: FileType, id: &Id, size: u64) -> Result<Option<T>> {
+        let Some(stored) = self.read_file(kind, id, ReadFrom::Anywhere)? else { return Ok(None) };
+        if stored.len() as u64 != size {
+            return Err(altered(kind, id));
+        }
+        self.open_file(kind, id, stored).map(Some)
+    }
+
+    fn open_file<T: DeserializeOwned>(&self, kind: FileType, id: &Id, mut stored: Vec<u8>) -> Result<T> {
         let plain = self.key().open(&mut stored).map_err(|error| altered(kind, id).caused_by(error))?;
-        let value = parse_json(plain).map_err(|error| {
+        parse_json(plain).map_err(|error| {
             Error::new(ErrorCode::Damaged, format!("the {} {id} is not what it should be", kind.noun()))
                 .caused_by(error)
-        })?;
-        Ok(Some(value))
+        })
     }
 
     /// Reads all sealed JSON files of a type, many at once, in any order; one that is removed meanwhile is left out.
@@ -103,8 +119,8 @@ impl Repository {
     /// As [`Repository::load_json`]; a cancellation.
     pub fn load_all<T: DeserializeOwned + Send>(&self, kind: FileType, cancel: &Cancel) -> Result<Vec<(Id, T)>> {
         let ids = self.list(kind)?;
-        let files = ask_all(self.storage().parallelism().reads, &ids, cancel, |(id, _)| {
-            Ok(self.load_json(kind, id, ReadFrom::Anywhere)?.map(|value| (*id, value)))
+        let files = ask_all(self.storage().parallelism().reads, &ids, cancel, |(id, size)| {
+            Ok(self.load_sized(kind, id, *size)?.map(|value| (*id, value)))
         })?;
         Ok(files.into_iter().flatten().collect())
     }

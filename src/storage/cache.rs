@@ -57,17 +57,21 @@ enum Kind {
     Pack,
 }
 
+/// Says whether a name is a SHA-256.
+fn is_digest(name: &str) -> bool {
+    name.len() == NAME && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Returns the kind and the name of an object that may be kept, whatever prefix the repository has in the store.
 fn keepable(key: &str) -> Option<(Kind, &str)> {
     let mut parts = key.rsplit('/');
     let name = parts.next()?;
-    let is_name = name.len() == NAME && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let kind = match parts.next()? {
         "index" | "snapshots" => Kind::File,
         folder if name.get(..2) == Some(folder) && parts.next() == Some("data") => Kind::Pack,
         _ => return None,
     };
-    is_name.then_some((kind, name))
+    is_digest(name).then_some((kind, name))
 }
 
 impl Storage for CachedStorage {

@@ -60,17 +60,18 @@ impl Run<'_> {
             || both(|| self.check_clock(ledger), || ledger.previous()),
             || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
         );
+        // A run that is refused from here on is recorded, too, and must not break the chain.
+        let previous = previous?;
+        self.draft(|draft| draft.previous = previous);
         clock?;
         if self.refuses() {
             return Ok(None);
         }
         self.find(deployed?);
         let changed_paths = self.changed_paths(from.commit.as_deref())?;
-        let previous = previous?;
         self.draft(|draft| {
             draft.from = from;
             draft.changed_paths = changed_paths;
-            draft.previous = previous;
         });
         let search = comparable?;
         self.find(search.unreadable.iter().map(|record| {

@@ -198,6 +198,10 @@ impl Shared {
                 // Older ones, which a renewal could not delete, are the next run's to find.
                 return (state.number..number).try_for_each(|old| self.files.delete(old));
             }
+            // One that another run created is that run's lease: it is not ours to give back.
+            if self.files.read(number)?.is_none_or(|above| above.owner.token != state.record.owner.token) {
+                break;
+            }
         }
         Err(lost(Over::Replaced))
     }

@@ -36,6 +36,8 @@ struct Stored {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
+    /// The store that it is about: a copy has the same key, and other locks.
+    store: String,
     compliance: bool,
     /// The starts of ids, joined, by the second until which they are locked.
     groups: BTreeMap<i64, String>,
@@ -54,7 +56,8 @@ impl Known {
             let stored: Stored = serde_json::from_slice(stored).ok()?;
             let sealed = STANDARD.decode(stored.sealed).ok().filter(|_| stored.schema_version == SCHEMA_VERSION)?;
             let content: Content = repository.open_json(sealed).ok()?;
-            if mode == LockMode::Compliance && !content.compliance {
+            let is_weaker = mode == LockMode::Compliance && !content.compliance;
+            if is_weaker || content.store != repository.storage().restic_location() {
                 return None;
             }
             let now = Timestamp::now().as_second();
@@ -85,7 +88,8 @@ impl Known {
             ids.sort_unstable();
             (until, STANDARD.encode(ids.concat()))
         });
-        let content = Content { compliance: self.mode == LockMode::Compliance, groups: groups.collect() };
+        let store = repository.storage().restic_location();
+        let content = Content { store, compliance: self.mode == LockMode::Compliance, groups: groups.collect() };
         let sealed = STANDARD.encode(repository.seal_json(&content)?);
         let stored = serde_json::to_vec(&Stored { schema_version: SCHEMA_VERSION, sealed });
         stored

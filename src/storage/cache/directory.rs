@@ -86,7 +86,8 @@ impl CacheDirectory {
             for entry in fs::read_dir(&self.path)?.flatten() {
                 // One that another run has just evicted is not there.
                 let Ok(metadata) = entry.metadata() else { continue };
-                let is_kept = entry.file_name().to_str().is_some_and(|name| !name.starts_with(PREFIX));
+                // What somebody else keeps here is not ours to remove.
+                let is_kept = entry.file_name().to_str().is_some_and(super::is_digest);
                 if metadata.is_file() && is_kept {
                     total += metadata.len();
                     files.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));

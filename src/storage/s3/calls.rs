@@ -1,7 +1,7 @@
 //! How a request is made: in turn, within time, again if that may help, and not at all once the run is over.
 
 use super::failure::{Failure, Subject};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Reason};
 use crate::error::{Error, ErrorCode, Result};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::future::Future;
@@ -22,8 +22,9 @@ const REQUESTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a run that was cancelled may still speak to the store, to give back what it holds and to write its record.
-const WIND_UP: Duration = Duration::from_secs(3);
+/// How long a run that was cancelled may still speak to the store once its children have had their time, to give back what
+/// it holds and to write its record.
+const WIND_UP: Duration = Duration::from_millis(1500);
 /// How long one request may take once the store was found not to answer.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
@@ -146,7 +147,8 @@ impl Calls {
         let since = || self.cancelled_at.get_or_init(Instant::now).elapsed();
         let result = runtime.block_on(async {
             if was_cancelled {
-                return timeout(WIND_UP.saturating_sub(since()), future).await.ok();
+                let whole = WIND_UP + self.cancel.reason().map_or(Duration::ZERO, Reason::grace);
+                return timeout(whole.saturating_sub(since()), future).await.ok();
             }
             tokio::select! {
                 result = future => Some(result),

@@ -103,7 +103,8 @@ fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<()> {
             "use https://, or set `allow_http = true` in [store] if the network between is trusted",
         ),
         _ => usage(
-            format!("the store's endpoint {endpoint} is not a URL of a server"),
+            // It may hold a password.
+            "the store's endpoint is not a URL of a server".to_owned(),
             "write `https://HOST` or `https://HOST:PORT`",
         ),
     }

@@ -69,7 +69,9 @@ impl Failure {
                 };
                 answer.judge(subject)
             }
-            SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+            SdkError::DispatchFailure(failure) if failure.is_user() => Self::Final(dispatch(subject, &error)),
+            // Whoever gives the credentials may be out of reach for a moment; where there is nobody to ask, it is final.
+            SdkError::DispatchFailure(failure) if failure.is_other() && !may_pass(&error) => {
                 Self::Final(dispatch(subject, &error))
             }
             SdkError::ConstructionFailure(_) => Self::Final(dispatch(subject, &error)),
@@ -193,6 +195,15 @@ fn chain<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
+}
+
+/// Says whether whoever gives the credentials was out of reach or busy, as far as the texts of the SDK tell.
+fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+    let passing = ["timed out", "dispatch failure", "Throttl", "ServiceUnavailable", "InternalFailure"];
+    chain(error).skip(1).any(|cause| {
+        let text = cause.to_string();
+        passing.iter().any(|part| text.contains(part))
+    })
 }
 
 /// Returns the text of the cause that no other lies behind: the SDK's own say little.

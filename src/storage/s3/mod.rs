@@ -31,6 +31,9 @@ use jiff::Timestamp;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+/// Room that is made for an answer before it is there, in bytes.
+const LARGEST_AT_ONCE: usize = 32 << 20;
+
 /// The objects below one prefix of a bucket.
 #[derive(Debug)]
 pub struct S3Storage {
@@ -108,12 +111,12 @@ impl S3Storage {
         Ok(found)
     }
 
-    /// Reads an object, or the `range` of it.
-    fn read(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>> {
+    /// Reads an object or one `version` of it, or the `range` of it.
+    fn read(&self, key: &str, range: Option<String>, version: Option<String>) -> Result<Option<Vec<u8>>> {
         let subject = self.subject("read", key);
         let answered = self.calls.request(&subject, async |_| {
             let request = self.client().get_object().bucket(self.bucket()).key(self.key(key));
-            let request = request.set_range(range.clone());
+            let request = request.set_range(range.clone()).set_version_id(version.clone());
             let answer = request.send().await.map_err(|error| Failure::read(&subject, error))?;
             if is_page(answer.content_type()) && !self.is_known.load(Relaxed) {
                 return Err(Failure::Final(subject.no_s3()));
@@ -128,7 +131,8 @@ impl S3Storage {
 /// Reads a body to its end; one that ends early was cut on the way.
 async fn collect(subject: &Subject<'_>, mut body: ByteStream, length: Option<usize>) -> Result<Vec<u8>, Failure> {
     let cut = |why: &str| Failure::Transient(subject.unavailable(why));
-    let mut data = Vec::with_capacity(length.unwrap_or(0));
+    // No more at once than a large pack has: it is only what the server says.
+    let mut data = Vec::with_capacity(length.unwrap_or(0).min(LARGEST_AT_ONCE));
     while let Some(part) = body.next().await {
         data.extend_from_slice(&part.map_err(|error| cut(&format!("the answer broke off: {error}")))?);
     }
@@ -164,7 +168,7 @@ impl Storage for S3Storage {
 
     fn get(&self, key: &str, _from: ReadFrom) -> Result<Option<Vec<u8>>> {
         // No cache is between us and the server: every answer is the medium's.
-        self.read(key, None)
+        self.read(key, None, None)
     }
 
     fn get_range(&self, key: &str, offset: u64, length: usize) -> Result<Option<Vec<u8>>> {
@@ -172,7 +176,7 @@ impl Storage for S3Storage {
             return Ok(self.size(key)?.map(|_| Vec::new()));
         }
         let last = offset.saturating_add(length as u64 - 1);
-        let data = self.read(key, Some(format!("bytes={offset}-{last}")))?;
+        let data = self.read(key, Some(format!("bytes={offset}-{last}")), None)?;
         match data {
             Some(data) if data.len() != length => {
                 let message = format!(

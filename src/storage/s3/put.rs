@@ -69,9 +69,19 @@ impl S3Storage {
         }
         let subject = self.subject("take back", key);
         self.delete_version(&subject, key, version, false)?;
+        let mut rest = self.standing(key)?.into_iter();
         // An earlier try of ours may have been the first, although its answer was lost.
-        let is_ours = !self.has_version(key, version)? && self.get(key, ReadFrom::Medium)?.as_deref() == Some(data);
-        Ok(if is_ours { PutOutcome::Written } else { PutOutcome::Exists })
+        let first = rest.next().map(|first| self.read_version(key, &first)).transpose()?.flatten();
+        if first.as_deref() == Some(data) {
+            return Ok(PutOutcome::Written);
+        }
+        // Or it came later, and hides who was.
+        for later in rest {
+            if self.read_version(key, &later)?.as_deref() == Some(data) {
+                self.delete_version(&subject, key, &later, false)?;
+            }
+        }
+        Ok(PutOutcome::Exists)
     }
 
     /// Asks for the storage class: only for packs of content, for all else must be had at once.

@@ -50,6 +50,12 @@ impl Group {
         versions.all(is_deleted)
     }
 
+    /// Returns the ids of the versions that no marker is above, the first one first.
+    fn standing(&self) -> Vec<String> {
+        let is_deleted = |version: &&Version| self.markers.iter().any(|marker| marker.modified >= version.modified);
+        self.versions.iter().rev().skip_while(is_deleted).map(|version| version.id.clone()).collect()
+    }
+
     /// Returns what of it no read finds.
     fn hidden(self, key: &str) -> Vec<Hidden> {
         let hidden = |version: Version, by| {
@@ -85,6 +91,16 @@ impl S3Storage {
     /// Says whether nothing was under a key when one version of it was written.
     pub(super) fn is_first(&self, key: &str, version: &str) -> Result<bool> {
         Ok(self.versions(key)?.get(key).is_some_and(|group| group.is_first(version)))
+    }
+
+    /// Returns the versions under a key that nothing has deleted, the first one first.
+    pub(super) fn standing(&self, key: &str) -> Result<Vec<String>> {
+        Ok(self.versions(key)?.get(key).map(Group::standing).unwrap_or_default())
+    }
+
+    /// Reads one version of an object; `None` if it is gone.
+    pub(super) fn read_version(&self, key: &str, version: &str) -> Result<Option<Vec<u8>>> {
+        self.read(key, None, Some(version.to_owned()))
     }
 
     /// Lists every version and delete marker of the keys that begin with `prefix`.
@@ -167,6 +183,9 @@ mod tests {
         let two = || vec![version("b", 1, true), version("a", 2, false)];
         assert!(first(two(), vec![], "a") && !first(two(), vec![], "b"));
         assert!(!first(two(), vec![], "c"));
+        let standing = |versions, markers| Group { versions, markers }.standing();
+        assert_eq!(standing(two(), vec![]), ["a", "b"]);
+        assert_eq!(standing(vec![version("c", 5, true), version("a", 1, false)], vec![marker("m", 3, false)]), ["c"]);
         let again = || vec![version("c", 5, true), version("b", 4, false), version("a", 1, false)];
         let marker = || vec![marker("m", 3, false)];
         assert!(first(again(), marker(), "b") && !first(again(), marker(), "c"));
