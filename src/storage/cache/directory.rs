@@ -93,7 +93,7 @@ impl CacheDirectory {
                     files.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
                 }
             }
-            files.sort_unstable_by(|one, two| two.0.cmp(&one.0));
+            files.sort_unstable_by_key(|file| std::cmp::Reverse(file.0));
             let share = (self.max_size / SHARE).max(size);
             while total + share > self.max_size
                 && let Some((_, size, path)) = files.pop()
