@@ -97,7 +97,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     };
     let mut results = Vec::new();
     for copy in &copies {
-        let result = bring.perform(copy, &session.cancel);
+        let result = copy.check_fit().and_then(|()| bring.perform(copy, &session.cancel));
         session.cancel.check()?;
         results.push((copy, result));
     }

@@ -158,16 +158,16 @@ impl Run<'_> {
             let patience = self.patience();
             let copied =
                 copies::step::copy(self.request, indexed, previous, copy, patience, self.observer, self.cancel);
-            let (mut record, mut finding) = copied?;
-            if finding.is_none()
+            let (mut record, mut findings) = copied?;
+            if findings.is_empty()
                 && let Err(error) = copies::step::keep(copy, kept, indexed, self.cancel)
             {
                 self.cancel.check()?;
                 let failed = copy.finding(&error);
                 copies::step::mark_failed(std::slice::from_mut(&mut record), &copy.name, &failed);
-                finding = Some(failed);
+                findings.push(failed);
             }
-            self.find(finding);
+            self.find(findings);
             self.draft(|draft| draft.copies.get_mut(place).map(|known| *known = record));
         }
         Ok(())
