@@ -26,6 +26,8 @@ pub struct CopyStore {
     pub required: bool,
     /// Where it is.
     pub place: Place,
+    /// Ends the work on this copy alone, its requests too; a child of the run's.
+    pub cancel: Cancel,
 }
 
 impl CopyStore {
@@ -35,9 +37,10 @@ impl CopyStore {
     /// `usage`: a location or its settings cannot be used.
     pub fn open_all(config: &Config, store: &Place, cancel: &Cancel) -> Result<Vec<Self>> {
         let open = |(name, copy): (&String, &crate::config::CopyConfig)| {
-            let opened = Text::resolve(&copy.location).and_then(|text| store.copy_at(&text, &copy.bucket, cancel));
+            let cancel = cancel.child();
+            let opened = Text::resolve(&copy.location).and_then(|text| store.copy_at(&text, &copy.bucket, &cancel));
             let place = opened.map_err(|error| error.under_same_code(format!("the copy `{name}` cannot be used")))?;
-            Ok(Self { name: name.clone(), required: copy.required, place })
+            Ok(Self { name: name.clone(), required: copy.required, place, cancel })
         };
         config.store.copies.iter().map(open).collect()
     }

@@ -90,7 +90,7 @@ pub fn copy(
     let patience = patience.min(PATIENCE);
     let scope = Scope::Chain(previous);
     let bring = Bring { store: &request.place, indexed, scope, read_all: false, patience, observer };
-    let result = bring.perform(copy, cancel);
+    let result = bring.perform(copy, &copy.cancel);
     cancel.check()?;
     let record = record_of(copy, &result);
     let error = match result {

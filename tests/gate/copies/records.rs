@@ -34,7 +34,12 @@ fn a_pass_that_one_required_copy_does_not_take_is_withdrawn_from_the_others() {
     let shop = shop("copy", false);
     shop.gate(&["data"]).expect(0);
     let manifest = manifest(&shop);
-    let copy = |name: &str, required| CopyStore { name: name.to_owned(), required, place: place(&shop.beside(name)) };
+    let copy = |name: &str, required| CopyStore {
+        name: name.to_owned(),
+        required,
+        place: place(&shop.beside(name)),
+        cancel: Cancel::new(),
+    };
     let copies = [copy("one", true), copy("optional", false), copy("two", true)];
     let has = |name: &str| !kept(&part(&shop, name)).is_empty();
     let have = step::record_required(&copies, &manifest).unwrap();
@@ -60,7 +65,12 @@ fn the_record_goes_to_every_copy_that_was_brought_up_to_date() {
     let shop = shop("copy", false);
     shop.gate(&["data"]).expect(0);
     let mut manifest = manifest(&shop);
-    let copy = |name: &str| CopyStore { name: name.to_owned(), required: false, place: place(&shop.beside(name)) };
+    let copy = |name: &str| CopyStore {
+        name: name.to_owned(),
+        required: false,
+        place: place(&shop.beside(name)),
+        cancel: Cancel::new(),
+    };
     let copies = [copy("failed"), copy("whole")];
     manifest.store.copies = copies.iter().map(step::not_copied).collect();
     manifest.store.copies[0].state = CopyState::Failed;
