@@ -1,6 +1,7 @@
 //! One token that stops everything: engine threads, tasks and child processes.
 
 use crate::error::{Error, ErrorCode, Result};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,12 @@ pub struct Cancel {
     reasons: Arc<Vec<Arc<OnceLock<Reason>>>>,
 }
 
+/// What cancels later, as long as it is held.
+#[derive(Debug)]
+pub struct Timer {
+    _armed: Sender<()>,
+}
+
 impl Default for Cancel {
     fn default() -> Self {
         Self { token: CancellationToken::new(), reasons: Arc::new(vec![Arc::default()]) }
@@ -74,6 +81,25 @@ impl Cancel {
             let _ = own.set(reason);
         }
         self.token.cancel();
+    }
+
+    /// Cancels by `reason` once `duration` is over, unless the answer is dropped before.
+    ///
+    /// # Errors
+    /// `internal`: no thread to be had.
+    pub fn after(&self, duration: Duration, reason: Reason) -> Result<Timer> {
+        let (armed, dropped) = channel::<()>();
+        let cancel = self.clone();
+        let wait = move || {
+            if dropped.recv_timeout(duration) == Err(RecvTimeoutError::Timeout) {
+                cancel.cancel(reason);
+            }
+        };
+        std::thread::Builder::new()
+            .name("timer".to_owned())
+            .spawn(wait)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot start a thread").caused_by(error))?;
+        Ok(Timer { _armed: armed })
     }
 
     /// Returns why the run was cancelled, or `None` while it is not.
@@ -126,6 +152,19 @@ impl Cancel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_cancels_while_it_is_held() {
+        let (one, two) = (Cancel::new(), Cancel::new());
+        let held = one.after(Duration::ZERO, Reason::Deadline).unwrap();
+        drop(two.after(Duration::from_secs(3600), Reason::Deadline).unwrap());
+        while !one.is_cancelled() {
+            std::thread::yield_now();
+        }
+        assert_eq!(one.reason(), Some(Reason::Deadline));
+        assert!(!two.is_cancelled());
+        drop(held);
+    }
 
     #[test]
     fn a_child_follows_its_parent_and_not_the_other_way() {

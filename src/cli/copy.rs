@@ -97,7 +97,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     };
     let mut results = Vec::new();
     for copy in &copies {
-        let result = bring.perform(copy, &session.cancel);
+        let result = copy.check_fit().and_then(|()| bring.perform(copy, &copy.cancel));
         session.cancel.check()?;
         results.push((copy, result));
     }
@@ -112,10 +112,16 @@ fn chosen(session: &Session, options: &Options, place: &Place) -> Result<Vec<Cop
     let mut configured = session.copies(place)?;
     if let Some(location) = &options.to {
         let bucket = &session.config.store.bucket;
-        let place = place.copy_at(location, bucket, &session.cancel)?;
+        let cancel = session.cancel.child();
+        let place = place.copy_at(location, bucket, &cancel)?;
         // One that the configuration knows has settings of its own.
-        let known = configured.into_iter().find(|copy| copy.place.location() == place.location());
-        return Ok(vec![known.unwrap_or_else(|| CopyStore { name: UNNAMED.to_owned(), required: true, place })]);
+        let known = configured.into_iter().find(|copy| copy.place.is_called(location, &place));
+        return Ok(vec![known.unwrap_or_else(|| CopyStore {
+            name: UNNAMED.to_owned(),
+            required: true,
+            place,
+            cancel,
+        })]);
     }
     if configured.is_empty() {
         let hint = "name a place by --to LOCATION, or configure [store.copies.NAME]".to_owned();

@@ -8,6 +8,7 @@ use crate::model::finding::Finding;
 use crate::model::release_id::path_component;
 use crate::repository::keyfile::Cost;
 use crate::repository::{Creator, Repository};
+use crate::storage::s3::ResticLocation;
 use crate::storage::{Look, SharedStorage, SubStorage, temporary};
 use std::fs;
 use std::io::Write;
@@ -67,7 +68,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds the place that `naming` and the configuration name; nothing is written.
+    /// Finds the place that `naming` and the configuration name; nothing is written. Where `naming` names a copy that the
+    /// configuration knows, the settings are those of the copy.
     ///
     /// # Errors
     /// `usage`: no password for a named store, an embedded store that would die with a CI runner, or a kind of
@@ -76,7 +78,8 @@ impl Place {
         let configured = config.store.location.as_ref().map(Text::resolve).transpose()?;
         let embedded = || naming.top.join(FOLDER).join("store").to_string_lossy().into_owned();
         let location = naming.store.clone().or(configured).unwrap_or_else(embedded);
-        let opened = stores::open(&location, &config.store.bucket, cancel)?;
+        let bucket = named_copy(naming.store.as_deref(), config, cancel).unwrap_or(&config.store.bucket);
+        let opened = stores::open(&location, bucket, cancel)?;
         let (store, note) = stores::cached(opened, &config.store.cache);
         let directory = store.directory.as_deref();
         let key = directory.and_then(embedded_key);
@@ -121,6 +124,15 @@ impl Place {
     /// Returns the location of the whole store with its server, as restic writes it.
     pub fn restic_location(&self) -> String {
         self.store.storage.restic_location()
+    }
+
+    /// Says whether `location` names this store; `opened` is what it names, under whatever settings. One in restic's
+    /// spelling names its server, too.
+    pub fn is_called(&self, location: &str, opened: &Self) -> bool {
+        match ResticLocation::parse(location) {
+            Some(_) => self.restic_location() == opened.restic_location(),
+            None => self.location() == opened.location(),
+        }
     }
 
     /// Returns the location of the whole store for people.
@@ -219,6 +231,26 @@ impl Place {
             },
         }
     }
+}
+
+/// Returns the settings of the copy that `named` is, if the configuration has it as a copy and not as the store.
+fn named_copy<'c>(named: Option<&str>, config: &'c Config, cancel: &Cancel) -> Option<&'c BucketConfig> {
+    let named = named?;
+    let is_at = |location: &Text, bucket: &BucketConfig| {
+        // One that cannot be resolved or opened is not meant; whoever needs it hears of it.
+        let Ok(location) = Text::resolve(location) else { return false };
+        let is_bucket = |location: &str| location.starts_with("s3:");
+        if is_bucket(named) != is_bucket(&location) {
+            return false;
+        }
+        let open = |location: &str| stores::open(location, bucket, cancel).map(|opened| opened.storage);
+        let (Ok(one), Ok(two)) = (open(named), open(&location)) else { return false };
+        one.restic_location() == two.restic_location()
+    };
+    if config.store.location.as_ref().is_some_and(|location| is_at(location, &config.store.bucket)) {
+        return None;
+    }
+    config.store.copies.values().find(|copy| is_at(&copy.location, &copy.bucket)).map(|copy| &copy.bucket)
 }
 
 /// Returns where the key of an embedded store is, if `path` is one or lies in one: `DIR/.holdpoint/store/…`.

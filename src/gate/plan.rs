@@ -77,6 +77,8 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     findings.extend(survey::undeclared(request));
     findings.extend(request.place.preflight(Look::AsAsked)?);
     findings.extend(domain::findings(&request.place, &request.copies));
+    findings.extend(request.copies.iter().flat_map(|copy| copy.preflight(Look::AsAsked)));
+    cancel.check()?;
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
     let last = judge::last_comparable(request, &ledger)?.found;

@@ -30,7 +30,8 @@ pub struct Bring<'a> {
 }
 
 impl Bring<'_> {
-    /// Copies what `copy` lacks and reads it back there. A copy that is whole afterwards is marked as that.
+    /// Copies what `copy` lacks and reads it back there. A copy that is whole afterwards is marked as that;
+    /// one in which something was wrong loses its mark.
     ///
     /// # Errors
     /// `copy-conflict` if another repository is there, `busy` if somebody keeps others out of it, the storages' own; a
@@ -41,6 +42,9 @@ impl Bring<'_> {
         let progress = Progress::new();
         let (tally, label) = (Tally::default(), format!("to {}", copy.name));
         let result = self.stages(copy, &tally, &label, &progress, &cancel);
+        // The next run must trust nothing there by its size.
+        let result =
+            if tally.is_sound() { result } else { result.and(completed::remove(&*copy.place.ledger_storage())) };
         let report = tally.into_report();
         let whole = result.is_ok() && report.problems.is_empty();
         self.observer.finished(Phase::Copy, &label, if whole { "copied" } else { "failed" });
@@ -61,7 +65,7 @@ impl Bring<'_> {
         source.is_at(&to)?;
         let trust = Trust { confirmed: completed::read(&*ledger)?, nothing: self.read_all };
         // What is written last is listed first, so that all it needs is in the later listings.
-        let mut records = Records::list(self.store, &copy.place, &self.scope, cancel)?;
+        let mut records = Records::list(self.store, &copy.place, &self.scope, &trust, cancel)?;
         source.copy_foundation(&to, &trust, tally, cancel)?;
         let lock = source.copy_at(Arc::clone(&to)).lock(LockKind::Shared, self.patience, cancel)?;
         let plan = CopyPlan::make(self.indexed, &to, &trust, tally, cancel)?;

@@ -40,3 +40,11 @@ pub(super) fn write(copy: &dyn Storage, of: &str) -> Result<()> {
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the mark of a copy").caused_by(error))?;
     copy.put(MARK, &json.into(), PutMode::Overwrite, Class::Transient).map(drop)
 }
+
+/// Says that a copy is not whole: nothing in it is trusted before it was read back.
+///
+/// # Errors
+/// The storage's own.
+pub(super) fn remove(copy: &dyn Storage) -> Result<()> {
+    copy.delete(MARK)
+}

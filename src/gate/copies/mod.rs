@@ -15,6 +15,7 @@ use crate::cancel::Cancel;
 use crate::config::{Config, Text};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::model::finding::{Finding, FindingCode};
+use crate::storage::Look;
 
 /// A second store for one application and environment.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct CopyStore {
     pub required: bool,
     /// Where it is.
     pub place: Place,
+    /// Ends the work on this copy alone, its requests too; a child of the run's.
+    pub cancel: Cancel,
 }
 
 impl CopyStore {
@@ -34,9 +37,10 @@ impl CopyStore {
     /// `usage`: a location or its settings cannot be used.
     pub fn open_all(config: &Config, store: &Place, cancel: &Cancel) -> Result<Vec<Self>> {
         let open = |(name, copy): (&String, &crate::config::CopyConfig)| {
-            let opened = Text::resolve(&copy.location).and_then(|text| store.copy_at(&text, &copy.bucket, cancel));
+            let cancel = cancel.child();
+            let opened = Text::resolve(&copy.location).and_then(|text| store.copy_at(&text, &copy.bucket, &cancel));
             let place = opened.map_err(|error| error.under_same_code(format!("the copy `{name}` cannot be used")))?;
-            Ok(Self { name: name.clone(), required: copy.required, place })
+            Ok(Self { name: name.clone(), required: copy.required, place, cancel })
         };
         config.store.copies.iter().map(open).collect()
     }
@@ -53,6 +57,28 @@ impl CopyStore {
             None => finding.hint("`holdpoint copy` brings it up to date once it is well again"),
         };
         self.weigh(finding)
+    }
+
+    /// Says what makes this copy unfit for what the configuration asks of it, such as locks or a region.
+    pub fn preflight(&self, look: Look) -> Vec<Finding> {
+        let named = |finding: Finding| {
+            let message = format!("copy {}: {}", self.name, finding.message);
+            self.weigh(Finding { message, ..finding })
+        };
+        match self.place.preflight(look) {
+            Ok(findings) => findings.into_iter().map(named).collect(),
+            Err(error) => vec![self.finding(&error)],
+        }
+    }
+
+    /// Makes sure that the copy is fit for what the configuration asks of it.
+    ///
+    /// # Errors
+    /// `store-refused`: it is not; the storage's own.
+    pub fn check_fit(&self) -> Result<()> {
+        let Some(unfit) = self.place.preflight(Look::AsAsked)?.into_iter().next() else { return Ok(()) };
+        let error = Error::new(ErrorCode::StoreRefused, unfit.message);
+        Err(unfit.hint.into_iter().fold(error, Error::hint))
     }
 
     /// Softens a finding about a copy that is not required.

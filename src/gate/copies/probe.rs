@@ -6,9 +6,9 @@ use super::{CopyStore, domain};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::Finding;
-use crate::storage::ReadFrom;
+use crate::storage::{Look, ReadFrom};
 
-/// Says what speaks against a copy; writes, reads and deletes an object there.
+/// Says what speaks against a copy; writes, reads and deletes an object there, and tries its locks if it is to have some.
 ///
 /// # Errors
 /// A cancellation only.
@@ -16,7 +16,26 @@ pub fn probe(store: &Place, copy: &CopyStore, cancel: &Cancel) -> Result<Vec<Fin
     let mut findings: Vec<_> = domain::finding(store, copy).into_iter().collect();
     let looked = doctor::store::probe(&copy.place.ledger_storage()).and_then(|()| same_repository(store, copy));
     cancel.check()?;
+    let answers = looked.is_ok();
     findings.extend(looked.err().map(|error| copy.finding(&error)));
+    if !answers {
+        return Ok(findings);
+    }
+    let unfit = copy.preflight(Look::Everything);
+    cancel.check()?;
+    let ledger = copy.place.ledger_storage();
+    // Where the bucket has no locks there is nothing to try.
+    if unfit.is_empty() && ledger.lock_terms().is_some() {
+        match doctor::store::probe_lock(&ledger) {
+            Ok(finding) => findings.extend(finding.map(|finding| {
+                let message = format!("copy {}: {}", copy.name, finding.message);
+                copy.weigh(Finding { message, ..finding })
+            })),
+            Err(error) => findings.push(copy.finding(&error)),
+        }
+        cancel.check()?;
+    }
+    findings.extend(unfit);
     Ok(findings)
 }
 

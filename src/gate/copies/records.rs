@@ -27,7 +27,7 @@ const MANY: usize = 50;
 pub enum Scope {
     /// All of them.
     Everything,
-    /// This release, those before it that the copy lacks, and what lies beside them.
+    /// This release, those before it down to the newest that the copy had when it was last whole, and what lies beside them.
     Chain(Option<Previous>),
 }
 
@@ -56,32 +56,33 @@ impl Records {
     ///
     /// # Errors
     /// The storages' own; a cancellation.
-    pub(super) fn list(store: &Place, copy: &Place, scope: &Scope, cancel: &Cancel) -> Result<Self> {
+    pub(super) fn list(store: &Place, copy: &Place, scope: &Scope, trust: &Trust, cancel: &Cancel) -> Result<Self> {
         let (from, to) = (store.ledger_storage(), copy.ledger_storage());
         // Before the releases, so that the one it names is among them.
         let head = from.get(HEAD, ReadFrom::Anywhere)?;
         let mut records = Self { from, to, source: Vec::new(), there: BTreeMap::new(), head, writes: true };
         match scope {
             Scope::Everything => {
-                records.add(RELEASES)?;
-                records.add(ATTEMPTS)?;
+                records.add(RELEASES, trust)?;
+                records.add(ATTEMPTS, trust)?;
             }
-            Scope::Chain(newest) => records.follow(newest.as_ref(), cancel)?,
+            Scope::Chain(newest) => records.follow(newest.as_ref(), trust, cancel)?,
         }
         Ok(records)
     }
 
-    /// Lists a folder on both sides; says whether the copy holds a manifest in it.
-    fn add(&mut self, folder: &str) -> Result<bool> {
+    /// Lists a folder on both sides; says whether the copy held a manifest in it when it was last whole.
+    fn add(&mut self, folder: &str, trust: &Trust) -> Result<bool> {
         self.source.extend(self.from.list(folder)?);
         let there = self.to.list(folder)?;
-        let has_manifest = there.iter().any(|entry| is_manifest(&entry.key));
+        let had_manifest = there.iter().any(|entry| is_manifest(&entry.key) && trust.holds(entry.modified));
         self.there.extend(there.into_iter().map(|entry| (entry.key.clone(), entry)));
-        Ok(has_manifest)
+        Ok(had_manifest)
     }
 
-    /// Goes back along the chain to the newest release that the copy has.
-    fn follow(&mut self, newest: Option<&Previous>, cancel: &Cancel) -> Result<()> {
+    /// Goes back along the chain to the newest release that the copy had when it was last whole: a younger one may have
+    /// been written while something before it was lacking.
+    fn follow(&mut self, newest: Option<&Previous>, trust: &Trust, cancel: &Cancel) -> Result<()> {
         let mut next = newest.map(|previous| previous.id.clone());
         let mut lacking = 0;
         while let Some(id) = next {
@@ -89,14 +90,14 @@ impl Records {
             lacking += 1;
             if lacking > MANY {
                 (self.source, self.there) = (Vec::new(), BTreeMap::new());
-                return self.add(RELEASES).map(drop);
+                return self.add(RELEASES, trust).map(drop);
             }
             let folder = Ledger::folder(&id);
-            let is_there = self.add(&folder)?;
+            let was_there = self.add(&folder, trust)?;
             let manifest = self.from.get(&format!("{folder}/{MANIFEST}"), ReadFrom::Anywhere)?;
             // What cannot be read names nothing before it; `copy` without a scope finds that.
             let named = manifest.and_then(|bytes| serde_json::from_slice::<Named>(&bytes).ok());
-            next = named.and_then(|named| named.previous).map(|previous| previous.id).filter(|_| !is_there);
+            next = named.and_then(|named| named.previous).map(|previous| previous.id).filter(|_| !was_there);
         }
         Ok(())
     }
@@ -109,13 +110,13 @@ impl Records {
         let known = |entry: &&Entry| is_manifest(&entry.key) || is_other(&entry.key);
         let (manifests, others): (Vec<_>, Vec<_>) =
             self.source.iter().filter(known).partition(|entry| is_manifest(&entry.key));
-        self.manifests(&manifests, trust, tally, workers)?;
+        let writes = self.manifests(&manifests, trust, tally, workers)?;
         workers.each(
             &others,
             || Ok(()),
             |(), entry| {
                 let page = entry.key.ends_with(".html");
-                tally.collect(self.one(entry, page, trust, tally)).map(drop)
+                tally.collect(self.one(entry, page, writes, trust, tally)).map(drop)
             },
         )?;
         if !tally.is_sound() {
@@ -134,8 +135,10 @@ impl Records {
         }
     }
 
-    /// Copies manifests one after the other, each after the one that it names as its previous.
-    fn manifests(&self, entries: &[&Entry], trust: &Trust, tally: &Tally, workers: &Workers<'_>) -> Result<()> {
+    /// Copies manifests one after the other, each after the one that it names as its previous. After the first problem
+    /// none is written any more: what is newer could rest on what is lacking. Says whether there was no problem.
+    fn manifests(&self, entries: &[&Entry], trust: &Trust, tally: &Tally, workers: &Workers<'_>) -> Result<bool> {
+        let mut writes = self.writes;
         let mut left: BTreeMap<&str, &Entry> = entries.iter().map(|entry| (entry.key.as_str(), *entry)).collect();
         for first in entries {
             let mut chain: Vec<(&Entry, Option<Vec<u8>>)> = Vec::new();
@@ -152,20 +155,20 @@ impl Records {
             }
             for (entry, bytes) in chain.into_iter().rev() {
                 let done = match bytes {
-                    Some(_) if !self.writes => Ok(()),
+                    Some(_) if !writes => Ok(()),
                     Some(bytes) => check(&entry.key, &bytes)
                         .and_then(|()| self.write(&entry.key, bytes, PutMode::CreateOnly, Class::Record, tally)),
-                    None => self.one(entry, false, trust, tally),
+                    None => self.one(entry, false, writes, trust, tally),
                 };
-                tally.collect(done)?;
+                writes &= tally.collect(done)?.is_some();
                 workers.progress.add_items(1);
             }
         }
-        Ok(())
+        Ok(writes)
     }
 
     /// Copies one record, or compares it with what is there. A page is replaced, everything else stays.
-    fn one(&self, entry: &Entry, page: bool, trust: &Trust, tally: &Tally) -> Result<()> {
+    fn one(&self, entry: &Entry, page: bool, writes: bool, trust: &Trust, tally: &Tally) -> Result<()> {
         let there = self.there.get(&entry.key);
         if let (Some(there), false) = (there, page)
             && there.size == entry.size
@@ -174,7 +177,7 @@ impl Records {
             tally.count(|report| report.present += 1);
             return Ok(());
         }
-        if there.is_none() && !self.writes {
+        if there.is_none() && !writes {
             return Ok(());
         }
         // One that was removed since it was listed is not there.

@@ -19,7 +19,7 @@ use crate::model::progress::Observer;
 use crate::repository::copy::CopyReport;
 use crate::repository::{Id, Indexed, Repository};
 use crate::storage::transfer::put_verified;
-use crate::storage::{Class, PutMode, ReadFrom};
+use crate::storage::{Class, Look, PutMode, ReadFrom};
 use jiff::Timestamp;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub fn not_copied(copy: &CopyStore) -> CopyRecord {
     }
 }
 
-/// Looks whether the required copies answer and are free or of this repository: a gate that must refuse in the end
+/// Looks whether the required copies are fit, answer and are free or of this repository: a gate that must refuse in the end
 /// refuses before it captures anything.
 ///
 /// # Errors
@@ -53,6 +53,12 @@ pub fn not_copied(copy: &CopyStore) -> CopyRecord {
 pub fn look(request: &Request, repository: &Repository, cancel: &Cancel) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for copy in request.copies.iter().filter(|copy| copy.required) {
+        let unfit = copy.preflight(Look::AsAsked);
+        cancel.check()?;
+        if !unfit.is_empty() {
+            findings.extend(unfit);
+            continue;
+        }
         let looked = repository.is_at(&copy.place.repository_storage());
         cancel.check()?;
         findings.extend(looked.err().map(|error| copy.finding(&error)));
@@ -60,7 +66,7 @@ pub fn look(request: &Request, repository: &Repository, cancel: &Cancel) -> Resu
     Ok(findings)
 }
 
-/// Brings a copy up to date: the repository, and the releases up to `previous`.
+/// Brings a copy up to date: the repository, and the releases up to `previous`. Nothing goes to one that is unfit.
 ///
 /// # Errors
 /// A cancellation only: a copy that fails is a finding.
@@ -72,11 +78,19 @@ pub fn copy(
     patience: Duration,
     observer: &dyn Observer,
     cancel: &Cancel,
-) -> Result<(CopyRecord, Option<Finding>)> {
+) -> Result<(CopyRecord, Vec<Finding>)> {
+    // Those that are required were looked at before the capture; the others must not hold it up.
+    let unfit = if copy.required { Vec::new() } else { copy.preflight(Look::AsAsked) };
+    cancel.check()?;
+    if let Some(finding) = unfit.first() {
+        let mut record = not_copied(copy);
+        mark_failed(std::slice::from_mut(&mut record), &copy.name, finding);
+        return Ok((record, unfit));
+    }
     let patience = patience.min(PATIENCE);
     let scope = Scope::Chain(previous);
     let bring = Bring { store: &request.place, indexed, scope, read_all: false, patience, observer };
-    let result = bring.perform(copy, cancel);
+    let result = bring.perform(copy, &copy.cancel);
     cancel.check()?;
     let record = record_of(copy, &result);
     let error = match result {
@@ -84,7 +98,7 @@ pub fn copy(
         Ok(report) => Some(join(report.problems)),
         Err(error) => Some(error),
     };
-    Ok((record, error.map(|error| copy.finding(&error))))
+    Ok((record, error.map(|error| copy.finding(&error)).into_iter().collect()))
 }
 
 /// Locks in a copy what the new snapshots need, for as long as the terms of its own store say.

@@ -52,8 +52,8 @@ pub(in crate::gate) fn probe(storage: &SharedStorage) -> Result<()> {
     Ok(())
 }
 
-/// Tries to delete what is locked.
-fn probe_lock(storage: &SharedStorage) -> Result<Option<Finding>> {
+/// Tries to delete what is locked; says what speaks against the store if that worked or could be made to.
+pub(in crate::gate) fn probe_lock(storage: &SharedStorage) -> Result<Option<Finding>> {
     Ok(match storage.probe_lock(LOCK_PROBE, LOCK_PROBE_FOR)? {
         Some(LockProbe { held: false, .. }) => {
             let message = "a locked object could be deleted: the store does not keep what is locked";

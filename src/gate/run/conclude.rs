@@ -40,6 +40,10 @@ impl Run<'_> {
         };
         if let Err((name, finding)) = &copied {
             self.find([finding.clone()]);
+            // It may have failed only because the run was to end.
+            if let Err(error) = self.cancel.check() {
+                self.find([Finding::from_error(&error, FindingCode::InternalError)]);
+            }
             self.draft(|draft| copies::step::mark_failed(&mut draft.copies, name, finding));
             (manifest, exit) = self.draft(|draft| draft.clone()).finish(self.request);
             if let Err(error) = record::write_local(self.request, &manifest) {

@@ -8,6 +8,7 @@ use super::super::manifest::{self};
 use super::super::retention::{self, Kept};
 use super::super::survey::{self, Ready};
 use super::super::verify::{self, PackList, Proved, ReadBack};
+use crate::cancel::Reason;
 use crate::error::{ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::Manifest;
@@ -148,26 +149,33 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Brings the copies up to date, unless the run is refused anyway.
+    /// Brings the copies up to date, unless the run is refused anyway: the required ones first, so that no other can use up
+    /// their time. One that is not required is given up in time to record the pass without it.
     pub(super) fn copy(&self, kept: &Kept<'_>, indexed: &Indexed) -> Result<()> {
         if self.refuses() {
             return Ok(());
         }
-        for (place, copy) in self.request.copies.iter().enumerate() {
+        let mut copies: Vec<_> = self.request.copies.iter().enumerate().collect();
+        copies.sort_by_key(|(_, copy)| !copy.required);
+        for (place, copy) in copies {
             let previous = self.draft(|draft| draft.previous.clone());
             let patience = self.patience();
+            let _timer = match copy.required {
+                true => None,
+                false => Some(copy.cancel.after(patience, Reason::Deadline)?),
+            };
             let copied =
                 copies::step::copy(self.request, indexed, previous, copy, patience, self.observer, self.cancel);
-            let (mut record, mut finding) = copied?;
-            if finding.is_none()
-                && let Err(error) = copies::step::keep(copy, kept, indexed, self.cancel)
+            let (mut record, mut findings) = copied?;
+            if findings.is_empty()
+                && let Err(error) = copies::step::keep(copy, kept, indexed, &copy.cancel)
             {
                 self.cancel.check()?;
                 let failed = copy.finding(&error);
                 copies::step::mark_failed(std::slice::from_mut(&mut record), &copy.name, &failed);
-                finding = Some(failed);
+                findings.push(failed);
             }
-            self.find(finding);
+            self.find(findings);
             self.draft(|draft| draft.copies.get_mut(place).map(|known| *known = record));
         }
         Ok(())

@@ -62,6 +62,8 @@ fn records_that_differ_are_never_overwritten_and_pages_are() {
     fs::write(release.join("manifest.json"), manifest.replace("\"passed\"", "\"altered\"")).unwrap();
     let output = shop.holdpoint.run(["copy", "-e", STAGING]).expect(12);
     assert!(output.stdout.contains("manifest.json is not what the source has"), "{}", output.stdout);
+    let mark = part(&shop, "copy").join("copy/completed.json");
+    assert!(!mark.exists(), "a copy that is not whole is marked as whole");
     assert!(fs::read_to_string(release.join("manifest.json")).unwrap().contains("\"altered\""), "it was overwritten");
     fs::write(release.join("manifest.json"), &manifest[..manifest.len() / 2]).unwrap();
     shop.gate(&["data"]).expect(12);

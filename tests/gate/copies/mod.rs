@@ -3,6 +3,7 @@
 mod continued;
 mod damage;
 mod disaster;
+mod fit;
 mod gate;
 mod order;
 mod records;

@@ -34,7 +34,12 @@ fn a_pass_that_one_required_copy_does_not_take_is_withdrawn_from_the_others() {
     let shop = shop("copy", false);
     shop.gate(&["data"]).expect(0);
     let manifest = manifest(&shop);
-    let copy = |name: &str, required| CopyStore { name: name.to_owned(), required, place: place(&shop.beside(name)) };
+    let copy = |name: &str, required| CopyStore {
+        name: name.to_owned(),
+        required,
+        place: place(&shop.beside(name)),
+        cancel: Cancel::new(),
+    };
     let copies = [copy("one", true), copy("optional", false), copy("two", true)];
     let has = |name: &str| !kept(&part(&shop, name)).is_empty();
     let have = step::record_required(&copies, &manifest).unwrap();
@@ -55,12 +60,37 @@ fn a_pass_that_one_required_copy_does_not_take_is_withdrawn_from_the_others() {
     assert_eq!(records[2].state, CopyState::Failed);
 }
 
+/// A manifest in a copy that was never whole does not say that those before it are there.
+#[test]
+fn a_gate_brings_all_releases_to_a_copy_that_was_never_whole() {
+    let shop = shop("copy", true);
+    let configuration = shop.read("holdpoint.toml");
+    shop.write("holdpoint.toml", "");
+    for version in ["1", "2", "3"] {
+        shop.write("data/version", version);
+        shop.gate(&["data"]).expect(0);
+    }
+    let id = manifest(&shop).id.to_string();
+    let folder = format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]);
+    fs::create_dir_all(part(&shop, "copy").join(&folder)).unwrap();
+    let at = |store| part(&shop, store).join(&folder).join("manifest.json");
+    fs::copy(at("store"), at("copy")).unwrap();
+    shop.write("holdpoint.toml", configuration);
+    shop.gate(&["data"]).expect(0);
+    super::assert_same(&shop);
+}
+
 #[test]
 fn the_record_goes_to_every_copy_that_was_brought_up_to_date() {
     let shop = shop("copy", false);
     shop.gate(&["data"]).expect(0);
     let mut manifest = manifest(&shop);
-    let copy = |name: &str| CopyStore { name: name.to_owned(), required: false, place: place(&shop.beside(name)) };
+    let copy = |name: &str| CopyStore {
+        name: name.to_owned(),
+        required: false,
+        place: place(&shop.beside(name)),
+        cancel: Cancel::new(),
+    };
     let copies = [copy("failed"), copy("whole")];
     manifest.store.copies = copies.iter().map(step::not_copied).collect();
     manifest.store.copies[0].state = CopyState::Failed;
