@@ -8,6 +8,8 @@
 //! and the bandwidth is not limited: whatever comes is taken at once and sent on when its time has come. A new connection
 //! costs one more round trip, as a handshake does; what slow start would cost is not played.
 
+#![allow(clippy::print_stdout, reason = "its one line of output is the port")]
+
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

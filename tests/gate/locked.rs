@@ -50,10 +50,12 @@ impl House {
     fn objects(&self) -> BTreeMap<String, HeadObjectOutput> {
         let request = self.server.client().list_objects_v2().bucket(&self.bucket).prefix(format!("{PLACE}/"));
         let listed = self.server.wait(request.send()).unwrap().contents.unwrap_or_default();
-        let head =
-            |key: &str| self.server.wait(self.server.client().head_object().bucket(&self.bucket).key(key).send());
+        let head = |key: &str| {
+            let request = self.server.client().head_object().bucket(&self.bucket).key(key);
+            self.server.wait(request.send()).unwrap()
+        };
         let keys = listed.into_iter().map(|object| object.key.unwrap());
-        keys.map(|key| (key[PLACE.len() + 1..].to_owned(), head(&key).unwrap())).collect()
+        keys.map(|key| (key[PLACE.len() + 1..].to_owned(), head(&key))).collect()
     }
 
     /// Returns until when objects are locked, in seconds, by key; the others are not.

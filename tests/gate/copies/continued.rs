@@ -5,7 +5,7 @@ use super::{assert_same, part, restic, shop};
 use crate::support::environment;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a shop with three releases, a few packs and no copy yet.
 fn filled() -> Shop {
@@ -96,9 +96,8 @@ fn what_was_never_read_back_is_read_by_the_next_copy() {
         };
         names(&data).iter().flat_map(below).collect()
     };
-    let is_between = |shop: &Shop| {
-        !packs(shop).is_empty() && names(&part(shop, "copy").join("repository/snapshots")).is_empty()
-    };
+    let is_between =
+        |shop: &Shop| !packs(shop).is_empty() && names(&part(shop, "copy").join("repository/snapshots")).is_empty();
     // strace counts the calls of each thread alone, so that the same count is not always the same instant.
     let killed = [8, 7, 6, 5, 4, 3, 2].into_iter().cycle().take(50).find_map(|count| {
         let shop = filled();
