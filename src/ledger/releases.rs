@@ -90,11 +90,18 @@ impl Ledger {
 
     fn create(&self, key: String, manifest: &Manifest) -> Result<Stored> {
         let bytes = manifest.to_json().map_err(unwritable)?;
-        match self.storage.put(&key, &bytes.clone().into(), PutMode::CreateOnly, Class::Record)? {
-            PutOutcome::Written => {}
+        let is_there = || Ok(self.storage.get(&key, ReadFrom::Medium)?.as_deref() == Some(&*bytes));
+        match self.storage.put(&key, &bytes.clone().into(), PutMode::CreateOnly, Class::Record) {
+            Ok(PutOutcome::Written) => {}
+            // Only the answer may have been lost: what the ledger holds is what counts for whoever asks it.
+            Err(error) => {
+                if !is_there().unwrap_or(false) {
+                    return Err(error);
+                }
+            }
             // Something on the way may repeat a request: then the record is there, and is ours.
-            PutOutcome::Exists if self.storage.get(&key, ReadFrom::Medium)?.as_deref() == Some(&*bytes) => {}
-            PutOutcome::Exists => {
+            Ok(PutOutcome::Exists) if is_there()? => {}
+            Ok(PutOutcome::Exists) => {
                 return Err(Error::new(ErrorCode::ManifestInvalid, format!("the ledger has a record {key} already"))
                     .hint("records are never edited; run the gate again for a new release id"));
             }
