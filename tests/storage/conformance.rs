@@ -58,11 +58,6 @@ fn ceph_gateway() {
     on_server(&Server::rgw());
 }
 
-#[test]
-fn moto() {
-    on_server(&Server::moto());
-}
-
 fn write(storage: &SharedStorage, key: &str, data: impl Into<Bytes>) {
     let outcome = storage.put(key, &data.into(), PutMode::Overwrite, Class::Record).unwrap();
     assert_eq!(outcome, PutOutcome::Written, "{key}");

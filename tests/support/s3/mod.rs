@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | [`Server::in_process`] | yes | enforced | no |
 //! | [`Server::rgw`] | yes, an implementation that is independent of ours | not looked at | yes, no STS |
-//! | [`Server::moto`] | yes | not looked at | mostly, without enforcing all of it; STS |
+//! | [`Server::moto`] | not under load: of many creators two may win | not looked at | mostly, without enforcing all of it; STS |
 
 mod canned;
 mod memory;
