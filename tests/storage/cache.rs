@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 struct House {
     folder: TempDir,
-    server: Server,
+    /// Runs as long as this is here.
+    _server: Server,
     holdpoint: Holdpoint,
     bucket: String,
     releases: std::cell::Cell<u32>,
@@ -34,7 +35,7 @@ impl House {
         for (name, value) in server.environment() {
             holdpoint = holdpoint.env(name, value);
         }
-        Self { folder, server, holdpoint, bucket, releases: 0.into() }
+        Self { folder, _server: server, holdpoint, bucket, releases: 0.into() }
     }
 
     fn cache(&self) -> PathBuf {
