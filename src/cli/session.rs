@@ -125,7 +125,14 @@ impl Session {
     /// `usage`: nothing names it.
     pub fn environment(&self) -> Result<String> {
         let of_ci = || self.ci.as_ref().and_then(|ci| ci.environment.clone());
-        let found = self.global.environment.clone().or_else(of_ci).filter(|name| !name.trim().is_empty());
+        let found = match &self.global.environment {
+            // Pipelines pass on what they do not have: an empty variable is none, an empty flag is a mistake.
+            Some(name) if name.trim().is_empty() => {
+                variable("HOLDPOINT_ENVIRONMENT").filter(|name| name.trim().is_empty()).and_then(|_| of_ci())
+            }
+            Some(name) => Some(name.clone()),
+            None => of_ci(),
+        };
         found.ok_or_else(|| {
             let known: Vec<_> = self.config.environments.keys().cloned().collect();
             let hint = match known.as_slice() {

@@ -11,7 +11,7 @@ pub mod lease;
 pub mod manifest;
 mod releases;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod scale;
 mod search;

@@ -1,6 +1,7 @@
 //! The release records of one environment: written once, found again with few requests.
 
 use super::manifest::{digest, parse};
+use super::search::SEARCHED_WITHIN;
 use super::walk::{ATTEMPTS, RELEASES, Walk, second};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -18,6 +19,8 @@ const HEAD: &str = "head.json";
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(super) storage: SharedStorage,
+    /// How many releases a search looks at.
+    pub(super) searched_within: usize,
 }
 
 /// A manifest as the ledger holds it.
@@ -59,7 +62,14 @@ impl Raw {
 impl Ledger {
     /// Opens the ledger on a storage rooted at `APPLICATION/ENVIRONMENT`; nothing is read or written.
     pub fn new(storage: SharedStorage) -> Self {
-        Self { storage }
+        Self { storage, searched_within: SEARCHED_WITHIN }
+    }
+
+    /// Makes searches end after `releases`.
+    #[cfg(test)]
+    pub(crate) fn searching_within(mut self, releases: usize) -> Self {
+        self.searched_within = releases;
+        self
     }
 
     /// Returns the storage, for the lease of the environment.

@@ -200,6 +200,8 @@ finding_codes! {
     ConfigChanged = "config-changed" => ManifestInvalid;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// The search for an earlier release ended before the oldest one, and what it looked for was not found.
+    HistoryCut = "history-cut" => Unverified;
     /// Holdpoint failed in a way that nobody foresaw.
     InternalError = "internal-error" => Internal;
 }

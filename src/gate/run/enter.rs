@@ -76,10 +76,7 @@ impl Run<'_> {
             draft.changed_paths = changed_paths;
         });
         let search = comparable?;
-        self.find(search.unreadable.iter().map(|record| {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            Finding::warning(FindingCode::LedgerDamaged, message)
-        }));
+        self.find(judge::unseen(&search));
         Ok(search.found.map(|stored| stored.manifest))
     }
 
