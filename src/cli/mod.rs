@@ -17,6 +17,7 @@ mod reconcile;
 mod releases;
 mod repository;
 mod restore;
+mod rollback;
 mod schema;
 mod session;
 mod signature;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),
         Command::Restore(options) => restore::run(&session, &options),
+        Command::Rollback(options) => rollback::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),

@@ -15,7 +15,7 @@ mod stream;
 mod tail;
 
 pub use program::Program;
-pub use run::{Output, feed, run_to_end};
+pub use run::{Output, feed, run_shown, run_to_end};
 pub use secret_file::SecretFile;
 pub use stream::Stream;
 pub use tail::Tail;
