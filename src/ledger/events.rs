@@ -116,6 +116,9 @@ pub enum Event {
         /// What came of it, or why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+        /// The release that holds what the step saved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<ReleaseId>,
     },
     /// A deploy step that asked was admitted to deploy the older version again.
     RollbackAdmitted {

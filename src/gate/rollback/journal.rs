@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub(super) struct Journal {
     /// When it began.
     pub(super) began: Option<Timestamp>,
+    /// The release that holds the state before it.
+    pub(super) saved: Option<ReleaseId>,
     states: BTreeMap<String, StepState>,
 }
 
@@ -31,7 +33,8 @@ impl Journal {
                 Event::RollbackBegan { at, frozen_at, .. } => {
                     journal = Self { began: (frozen_at == freeze.at).then_some(at), ..Self::default() };
                 }
-                Event::RollbackStep { step, state, .. } if journal.began.is_some() => {
+                Event::RollbackStep { step, state, saved, .. } if journal.began.is_some() => {
+                    journal.saved = saved.or(journal.saved);
                     journal.states.insert(step, state);
                 }
                 Event::RolledBack { .. } => journal = Self::default(),
@@ -47,18 +50,29 @@ impl Journal {
     }
 }
 
+/// What came of a step.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    /// In words.
+    pub(super) message: Option<String>,
+    /// The release that holds what it saved.
+    pub(super) saved: Option<ReleaseId>,
+}
+
+impl Came {
+    /// Says it in words.
+    pub(super) fn to(message: String) -> Self {
+        Self { message: Some(message), saved: None }
+    }
+}
+
 /// Records how far a step is.
 ///
 /// # Errors
 /// The store's own.
-pub(super) fn record(
-    ledger: &Ledger,
-    id: &ReleaseId,
-    step: &str,
-    state: StepState,
-    message: Option<String>,
-) -> Result<()> {
-    let event = Event::RollbackStep { at: Timestamp::now(), step: step.to_owned(), state, message };
+pub(super) fn record(ledger: &Ledger, id: &ReleaseId, step: &str, state: StepState, came: Came) -> Result<()> {
+    let Came { message, saved } = came;
+    let event = Event::RollbackStep { at: Timestamp::now(), step: step.to_owned(), state, message, saved };
     ledger.record_event(id, &event).map(drop)
 }
 
@@ -82,11 +96,15 @@ mod tests {
             observed: "the instance runs 1.4.0".to_owned(),
             forced: None,
         };
-        let step = |second, state| Event::RollbackStep { at: at(second), step: "x".to_owned(), state, message: None };
+        let step = |second, state| {
+            let saved = Some(id.clone());
+            Event::RollbackStep { at: at(second), step: "x".to_owned(), state, message: None, saved }
+        };
         let write = |event: Event| drop(ledger.record_event(&id, &event).unwrap());
         let read = |frozen: Option<i64>| {
             let freeze = frozen.map(freeze);
             let journal = Journal::read(&ledger, &id, freeze.as_ref()).unwrap();
+            assert_eq!(journal.saved.is_some(), journal.state("x").is_some());
             (journal.began, journal.state("x"))
         };
         assert_eq!(read(Some(0)), (None, None));

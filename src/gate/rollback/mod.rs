@@ -4,6 +4,7 @@
 //! source lead where it came from? [`perform`] freezes the environment and does the steps under its lease, one after
 //! another, each recorded in the [`journal`], so that a rollback that was interrupted is gone on with where it was.
 
+mod added;
 mod evidence;
 mod fit;
 mod hooks;

@@ -1,7 +1,7 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
-use super::journal::{self, Journal};
+use super::journal::{self, Came, Journal};
 use super::sources::Hands;
 use super::{Request, go_on_command, hooks, pass, safety, sources};
 use crate::cancel::Cancel;
@@ -12,6 +12,7 @@ use crate::ledger::freeze::Freeze;
 use crate::ledger::lease::{self, Lease, Owner};
 use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
+use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub fn perform(
 ) -> Outcome {
     let ledger = Ledger::new(request.run.place.ledger_storage());
     let hands = Hands { observer, cancel, runtime };
-    let mut rollback = Rollback { request, ledger, hands, plan, freeze: None };
+    let mut rollback = Rollback { request, ledger, hands, plan, freeze: None, saved: None };
     let error = rollback.perform(lease).err();
     let Rollback { plan, freeze, .. } = rollback;
     Outcome { plan, freeze, error, go_on: go_on_command(request) }
@@ -69,6 +70,8 @@ struct Rollback<'r> {
     hands: Hands<'r>,
     plan: RollbackPlan,
     freeze: Option<Freeze>,
+    /// The release that holds the state before the rollback.
+    saved: Option<ReleaseId>,
 }
 
 impl Rollback<'_> {
@@ -85,15 +88,16 @@ impl Rollback<'_> {
             lease.check()?;
             let estimate = step.estimate_seconds.map(|seconds| format!(", about {seconds:.0} s")).unwrap_or_default();
             self.hands.observer.note(&format!("step {} of {count}: {}{estimate}", number + 1, step.action));
-            self.record(number, &step, StepState::Started, None)?;
+            self.record(number, &step, StepState::Started, Came::default())?;
             match self.step(&step, lease, &freeze) {
-                Ok((held, message)) => {
+                Ok((held, came)) => {
                     lease = held;
-                    self.record(number, &step, StepState::Done, message)?;
+                    self.saved = came.saved.clone().or(self.saved.take());
+                    self.record(number, &step, StepState::Done, came)?;
                 }
                 Err(error) => {
                     // The failure itself is what has to be told, even if the ledger does not take it.
-                    let _ = self.record(number, &step, StepState::Failed, Some(error.chain()));
+                    let _ = self.record(number, &step, StepState::Failed, Came::to(error.chain()));
                     return Err(self.under(error, &step));
                 }
             }
@@ -130,6 +134,7 @@ impl Rollback<'_> {
             None => self.freeze(now)?,
         };
         self.freeze = Some(freeze.clone());
+        self.saved = journal.saved;
         if journal.began.is_none() {
             let began = Event::RollbackBegan {
                 at: Timestamp::now(),
@@ -155,8 +160,8 @@ impl Rollback<'_> {
         Ok(freeze)
     }
 
-    fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, message: Option<String>) -> Result<()> {
-        journal::record(&self.ledger, &self.plan.id, &step.step, state, message)?;
+    fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
+        journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
             step.state = Some(state);
         }
@@ -164,28 +169,30 @@ impl Rollback<'_> {
     }
 
     /// Does one step; returns the lease, and what came of it in words.
-    fn step(&self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Option<String>)> {
-        let message = match &step.task {
+    fn step(&self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
+        let came = match &step.task {
             Task::Safety => {
                 let (lease, id) = safety::save(self.request, lease, &self.hands)?;
-                return Ok((lease, Some(format!("saved as {id}"))));
+                return Ok((lease, Came { message: Some(format!("saved as {id}")), saved: Some(id) }));
             }
             Task::Hook(argv) => {
                 hooks::run(self.request, argv, self.hands.cancel)?;
-                None
+                Came::default()
             }
-            Task::Restore(source) => Some(sources::restore(self.request, source, &self.hands)?),
+            Task::Restore(source) => {
+                Came::to(sources::restore(self.request, source, self.saved.as_ref(), &self.hands)?)
+            }
             Task::Redeploy(argv) => {
                 pass::issue(self.request, &self.ledger, freeze)?;
                 let deployed = hooks::run(self.request, argv, self.hands.cancel);
                 // Nobody else may use it, whatever came of the deployment.
                 let withdrawn = self.ledger.withdraw_rollback_pass();
                 deployed.and(withdrawn)?;
-                None
+                Came::default()
             }
-            Task::Reconcile => Some(self.reconcile()?),
+            Task::Reconcile => Came::to(self.reconcile()?),
         };
-        Ok((lease, message))
+        Ok((lease, came))
     }
 
     fn reconcile(&self) -> Result<String> {

@@ -51,7 +51,7 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
         data_loss_from: manifest.rollback.data_loss_from,
         estimate_seconds: (estimate > 0.0).then_some(estimate),
         steps,
-        not_reverted: not_reverted(manifest),
+        not_reverted: not_reverted(request),
         findings,
     })
 }
@@ -151,6 +151,13 @@ fn step(name: &str, action: &str, task: Task) -> RollbackStep {
     }
 }
 
-fn not_reverted(manifest: &Manifest) -> Vec<String> {
-    manifest.rollback.not_reverted.clone()
+fn not_reverted(request: &Request<'_>) -> Vec<String> {
+    let manifest = &request.given.manifest;
+    let mut left = manifest.rollback.not_reverted.clone();
+    let has_files = sources::restorable(manifest).any(|source| source.kind == "files");
+    let is_saved = request.no_safety_snapshot.is_none() && sources::tells_what_was_added(request);
+    if has_files && !is_saved {
+        left.push("files that came after the gate: they stay, since nothing tells them from those left out".to_owned());
+    }
+    left
 }

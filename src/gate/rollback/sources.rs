@@ -2,13 +2,15 @@
 
 use super::super::restore::{Restore, find_snapshot};
 use super::super::scratch::Scratch;
-use super::Request;
+use super::{Request, added};
 use crate::cancel::Cancel;
 use crate::config::{SourceConfig, SourceKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, SourceRecord};
 use crate::model::progress::Observer;
+use crate::model::release_id::ReleaseId;
 use crate::policy::identity;
 use crate::repository::lock::LockKind;
 use crate::repository::{Id, Indexed, Snapshot};
@@ -135,11 +137,17 @@ pub(super) fn snapshot_of(record: &SourceRecord, indexed: &Indexed) -> Result<(I
     Ok((id, snapshot))
 }
 
-/// Restores a source to where it came from; returns what came of it, in words.
+/// Restores a source to where it came from; returns what came of it, in words. Of files, those that came after the gate
+/// are removed, as far as the release `saved` holds them.
 ///
 /// # Errors
 /// `restore-failed`, naming what is in the way; the repository's own; a cancellation.
-pub(super) fn restore(request: &Request<'_>, name: &str, hands: &Hands<'_>) -> Result<String> {
+pub(super) fn restore(
+    request: &Request<'_>,
+    name: &str,
+    saved: Option<&ReleaseId>,
+    hands: &Hands<'_>,
+) -> Result<String> {
     let record = restorable(&request.given.manifest).find(|record| record.name == name);
     let record = record.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no source `{name}`")))?;
     let scratch = Scratch::create()?;
@@ -153,7 +161,9 @@ pub(super) fn restore(request: &Request<'_>, name: &str, hands: &Hands<'_>) -> R
         let Hands { observer, cancel, runtime } = *hands;
         let restore = Restore { indexed, observer: &**observer, cancel, runtime, force: true };
         if record.kind == "files" {
-            return files(&restore, record, &snapshot, &**observer);
+            let removed = remove_added(request, record, &snapshot, saved, (indexed, cancel))?;
+            let restored = files(&restore, record, &snapshot, &**observer)?;
+            return Ok(format!("{restored}{removed}"));
         }
         let Some(config) = configured(request, record) else {
             return Err(Error::new(ErrorCode::Usage, format!("the configuration has no source `{name}`")));
@@ -161,6 +171,34 @@ pub(super) fn restore(request: &Request<'_>, name: &str, hands: &Hands<'_>) -> R
         let from = (snapshot.tree, &record.content);
         restore.streams(config, &request.run.directory, from, scratch.path(), &Target::Origin)?;
         Ok("restored and verified".to_owned())
+    })
+}
+
+/// Says whether files that came after the gate can be told from those that the source left out then.
+pub(super) fn tells_what_was_added(request: &Request<'_>) -> bool {
+    request.run.config.digest == request.given.manifest.decision.policy.config_digest
+}
+
+/// Removes the files that are in the snapshot of the present state and not in that of the gate.
+fn remove_added(
+    request: &Request<'_>,
+    record: &SourceRecord,
+    snapshot: &Snapshot,
+    saved: Option<&ReleaseId>,
+    (indexed, cancel): (&Arc<Indexed>, &Cancel),
+) -> Result<String> {
+    let Some(id) = saved.filter(|_| tells_what_was_added(request)) else { return Ok(String::new()) };
+    let ledger = Ledger::new(request.run.place.ledger_storage());
+    let manifest = ledger.get(id.as_str())?.manifest;
+    let Some(present) = restorable(&manifest).find(|present| present.name == record.name) else {
+        return Ok(String::new());
+    };
+    let (_, present) = snapshot_of(present, indexed)?;
+    let added = added::added(indexed, snapshot.tree, present.tree, cancel)?;
+    let removed = added::remove(&added, cancel)?;
+    Ok(match removed {
+        0 => String::new(),
+        removed => format!("; {removed} names that came after the gate removed, which {id} holds"),
     })
 }
 
