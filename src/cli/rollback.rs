@@ -24,10 +24,9 @@ use std::time::Duration;
 
 /// Which release is undone, and how sure the caller is.
 #[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = false, args = ["manifest", "id"])]
 pub struct Options {
     /// Take the manifest from FILE, and its signature from FILE.sig
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "id", required_unless_present = "id")]
     pub manifest: Option<PathBuf>,
     /// Take the manifest of the release ID, or of the only one that starts so
     #[arg(long, value_name = "ID")]
