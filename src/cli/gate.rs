@@ -16,6 +16,7 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Purpose;
 use crate::model::version::Version;
 use crate::release::resolve::{self, Sources, Target, given_version};
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
 use crate::report::text;
@@ -91,8 +92,14 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
             output::print_json(&VerdictDocument::of_manifest(command, manifest, Some(path)))?;
         }
     }
+    session.show_in_ci(&CiReport {
+        findings: &manifest.decision.findings,
+        manifest: Some(manifest),
+        manifest_file: Some(&request.manifest_out),
+        ..CiReport::new(command, outcome.exit)
+    });
     let first = manifest.decision.findings.iter().find(|finding| finding.level == Level::Refusal);
-    let reason = first.map(in_words);
+    let reason = first.map(Finding::in_words);
     let next = match outcome.in_ledger {
         true => Some(format!("holdpoint show {} --environment {}", manifest.id, request.environment)),
         false => None,
@@ -101,13 +108,6 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
         Closing { has_verdict: true, reason: reason.as_deref(), next: next.as_deref(), ..session.closing(command) };
     output::close(outcome.exit, words);
     Ok(outcome.exit)
-}
-
-fn in_words(finding: &Finding) -> String {
-    match &finding.source {
-        Some(source) => format!("{source}: {}", finding.message),
-        None => finding.message.clone(),
-    }
 }
 
 /// Writes the page of a release; returns what could not be written, which changes no verdict.
