@@ -28,8 +28,7 @@ pub struct Shown {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The section that is open: how it is ended.
-    section: Option<String>,
+    section_is_open: bool,
     /// What is masked already.
     masked: BTreeSet<String>,
 }
@@ -70,23 +69,16 @@ impl Shown {
         new.iter().for_each(|text| output::command(&github::mask(text)));
     }
 
-    /// Begins a section of the log that can be folded, unless one is open.
+    /// Begins the section of the command in the log, which can be folded, unless it is open.
     fn open_section(&self) {
-        let mut state = self.lock();
-        if state.section.is_some() {
-            return;
-        }
-        let (title, name) = (format!("holdpoint {}", self.command), format!("holdpoint_{}", self.command));
-        match self.system {
-            Some(System::GitHub) => {
-                output::command(&github::group(&title));
-                state.section = Some(github::END_GROUP.to_owned());
-            }
-            Some(System::GitLab) => {
-                output::command(&gitlab::section_start(&name, &title, Timestamp::now().as_second()));
-                state.section = Some(name);
-            }
-            Some(System::Jenkins) | None => {}
+        let (mut state, title) = (self.lock(), format!("holdpoint {}", self.command));
+        let line = match self.system {
+            Some(System::GitHub) => github::group(&title),
+            Some(System::GitLab) => gitlab::section_start(&self.section(), &title, Timestamp::now().as_second()),
+            Some(System::Jenkins) | None => return,
+        };
+        if !std::mem::replace(&mut state.section_is_open, true) {
+            output::command(&line);
         }
     }
 
@@ -96,32 +88,39 @@ impl Shown {
         Arc::new(InSection { observer, shown: self.clone() })
     }
 
-    /// Ends the section that is open, if one is.
+    /// Ends the section, if it is open.
     fn close_section(&self) {
-        let Some(section) = self.lock().section.take() else { return };
-        match self.system {
-            Some(System::GitLab) => output::command(&gitlab::section_end(&section, Timestamp::now().as_second())),
-            _ => output::command(&section),
+        if !std::mem::take(&mut self.lock().section_is_open) {
+            return;
         }
+        match self.system {
+            Some(System::GitHub) => output::command(github::END_GROUP),
+            Some(System::GitLab) => {
+                output::command(&gitlab::section_end(&self.section(), Timestamp::now().as_second()));
+            }
+            Some(System::Jenkins) | None => {}
+        }
+    }
+
+    /// Returns the name of the section.
+    fn section(&self) -> String {
+        format!("holdpoint_{}", self.command)
     }
 
     /// Shows what a command came to; every command with a verdict calls it once, before its closing words. What cannot be
     /// written is a warning.
     pub fn show(&self, report: &CiReport<'_>) {
         self.close_section();
-        if !has_verdict(report.command) {
-            return;
-        }
+        let Some(system) = self.system.filter(|_| has_verdict(report.command)) else { return };
         let file = report.manifest_file.filter(|path| is_of(path, report));
         let report = &CiReport { manifest_file: file, ..*report };
-        let unwritten = match self.system {
-            Some(System::GitHub) => show_to_github(report),
-            Some(System::GitLab) => show_to_gitlab(report),
-            Some(System::Jenkins) => {
+        let unwritten = match system {
+            System::GitHub => show_to_github(report),
+            System::GitLab => show_to_gitlab(report),
+            System::Jenkins => {
                 let line = jenkins::description(report) + "\n";
                 vec![write_file(Path::new(jenkins::DESCRIPTION_FILE), line.as_bytes())]
             }
-            None => return,
         };
         for error in unwritten.into_iter().filter_map(Result::err) {
             output::note(&format!("warning: {}", error.chain()));

@@ -55,11 +55,11 @@ pub struct Global {
     /// Use colours
     #[arg(long, global = true, value_name = "auto|always|never", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
-    /// Show the outcome in the way of this CI system; auto is the one that is detected
+    /// Show the outcome to a CI system: auto (the one that is detected), none, github, gitlab or jenkins
     #[arg(
         long,
         global = true,
-        value_name = "auto|none|github|gitlab|jenkins",
+        value_name = "SYSTEM",
         default_value = "auto",
         hide_possible_values = true,
         env = "HOLDPOINT_CI",
