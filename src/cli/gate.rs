@@ -17,6 +17,7 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Purpose;
 use crate::model::version::Version;
 use crate::release::resolve::{self, Sources, Target, given_version};
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
 use crate::report::text;
@@ -92,8 +93,14 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
             output::print_json(&VerdictDocument::of_manifest(command, manifest, Some(path)))?;
         }
     }
+    session.show_in_ci(&CiReport {
+        findings: &manifest.decision.findings,
+        manifest: Some(manifest),
+        manifest_file: Some(&request.manifest_out),
+        ..CiReport::new(command, outcome.exit)
+    });
     let first = manifest.decision.findings.iter().find(|finding| finding.level == Level::Refusal);
-    let reason = first.map(in_words);
+    let reason = first.map(Finding::in_words);
     let next = match outcome.in_ledger {
         true => Some(format!("holdpoint show {} --environment {}", manifest.id, request.environment)),
         false => None,
@@ -104,13 +111,6 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
     Ok(outcome.exit)
 }
 
-fn in_words(finding: &Finding) -> String {
-    match &finding.source {
-        Some(source) => format!("{source}: {}", finding.message),
-        None => finding.message.clone(),
-    }
-}
-
 /// Writes the page of a release; returns what could not be written, which changes no verdict.
 fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) -> Vec<Error> {
     if !outcome.in_ledger && html_out.is_none() {
@@ -118,7 +118,7 @@ fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) ->
     }
     let signature = match &request.signer {
         Some(signer) => signature::by_key(&signer.fingerprint()),
-        None => signature::UNSIGNED.to_owned(),
+        None => html::UNSIGNED.to_owned(),
     };
     let page = match html::page(&Page {
         manifest: &outcome.manifest,

@@ -55,6 +55,17 @@ pub struct Global {
     /// Use colours
     #[arg(long, global = true, value_name = "auto|always|never", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
+    /// Show the outcome to a CI system: auto (the one that is detected), none, github, gitlab or jenkins
+    #[arg(
+        long,
+        global = true,
+        value_name = "SYSTEM",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "HOLDPOINT_CI",
+        hide_env_values = true
+    )]
+    pub ci: CiOption,
 }
 
 /// How the result is printed.
@@ -75,6 +86,22 @@ pub enum Color {
     Always,
     /// Never.
     Never,
+}
+
+/// Which CI system is shown what a command came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CiOption {
+    /// The one that is detected; an empty variable means it, too.
+    #[value(alias = "")]
+    Auto,
+    /// None.
+    None,
+    /// GitHub Actions, Gitea, Forgejo.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Jenkins.
+    Jenkins,
 }
 
 /// The commands.

@@ -259,6 +259,14 @@ impl Finding {
         self
     }
 
+    /// Returns what was found, with the source that it is about.
+    pub fn in_words(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{source}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Turns a refusal into a warning, for a source that is not required.
     #[must_use]
     pub fn softened(mut self) -> Self {
