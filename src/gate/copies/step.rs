@@ -68,14 +68,22 @@ pub fn look(request: &Request, repository: &Repository, cancel: &Cancel) -> Resu
     Ok(findings)
 }
 
-/// Brings a copy up to date: the repository, and the releases up to `previous`. Nothing goes to one that is unfit.
+/// What a run has made before it copies.
+pub struct Made {
+    /// The newest release before it.
+    pub previous: Option<Previous>,
+    /// Its snapshots, whose locks it sees to by [`keep`].
+    pub snapshots: Vec<Id>,
+}
+
+/// Brings a copy up to date: the repository, and the releases before this run. Nothing goes to one that is unfit.
 ///
 /// # Errors
 /// A cancellation only: a copy that fails is a finding.
 pub fn copy(
     request: &Request,
     indexed: &Indexed,
-    previous: Option<Previous>,
+    made: Made,
     copy: &CopyStore,
     patience: Duration,
     observer: &dyn Observer,
@@ -90,8 +98,8 @@ pub fn copy(
         return Ok((record, unfit));
     }
     let patience = patience.min(PATIENCE);
-    let scope = Scope::Chain(previous);
-    let bring = Bring { store: &request.place, indexed, scope, read_all: false, patience, observer };
+    let (scope, kept) = (Scope::Chain(made.previous), made.snapshots);
+    let bring = Bring { store: &request.place, indexed, scope, read_all: false, kept, patience, observer };
     let result = bring.perform(copy, &copy.cancel);
     cancel.check()?;
     let record = record_of(copy, &result);
