@@ -35,12 +35,17 @@ impl House {
         self.shop.gate(&["data"]).expect(0);
     }
 
+    /// Configures the copy under these terms.
+    fn configure(&self, retain: &str, more: &str) {
+        let lock = format!("object_lock = {{ mode = \"governance\", retain = \"{retain}\" }}");
+        let place = format!("location = \"s3://{}/copies\"\nendpoint = {:?}", self.bucket, self.server.endpoint());
+        self.shop.write("holdpoint.toml", format!("[store.copies.offsite]\n{place}\n{lock}\n{more}"));
+    }
+
     /// Copies under these terms; returns until when objects of the copy are locked, in seconds, by key.
     fn copy(&self, retain: &str, more: &[&str]) -> BTreeMap<String, Option<i64>> {
         let Self { server, bucket, shop } = self;
-        let lock = format!("object_lock = {{ mode = \"governance\", retain = \"{retain}\" }}");
-        let place = format!("location = \"s3://{bucket}/copies\"\nendpoint = {:?}", server.endpoint());
-        shop.write("holdpoint.toml", format!("[store.copies.offsite]\n{place}\n{lock}\n"));
+        self.configure(retain, "");
         shop.holdpoint.run(["copy", "-e", STAGING].iter().chain(more)).expect(0);
         let client = server.client();
         let listed = server.wait(client.list_objects_v2().bucket(bucket).prefix(format!("{PLACE}/")).send()).unwrap();
@@ -84,4 +89,20 @@ fn what_comes_to_a_copy_keeps_what_it_needs_there() {
     snapshots().for_each(|(key, until)| assert_eq!(second.get(key), Some(until)));
     assert!(second.contains_key("retention.json"), "{second:?}");
     assert_eq!(house.copy("10h", &[]), second);
+}
+
+/// Where nothing is ever gone, what a gate announced to a copy and took back is no damage.
+#[test]
+fn what_was_announced_is_no_damage_where_versions_are_kept() {
+    let house = House::new();
+    house.configure("1h", "required = true\n");
+    house.shop.gate(&["data"]).expect(0);
+    let location = format!("s3://{}/copies", house.bucket);
+    let check = ["check", "-e", STAGING, "--store", &location, "--format", "json"];
+    let report = house.shop.holdpoint.run(check).expect(0).json();
+    assert_eq!(report["problems"], serde_json::json!([]));
+    let key = format!("{PLACE}/copy/pending.json");
+    let request = house.server.client().list_object_versions().bucket(&house.bucket).prefix(&key);
+    let listed = house.server.wait(request.send()).unwrap();
+    assert_eq!((listed.versions().len(), listed.delete_markers().len()), (1, 1));
 }
