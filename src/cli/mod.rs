@@ -10,6 +10,7 @@ mod completions;
 mod copy;
 mod freeze;
 mod gate;
+mod guard;
 mod init;
 mod ls;
 mod options;
@@ -75,6 +76,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Doctor(options) => gate::doctor(&session, options),
         Command::Plan(options) => gate::plan(&session, options),
         Command::Gate(options) => gate::gate(&session, options),
+        Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
         Command::Admit(options) => admit::run(&session, &options),
         Command::Freeze(options) => freeze::freeze(&session, &options),

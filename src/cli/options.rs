@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-use super::{admit, check, completions, copy, freeze, gate, init, ls, reconcile, releases, restore, schema};
+use super::{admit, check, completions, copy, freeze, gate, guard, init, ls, reconcile, releases, restore, schema};
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
@@ -115,6 +115,8 @@ pub enum Command {
     Plan(gate::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
     Gate(gate::Options),
+    /// Run a deploy under guard: gate, the command, and a look at what runs then
+    Guard(guard::Options),
     /// Take a verified snapshot outside of a deploy
     Snapshot(gate::Options),
     /// Ask, in the deploy step itself, for a signed, fresh and unused pass, and use it
@@ -164,6 +166,7 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Plan(_) => "plan",
             Self::Gate(_) => "gate",
+            Self::Guard(_) => "guard",
             Self::Snapshot(_) => "snapshot",
             Self::Admit(_) => "admit",
             Self::Freeze(_) => "freeze",

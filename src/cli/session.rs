@@ -19,8 +19,9 @@ use crate::report::closing::Closing;
 use crate::report::progress;
 use crate::report::text::Style;
 use crate::signing::SigningKey;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +50,7 @@ pub struct Session {
     pub cancel: Cancel,
     /// Runs what is asynchronous.
     pub runtime: Runtime,
+    signals: Signals,
     current: PathBuf,
 }
 
@@ -73,8 +75,9 @@ impl Session {
             .build()
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the runtime").caused_by(error))?;
         let cancel = Cancel::new();
-        listen(&runtime, &cancel)?;
-        Ok(Self { global, config, shown, ci: ci::detect(&variable), tree, cancel, runtime, current })
+        let signals = Signals::default();
+        listen(&runtime, &cancel, &signals)?;
+        Ok(Self { global, config, shown, ci: ci::detect(&variable), tree, cancel, runtime, signals, current })
     }
 
     /// Says what the command works on, if it was asked to.
@@ -220,6 +223,13 @@ impl Session {
         Ok(Ledger::new(self.place()?.ledger_storage()))
     }
 
+    /// Lets signals go to the caller instead of cancelling the run.
+    pub fn divert_signals(&self) -> Diverted {
+        let (sender, received) = unbounded();
+        *self.signals.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        Diverted { signals: Arc::clone(&self.signals), received }
+    }
+
     /// Returns the key that signs manifests: the configuration's, else that of `HOLDPOINT_SIGNING_KEY`.
     ///
     /// # Errors
@@ -295,21 +305,41 @@ fn one_line(text: &str, origin: &str) -> Result<Secret> {
     }
 }
 
+/// Where signals go instead of cancelling the run, if anywhere.
+type Signals = Arc<Mutex<Option<Sender<Reason>>>>;
+
+/// Signals that are diverted; they cancel the run again once this is dropped.
+pub struct Diverted {
+    signals: Signals,
+    /// What arrives.
+    pub received: Receiver<Reason>,
+}
+
+impl Drop for Diverted {
+    fn drop(&mut self) {
+        *self.signals.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// Cancels the run when a signal arrives.
-fn listen(runtime: &Runtime, cancel: &Cancel) -> Result<()> {
-    let signals = [
+fn listen(runtime: &Runtime, cancel: &Cancel, signals: &Signals) -> Result<()> {
+    let kinds = [
         (SignalKind::interrupt(), Reason::Interrupt),
         (SignalKind::terminate(), Reason::Terminate),
         (SignalKind::hangup(), Reason::Terminate),
     ];
     let _inside = runtime.enter();
-    for (kind, reason) in signals {
+    for (kind, reason) in kinds {
         let mut stream = signal(kind)
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot listen for signals").caused_by(error))?;
-        let cancel = cancel.clone();
+        let (cancel, signals) = (cancel.clone(), Arc::clone(signals));
         runtime.spawn(async move {
-            if stream.recv().await.is_some() {
-                cancel.cancel(reason);
+            while stream.recv().await.is_some() {
+                match &*signals.lock().unwrap_or_else(PoisonError::into_inner) {
+                    // Nobody takes it any more: then it is for the run.
+                    Some(elsewhere) if elsewhere.send(reason).is_ok() => {}
+                    _ => cancel.cancel(reason),
+                }
             }
         });
     }

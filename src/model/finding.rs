@@ -162,6 +162,8 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// The command that `guard` ran failed.
+    CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
