@@ -8,11 +8,13 @@ use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
 use crate::gate::rollback::{self, Given, Outcome, Request};
+use crate::ledger::events::EventRecord;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
 use crate::model::verdict::Verdict;
 use crate::release::resolve::Target;
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::rollback as text;
 use crate::report::verdict::{Answer, ErrorDocument, VerdictDocument};
@@ -104,7 +106,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         output::print(&text::plan(&plan, session.style()))?;
     }
     if options.plan || refusal != ExitCode::Pass {
-        return not_begun(session, &plan, refusal);
+        return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
         ask(&environment)?;
@@ -113,10 +115,11 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let outcome = rollback::perform(&request, plan, None, &observer, &session.cancel, session.runtime.handle());
     drop(observer);
     // What is done is done; a page that could not be made anew changes nothing of that.
-    if let Err(error) = page::write(session, &ledger, &given.manifest.id) {
+    let events = page::write(session, &ledger, &given.manifest.id).unwrap_or_else(|error| {
         output::note(&format!("warning: {}", error.chain()));
-    }
-    tell(session, &outcome)
+        Vec::new()
+    });
+    tell(session, &given.manifest, &outcome, &events)
 }
 
 /// Collects what any run needs to know; the rollback itself says what is captured.
@@ -152,11 +155,13 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
 }
 
 /// Ends a rollback that was only planned, or that something speaks against.
-fn not_begun(session: &Session, plan: &RollbackPlan, exit: ExitCode) -> anyhow::Result<ExitCode> {
+fn not_begun(session: &Session, manifest: &Manifest, plan: &RollbackPlan, exit: ExitCode) -> anyhow::Result<ExitCode> {
     if session.format() == Format::Json {
         let verdict = if exit == ExitCode::Pass { Answer::Pass } else { Answer::Refuse };
         output::print_json(&document(plan, verdict, exit))?;
     }
+    let report = CiReport { findings: &plan.findings, manifest: Some(manifest), ..CiReport::new("rollback", exit) };
+    session.show_in_ci(&report);
     let first = plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words);
     let words = Closing { has_verdict: true, reason: first.as_deref(), ..session.closing("rollback") };
     output::close(exit, words);
@@ -171,7 +176,7 @@ fn in_words(finding: &Finding) -> String {
 }
 
 /// Prints how far the rollback came.
-fn tell(session: &Session, outcome: &Outcome) -> anyhow::Result<ExitCode> {
+fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[EventRecord]) -> anyhow::Result<ExitCode> {
     let exit = outcome.exit();
     let Outcome { plan, freeze, error, go_on } = outcome;
     match session.format() {
@@ -192,6 +197,13 @@ fn tell(session: &Session, outcome: &Outcome) -> anyhow::Result<ExitCode> {
         output::note(&format!("when all is well: holdpoint thaw --environment {environment} --reason TEXT"));
     }
     let chain = error.as_ref().map(Error::chain);
+    session.show_in_ci(&CiReport {
+        findings: &plan.findings,
+        explanation: chain.as_deref().or(Some("every step of the rollback is done")),
+        manifest: Some(manifest),
+        events,
+        ..CiReport::new("rollback", exit)
+    });
     let words = Closing {
         has_verdict: true,
         reason: chain.as_deref(),

@@ -6,15 +6,17 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "init",
     "doctor",
     "plan",
     "gate",
+    "guard",
     "snapshot",
     "admit",
     "reconcile",
     "restore",
+    "rollback",
     "freeze",
     "thaw",
     "releases",
