@@ -108,7 +108,7 @@ fn signature(request: &Request<'_>) -> Option<Finding> {
                 .hint("give the gate a key: HOLDPOINT_SIGNING_KEY, or [signing] key_file"),
         );
     };
-    // For when it was made alone: the key of a release from long ago may have been replaced since.
+    // For now as well: whoever has a key that was withdrawn could date back.
     let doubt = verify(bytes, signature, signers, &[manifest.created_at, Timestamp::now()]).err()?;
     let code = match &doubt {
         Doubt::Invalid(_) => FindingCode::SignatureInvalid,
