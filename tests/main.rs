@@ -15,6 +15,7 @@ mod gate;
 mod ledger;
 mod readme;
 mod release;
+mod report;
 mod repository;
 mod rooms;
 mod source;

@@ -2,11 +2,12 @@
 
 use super::content;
 use super::elsewhere::{describe, elsewhere};
+use super::happened::happened;
 use super::html::Page;
 use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
 use crate::ledger::events::Event;
-use crate::model::finding::Level;
+use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{
     LockMode, Manifest, ObjectLock, ProbeKind, SourceOutcome, SourceRecord, State, Step, VerifyMode,
 };
@@ -108,8 +109,9 @@ struct SourceView {
     facts: Vec<Fact>,
 }
 
+/// A finding as it is shown.
 #[derive(Debug, Serialize)]
-struct FindingView {
+pub(super) struct FindingView {
     tone: &'static str,
     level: &'static str,
     code: &'static str,
@@ -159,7 +161,7 @@ impl View {
                 let facts = [fact("Reason", &by.reason), fact("Approved by", &by.approved_by), fact("At", time(by.at))];
                 facts.into_iter().chain(ticket).collect()
             }),
-            findings: findings(manifest),
+            findings: manifest.decision.findings.iter().map(FindingView::new).collect(),
             record: record(page),
         }
     }
@@ -201,7 +203,10 @@ fn running(page: &Page<'_>) -> Running {
     let mut history = Vec::new();
     let mut last = None;
     for record in page.events {
-        let Event::Reconciled { at, expected, outcome, instances, explanation } = &record.event;
+        let Event::Reconciled { at, expected, outcome, instances, explanation } = &record.event else {
+            history.push(fact(&time(record.event.at()), capitalised(&happened(&record.event))));
+            continue;
+        };
         let side = match expected {
             Side::To => "expecting the new version",
             Side::From => "expecting the version before",
@@ -333,14 +338,15 @@ fn copies(manifest: &Manifest) -> Vec<Fact> {
     facts
 }
 
-fn findings(manifest: &Manifest) -> Vec<FindingView> {
-    let view = |finding: &crate::model::finding::Finding| {
+impl FindingView {
+    /// Computes how a finding is shown.
+    pub(super) fn new(finding: &Finding) -> Self {
         let (tone, level) = match finding.level {
             Level::Refusal => ("bad", "refusal"),
             Level::Warning => ("warn", "warning"),
             Level::Info => ("", "info"),
         };
-        FindingView {
+        Self {
             tone,
             level,
             code: finding.code.as_str(),
@@ -348,8 +354,7 @@ fn findings(manifest: &Manifest) -> Vec<FindingView> {
             message: finding.message.clone(),
             hint: finding.hint.clone(),
         }
-    };
-    manifest.decision.findings.iter().map(view).collect()
+    }
 }
 
 fn record(page: &Page<'_>) -> Vec<Fact> {
@@ -359,7 +364,7 @@ fn record(page: &Page<'_>) -> Vec<Fact> {
         fact("Release", manifest.id.as_str()),
         fact("Recorded", time(manifest.created_at)),
         fact("Commit", &manifest.release.to.commit),
-        fact("Signature", page.signed_by.map_or("unsigned".to_owned(), |who| format!("signed by {who}"))),
+        fact("Signature", page.signature),
     ];
     if let Some(previous) = &manifest.previous {
         facts.push(fact("Record before", format!("{} ({})", previous.id, previous.digest)));

@@ -6,14 +6,18 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "doctor",
     "plan",
     "gate",
+    "guard",
     "snapshot",
+    "admit",
     "reconcile",
     "restore",
+    "freeze",
+    "thaw",
     "releases",
     "show",
     "check",

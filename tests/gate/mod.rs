@@ -1,10 +1,12 @@
 //! The gate end to end: what passes, what refuses, what a run leaves behind.
 
+mod admit;
 mod busy;
 mod copies;
 mod deadline;
 mod embedded;
 mod failures;
+mod guard;
 mod incidents;
 mod kill;
 mod locked;
