@@ -291,6 +291,8 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         work_tree: session.tree.as_ref().map(|tree| tree.directory().to_owned()),
         timeout,
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
+        signer: session.signing_key()?,
+        keeps_lease: false,
     })
 }
 

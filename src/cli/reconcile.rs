@@ -146,7 +146,7 @@ pub fn stored_manifest(
     id: Option<&str>,
     newest: impl FnOnce(&Ledger) -> Result<Search<Stored>>,
 ) -> Result<Manifest> {
-    let Search { found, unreadable } = match id {
+    let Search { found, unreadable, cut_after } = match id {
         Some(id) => return Ok(ledger.get(id)?.manifest),
         None => newest(ledger)?,
     };
@@ -155,8 +155,16 @@ pub fn stored_manifest(
         (Some(record), _) => Err(record.error),
         (None, found) => match found {
             Some(stored) => Ok(stored.manifest),
-            None => Err(Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
-                .hint("check --environment, --application and --store; `holdpoint gate` makes the first one")),
+            None => Err(match cut_after {
+                Some(count) => {
+                    let message =
+                        format!("none of the newest {count} releases is the one, and older ones were not looked at");
+                    Error::new(ErrorCode::ManifestInvalid, message)
+                        .hint("name one by --id ID; `holdpoint releases -n N` lists more of them")
+                }
+                None => Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
+                    .hint("check --environment, --application and --store; `holdpoint gate` makes the first one"),
+            }),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! The results of commands as text for people. Functions return what is to be printed, ending with a newline.
 
 use super::elsewhere::elsewhere;
+use super::happened::happened;
 use super::table::{Align, Table};
 use super::units::{bytes, change, count, duration, plain, short, time};
 use super::way_back;
@@ -65,9 +66,14 @@ pub fn show(manifest: &Manifest, events: &[EventRecord], style: Style) -> String
     text += &findings(&manifest.decision.findings, style);
     text += &roll_back(manifest, events, style);
     for EventRecord { event, .. } in events {
-        let Event::Reconciled { at, expected, outcome, explanation, .. } = event;
-        let painted = paint_outcome(*outcome, style);
-        let _ = writeln!(text, "{}  reconciled with {}: {painted}: {}", time(*at), side(*expected), plain(explanation));
+        let what = match event {
+            Event::Reconciled { expected, outcome, explanation, .. } => {
+                let painted = paint_outcome(*outcome, style);
+                format!("reconciled with {}: {painted}: {}", side(*expected), plain(explanation))
+            }
+            other => plain(&happened(other)),
+        };
+        let _ = writeln!(text, "{}  {what}", time(event.at()));
     }
     text.push('\n');
     text += &verdict(manifest, style);
@@ -110,7 +116,7 @@ pub fn releases(listed: &[Listed], style: Style) -> String {
 
 /// Renders what `reconcile` came to.
 pub fn reconcile(manifest: &Manifest, event: &Event, style: Style) -> String {
-    let Event::Reconciled { at, expected, outcome, instances, explanation } = event;
+    let Event::Reconciled { at, expected, outcome, instances, explanation } = event else { return String::new() };
     let version = match expected {
         Side::To => plain(manifest.release.to.version.as_str()),
         Side::From => from(manifest),
