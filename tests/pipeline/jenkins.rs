@@ -15,7 +15,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const COMMIT: &str = "3f9c2ab1d5e64708a1b2c3d4e5f60718293a4b5c";
 const DATABASE_URL: &str = "postgres://shop:mug@db.example/shop";
 /// What a release may be called by somebody who means no good.
-const HOSTILE: &str = "$(touch pwned)`touch pwned`; touch pwned #\"' \\ %0A\n--first\n-rf";
+const HOSTILE: &str = "$(touch pwned)`touch pwned`; touch pwned #\"' \\ %0A --first -rf";
 
 /// One build: an agent's workspace with an application, a store beside it, and what the build keeps.
 struct Scene {
@@ -247,10 +247,10 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
 
     passed(&pass, &passes);
     refuses.assert("FAILURE", &states(["failed", "failed", "skipped", "skipped"]));
-    refuses.fails_with("holdpoint gate ended with exit code 10; do not deploy");
+    refuses.fails_with("do not deploy (exit code 10)");
     recorded(&refused, &refuses, "refused");
     times_out.assert("FAILURE", &states(["failed", "failed", "skipped", "skipped"]));
-    times_out.fails_with("holdpoint gate ended with exit code 11; do not deploy");
+    times_out.fails_with("do not deploy (exit code 11)");
     recorded(&slow, &times_out, "timed_out");
     // The binary's own deadline comes first, by far.
     assert_eq!(times_out.0["timeouts"], json!([7200, 122]));
@@ -279,7 +279,7 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
     );
     assert_eq!(goes_back.0["locks"], json!(["deploy-staging"]));
 
-    errs.fails_with("holdpoint gate ended with exit code 2; do not deploy");
+    errs.fails_with("do not deploy (exit code 2)");
     assert_eq!(errs.0["archived"], json!([]), "the record of an earlier build is kept as this one's");
 }
 
@@ -323,6 +323,10 @@ fn what_a_pipeline_gives_stays_data_and_what_it_may_not_do_is_refused() {
         .write("--force", "one")
         .write("a $(touch pwned) 'b", "two");
     fs::create_dir(hostile.path("shop/out")).unwrap();
+
+    let lines = Scene::new().steps(
+        "holdpointGate(environment: 'staging', release: '1.4.0\\n$(touch pwned)\\n--first', passwordCredentials: 'holdpoint-password')",
+    );
 
     let mistakes = [
         ("holdpointGate(enviroment: 'staging')", "unknown parameter enviroment"),
@@ -390,11 +394,18 @@ fn what_a_pipeline_gives_stays_data_and_what_it_may_not_do_is_refused() {
     assert_eq!(sources, ["--force", "a $(touch pwned) 'b"]);
     assert!(hostile.read("kept/out/m.html").contains("<html") && !hostile.path("shop/pwned").exists());
 
-    reports[1].assert("UNSTABLE", &[("a", "ran"), ("b", "ran")]);
-    assert!(reports[1].log().contains(&format!("at {}/b\n", unstable.path("home").display())), "{}", reports[1].log());
-    reports[2].assert("UNSTABLE", &[("a", "ran"), ("b", "skipped")]);
+    reports[1].fails_with("do not deploy (exit code 2)");
+    assert!(
+        reports[1].log().contains("it has line breaks") && !lines.path("shop/pwned").exists(),
+        "{}",
+        reports[1].log()
+    );
 
-    for ((scene, words), report) in wrong.iter().zip(&reports[3..]) {
+    reports[2].assert("UNSTABLE", &[("a", "ran"), ("b", "ran")]);
+    assert!(reports[2].log().contains(&format!("at {}/b\n", unstable.path("home").display())), "{}", reports[2].log());
+    reports[3].assert("UNSTABLE", &[("a", "ran"), ("b", "skipped")]);
+
+    for ((scene, words), report) in wrong.iter().zip(&reports[4..]) {
         report.fails_with(words);
         assert!(!scene.path("store").exists(), "{words}: the gate ran");
     }

@@ -123,11 +123,17 @@ class Runner implements Serializable {
         }
     }
 
-    /** Returns what is said of a refusal: the binary's own words where it could leave them. */
+    /** Returns what is said of a refusal: the binary's own last words where it could leave them. */
     String lastWords(String command, Object status) {
         String line = line()
-        String what = 'holdpoint ' + command + ' ended with exit code ' + status + '; do not deploy'
-        return line == '' ? what : line + ' (' + what + ')'
+        String words = line == '' ? 'holdpoint ' + command + ' left no word; do not deploy' : unescaped(line)
+        return words + ' (exit code ' + status + ')'
+    }
+
+    /** Returns the text of a line that was made safe for a page. */
+    static String unescaped(String line) {
+        String text = line.replace('&lt;', '<').replace('&gt;', '>').replace('&quot;', '"').replace('&#39;', "'")
+        return text.replace('&amp;', '&')
     }
 
     /** Keeps the manifest for later stages. */

@@ -25,8 +25,8 @@ class Declarative {
     Object run(List given) {
         Steps.check(given.size() == 1 && given[0] instanceof Closure, 'pipeline takes a block')
         Map model = sections('pipeline', given[0], PIPELINE, ['agent', 'stages'])
-        model.stages = stages(model.stages)
         declareParameters(model.parameters)
+        model.stages = stages(model.stages)
         List options = options(model.options, OPTIONS.keySet() as List)
         Throwable error = null
         build.environments.add(build.params.collectEntries { [it.key, it.value] })

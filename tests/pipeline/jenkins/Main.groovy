@@ -30,7 +30,6 @@ class Main {
                 Script script = shell.parse(it)
                 build.vars[it.name - '.groovy'] = script
             }
-            build.report.phase = 'compiled'
             shell.parse(scenario.jenkinsfile, 'Jenkinsfile').run()
         } catch (Throwable error) {
             build.currentBuild.result = error instanceof Interrupted ? 'ABORTED' : 'FAILURE'
