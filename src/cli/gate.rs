@@ -3,6 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown, variable};
+use super::signature;
 use crate::cancel::Reason;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -115,11 +116,15 @@ fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) ->
     if !outcome.in_ledger && html_out.is_none() {
         return Vec::new();
     }
+    let signature = match &request.signer {
+        Some(signer) => signature::by_key(&signer.fingerprint()),
+        None => signature::UNSIGNED.to_owned(),
+    };
     let page = match html::page(&Page {
         manifest: &outcome.manifest,
         events: &[],
         as_of: Timestamp::now(),
-        signed_by: None,
+        signature: &signature,
     }) {
         Ok(page) => page,
         Err(error) => return vec![error],

@@ -363,7 +363,7 @@ fn record(page: &Page<'_>) -> Vec<Fact> {
         fact("Release", manifest.id.as_str()),
         fact("Recorded", time(manifest.created_at)),
         fact("Commit", &manifest.release.to.commit),
-        fact("Signature", page.signed_by.map_or("unsigned".to_owned(), |who| format!("signed by {who}"))),
+        fact("Signature", page.signature),
     ];
     if let Some(previous) = &manifest.previous {
         facts.push(fact("Record before", format!("{} ({})", previous.id, previous.digest)));
