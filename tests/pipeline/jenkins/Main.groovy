@@ -45,6 +45,8 @@ class Main {
         CompilerConfiguration configuration = new CompilerConfiguration()
         configuration.scriptBaseClass = LibraryScript.name
         configuration.addCompilationCustomizers(new ImportCustomizer().addImports('Library'), new Sandbox(own(library)))
+        // It would fetch what a script names before anything looks at the script.
+        configuration.disabledGlobalASTTransformations = ['groovy.grape.GrabAnnotationTransformation'] as Set
         configuration.classpath = new File(library, 'src').path
         Binding binding = new Binding(build: build)
         // Jenkins' own: the variable that carries the annotation of the library.
