@@ -55,7 +55,7 @@ fn keys_are_rotated_without_a_gap() {
     deployment.admit("1.4.0", &["--run", "a"]).expect(0);
     deployment.keys.allow(&format!("ops {new} what=\n"));
     deployment.admit("1.4.0", &["--run", "a"]).expect(16);
-    deployment.keys.allow("ops no-such-option ssh-ed25519 AAAA\n");
+    deployment.keys.allow(&format!("ops no-such-option {new}\n"));
     deployment.admit("1.4.0", &["--run", "a"]).expect(2).says(&["allowed_signers:1", "no-such-option"]);
 }
 
