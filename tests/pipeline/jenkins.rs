@@ -45,7 +45,8 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
 
     passed(&pass, &passes);
     refuses.assert("FAILURE", &states(["failed", "failed", "skipped", "skipped"]));
-    refuses.fails_with("do not deploy (exit code 10)");
+    refuses.fails_with("refused: orders: sh exited 3: no such table; do not deploy (exit code 10)");
+    assert!(refuses.text("description").ends_with("no such table; do not deploy"), "{}", refuses.text("description"));
     recorded(&refused, &refuses, "refused");
     times_out.assert("FAILURE", &states(["failed", "failed", "skipped", "skipped"]));
     times_out.fails_with("do not deploy (exit code 11)");
@@ -87,6 +88,7 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
 fn passed(scene: &Scene, report: &Report) {
     report.assert("SUCCESS", &states(["ran"; 4]));
     recorded(scene, report, "passed");
+    assert!(report.text("description").starts_with("holdpoint reconcile: shop 1.4.0 to staging: "), "{}", report.0);
     assert_eq!(scene.kept()["pipeline"]["system"], "jenkins");
     assert_eq!(scene.kept()["pipeline"]["run_url"], "https://jenkins.example/job/shop/7/");
     assert_eq!(scene.kept()["release"]["to"]["commit"], COMMIT);
