@@ -8,7 +8,9 @@ mod scene;
 use crate::support::holdpoint::PASSWORD;
 use scene::{COMMIT, DATABASE_URL, Report, Scene, key, run, signers};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// What a release may be called by somebody who means no good.
 const HOSTILE: &str = "$(touch pwned)`touch pwned`; touch pwned #\"' \\ %0A --first -rf";
@@ -222,5 +224,41 @@ fn what_a_pipeline_gives_stays_data_and_what_it_may_not_do_is_refused() {
     for ((scene, words), report) in wrong.iter().zip(&reports[5..]) {
         report.fails_with(words);
         assert!(!scene.path("store").exists(), "{words}: the gate ran");
+    }
+}
+
+/// Returns what stands between `open` and `close` in a text.
+fn between<'a>(text: &'a str, open: &str, close: &str) -> BTreeSet<&'a str> {
+    text.split(open).skip(1).map(|rest| rest.split(close).next().unwrap()).collect()
+}
+
+#[test]
+fn every_parameter_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let shared = read("jenkins/src/holdpoint/Parameters.groovy");
+    let shared = shared.split("COMMON = [").nth(1).unwrap().split("\n    ]").next().unwrap();
+    let page = read("docs/ci/jenkins.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let explained: BTreeSet<_> = rows.flat_map(|cell| cell.trim_end_matches('`').split("`, `")).collect();
+    let mut all = BTreeSet::new();
+    for step in ["holdpointGate", "holdpointAdmit", "holdpointReconcile", "holdpointRollback"] {
+        let code = read(&format!("jenkins/vars/{step}.groovy"));
+        let check = code.lines().find(|line| line.contains(&format!("runner.check('{step}', ["))).unwrap();
+        let mut known = between(check.split('[').nth(1).unwrap(), "'", "'");
+        known.remove(", ");
+        known.remove("])");
+        known.extend(between(shared, "'", "'").into_iter().filter(|name| name.starts_with(char::is_lowercase)));
+        let help = read(&format!("jenkins/vars/{step}.txt"));
+        let help: BTreeSet<_> =
+            between(&help, "<code>", "</code>").into_iter().filter(|name| !name.starts_with("holdpoint")).collect();
+        assert!(known.is_subset(&help), "{step}.txt lacks {:?}", known.difference(&help));
+        assert!(explained.contains(step) && known.is_subset(&explained), "{:?}", known.difference(&explained));
+        all.extend(known.into_iter().map(str::to_owned));
+    }
+    let told = page.split("## Parameters").nth(1).unwrap().split("\n## ").next().unwrap();
+    let told = told.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    for name in told.flat_map(|cell| cell.trim_end_matches('`').split("`, `")) {
+        assert!(all.contains(name), "jenkins.md explains {name}, which no step takes");
     }
 }
