@@ -10,8 +10,12 @@ use tempfile::TempDir;
 /// Each example, the schema of its system that check-jsonschema has, and what else that wants.
 const EXAMPLES: &[(&str, Option<&str>, &[&str])] = &[
     ("circleci/.circleci/config.yml", Some("circle-ci"), &[]),
-    ("azure/azure-pipelines.yml", Some("azure-pipelines"), &["--data-transform", "azure-pipelines"]),
-    ("buildkite/.buildkite/pipeline.yml", Some("buildkite"), &["--regex-variant", "nonunicode"]),
+    (
+        "azure/azure-pipelines.yml",
+        Some("azure-pipelines"),
+        &["--data-transform", "azure-pipelines", "--regex-variant", "nonunicode"],
+    ),
+    ("buildkite/.buildkite/pipeline.yml", Some("buildkite"), &[]),
     ("bitbucket/bitbucket-pipelines.yml", Some("bitbucket-pipelines"), &[]),
     ("drone/.drone.yml", Some("drone-ci"), &[]),
     ("woodpecker/.woodpecker/production.yml", Some("woodpecker-ci"), &[]),
@@ -48,7 +52,7 @@ fn every_example_is_what_the_schema_of_its_system_takes() {
     let file = broken.path().join("pipeline.yml");
     std::fs::write(&file, read("buildkite/.buildkite/pipeline.yml").replace("concurrency: 1", "concurrency: one"))
         .unwrap();
-    let (valid, said) = check(&file, "buildkite", EXAMPLES[2].2);
+    let (valid, said) = check(&file, "buildkite", &[]);
     assert!(!valid && said.contains("concurrency"), "{said}");
 }
 
@@ -61,7 +65,9 @@ fn every_example_gates_then_admits_right_before_it_deploys_then_reconciles() {
         let mut steps = Vec::new();
         for line in code {
             if let Some((_, call)) = line.split_once("holdpoint ") {
-                let call = call.split('"').next().unwrap().trim().trim_end_matches("&&");
+                // The last quote may be the one around the whole line.
+                let whole = call.matches('"').count() % 2 == 0;
+                let call = if whole { call } else { call.rsplit_once('"').unwrap().0 };
                 let name = call.split(' ').next().unwrap();
                 assert!(["gate", "admit", "reconcile"].contains(&name), "{path}: {line}");
                 if known.contains(name) {
