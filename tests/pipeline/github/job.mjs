@@ -3,8 +3,8 @@
 /** A job on a runner of its own. */
 export class Job {
   /** `base` is the machine's environment, `env` the job's, `secrets` are masked. */
-  constructor({ base, env = {}, github, temp, toolCache, secrets = [] }) {
-    Object.assign(this, { base, temp, github });
+  constructor({ base, env = {}, github, temp, toolCache, secrets = [], afterInterrupt = null }) {
+    Object.assign(this, { base, temp, github, afterInterrupt });
     this.env = { ...env };
     this.runner = { os: "Linux", arch: process.arch === "arm64" ? "ARM64" : "X64", name: "test", environment: "self-hosted", temp, tool_cache: toolCache };
     this.prependPath = [];

@@ -44,8 +44,10 @@ export async function runScript(job, { script, shell, directory, env }) {
   };
   const cancel = () => {
     send("SIGINT");
-    timers.push(setTimeout(() => send("SIGTERM"), AFTER_INTERRUPT));
-    timers.push(setTimeout(() => send("SIGKILL"), AFTER_INTERRUPT + AFTER_TERMINATE));
+    timers.push(setTimeout(() => send("SIGTERM"), job.afterInterrupt ?? AFTER_INTERRUPT));
+    // A test that has SIGTERM come early does not want the end to come early too.
+    const limit = job.afterInterrupt === null ? AFTER_INTERRUPT + AFTER_TERMINATE : 60_000;
+    timers.push(setTimeout(() => send("SIGKILL"), limit));
   };
   job.onCancel = cancel;
   if (job.isCancelled) cancel();

@@ -1,0 +1,3 @@
+//! What the pipelines of CI systems run: the wrappers as they are shipped, with the real binary.
+
+mod github;
