@@ -112,6 +112,10 @@ error_codes! {
     ReleaseUnknown = "release-unknown" => Usage;
     /// The commit to deploy is unknown to git, or git could not be asked.
     CommitUnknown = "commit-unknown" => Usage;
+    /// The key that signs cannot be read, or is not an ed25519 key without a passphrase.
+    SigningKey = "signing-key" => Usage;
+    /// The file of the allowed signers cannot be read, or a line of it is not understood.
+    AllowedSigners = "allowed-signers" => Usage;
     /// The store cannot be reached, read or written.
     StoreUnavailable = "store-unavailable" => SnapshotFailed;
     /// The store answered, and refused: credentials, rights, no such bucket, another region.

@@ -9,6 +9,7 @@
 //! | [`error`], [`cancel`], [`process`] | the vocabulary of the house: errors and exit codes, cancellation, child processes | each other |
 //! | [`model`] | nouns without I/O: version, finding, verdict, manifest | |
 //! | [`config`] | text → raw → validated configuration | `model` |
+//! | [`signing`] | who vouches for a manifest: signatures and allowed signers | |
 //! | [`storage`] | bytes at rest: the trait, its drivers and wrappers | |
 //! | [`repository`] | the restic format: crypto, chunker, pack, index, tree, archive, restore, check, copy | `model` `storage` |
 //! | [`release`] | facts about a release: git, CI system, deployed-version probes | `config` `model` |
@@ -34,5 +35,6 @@ pub mod process;
 pub mod release;
 pub mod report;
 pub mod repository;
+pub mod signing;
 pub mod source;
 pub mod storage;

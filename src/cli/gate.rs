@@ -3,6 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::{Session, shown, variable};
+use super::signature;
 use crate::cancel::Reason;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -115,11 +116,15 @@ fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) ->
     if !outcome.in_ledger && html_out.is_none() {
         return Vec::new();
     }
+    let signature = match &request.signer {
+        Some(signer) => signature::by_key(&signer.fingerprint()),
+        None => signature::UNSIGNED.to_owned(),
+    };
     let page = match html::page(&Page {
         manifest: &outcome.manifest,
         events: &[],
         as_of: Timestamp::now(),
-        signed_by: None,
+        signature: &signature,
     }) {
         Ok(page) => page,
         Err(error) => return vec![error],
@@ -291,6 +296,8 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         work_tree: session.tree.as_ref().map(|tree| tree.directory().to_owned()),
         timeout,
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
+        signer: session.signing_key()?,
+        keeps_lease: false,
     })
 }
 

@@ -2,20 +2,24 @@
 //!
 //! One small file a command; [`options`] lists them, [`session`] is what they share, [`output`] the door to the user.
 
+mod admit;
 mod check;
 mod completions;
 mod copy;
+mod freeze;
 mod gate;
 mod init;
 mod ls;
 mod options;
 mod output;
+mod page;
 mod reconcile;
 mod releases;
 mod repository;
 mod restore;
 mod schema;
 mod session;
+mod signature;
 
 pub use options::Cli;
 
@@ -64,6 +68,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(options) => gate::plan(&session, options),
         Command::Gate(options) => gate::gate(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
+        Command::Admit(options) => admit::run(&session, &options),
+        Command::Freeze(options) => freeze::freeze(&session, &options),
+        Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),
         Command::Restore(options) => restore::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-use super::{check, completions, copy, gate, init, ls, reconcile, releases, restore, schema};
+use super::{admit, check, completions, copy, freeze, gate, init, ls, reconcile, releases, restore, schema};
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
@@ -90,10 +90,16 @@ pub enum Command {
     Gate(gate::Options),
     /// Take a verified snapshot outside of a deploy
     Snapshot(gate::Options),
+    /// Ask, in the deploy step itself, for a signed, fresh and unused pass, and use it
+    Admit(admit::Options),
     /// Check a manifest against the deployed version
     Reconcile(reconcile::Options),
     /// Restore one source of a release, or a snapshot of a restic repository
     Restore(restore::Options),
+    /// Stop all deployments into an environment
+    Freeze(freeze::FreezeOptions),
+    /// Allow deployments into an environment again
+    Thaw(freeze::ThawOptions),
     /// List the releases of an environment
     Releases(releases::ListOptions),
     /// Show one release
@@ -132,6 +138,9 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Gate(_) => "gate",
             Self::Snapshot(_) => "snapshot",
+            Self::Admit(_) => "admit",
+            Self::Freeze(_) => "freeze",
+            Self::Thaw(_) => "thaw",
             Self::Reconcile(_) => "reconcile",
             Self::Restore(_) => "restore",
             Self::Releases(_) => "releases",

@@ -2,6 +2,7 @@
 
 use super::options::Format;
 use super::output;
+use super::page;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::{self, Observe, Request, check_place};
@@ -11,10 +12,8 @@ use crate::model::manifest::Manifest;
 use crate::model::reconciliation::Side;
 use crate::release::resolve::given_version;
 use crate::report::closing::Closing;
-use crate::report::html::{self, Page};
 use crate::report::text;
 use clap::ValueEnum;
-use jiff::Timestamp;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,9 +118,11 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
 fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<()> {
     let ledger = session.ledger()?;
     ledger.record_event(&manifest.id, event)?;
-    let events = ledger.events(&manifest.id)?;
-    let page = html::page(&Page { manifest, events: &events, as_of: Timestamp::now(), signed_by: None })?;
-    ledger.write_page(&manifest.id, &page)
+    // What runs is known everywhere: the deployment, or its undoing, is over.
+    if event.matched().is_some() {
+        ledger.close_claim(&manifest.id)?;
+    }
+    page::write(session, &ledger, &manifest.id)
 }
 
 /// Reads a manifest from a file.
@@ -146,7 +147,7 @@ pub fn stored_manifest(
     id: Option<&str>,
     newest: impl FnOnce(&Ledger) -> Result<Search<Stored>>,
 ) -> Result<Manifest> {
-    let Search { found, unreadable } = match id {
+    let Search { found, unreadable, cut_after } = match id {
         Some(id) => return Ok(ledger.get(id)?.manifest),
         None => newest(ledger)?,
     };
@@ -155,8 +156,16 @@ pub fn stored_manifest(
         (Some(record), _) => Err(record.error),
         (None, found) => match found {
             Some(stored) => Ok(stored.manifest),
-            None => Err(Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
-                .hint("check --environment, --application and --store; `holdpoint gate` makes the first one")),
+            None => Err(match cut_after {
+                Some(count) => {
+                    let message =
+                        format!("none of the newest {count} releases is the one, and older ones were not looked at");
+                    Error::new(ErrorCode::ManifestInvalid, message)
+                        .hint("name one by --id ID; `holdpoint releases -n N` lists more of them")
+                }
+                None => Error::new(ErrorCode::ManifestInvalid, "this environment has no release yet")
+                    .hint("check --environment, --application and --store; `holdpoint gate` makes the first one"),
+            }),
         },
     }
 }

@@ -3,6 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::session::Session;
+use super::signature;
 use crate::error::{Error, ErrorCode, ExitCode};
 use crate::ledger::Listed;
 use crate::ledger::events::Event;
@@ -54,6 +55,7 @@ struct ShowDocument<'a> {
     command: &'static str,
     exit_code: u8,
     digest: &'a str,
+    signature: &'a str,
     manifest: &'a Manifest,
     events: Vec<&'a Event>,
 }
@@ -86,22 +88,21 @@ pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode
     let ledger = session.ledger()?;
     let stored = ledger.get(&options.id)?;
     let events = ledger.events(&stored.manifest.id)?;
+    let signature = signature::of_release(session, &ledger, &stored)?;
+    let page =
+        Page { manifest: &stored.manifest, events: &events, as_of: Timestamp::now(), signature: &signature };
     if options.html {
-        output::print(&html::page(&Page {
-            manifest: &stored.manifest,
-            events: &events,
-            as_of: Timestamp::now(),
-            signed_by: None,
-        })?)?;
+        output::print(&html::page(&page)?)?;
         return Ok(ExitCode::Pass);
     }
     match session.format() {
-        Format::Text => output::print(&text::show(&stored.manifest, &events, session.style()))?,
+        Format::Text => output::print(&text::show(&page, session.style()))?,
         Format::Json => output::print_json(&ShowDocument {
             schema_version: 1,
             command: "show",
             exit_code: 0,
             digest: &stored.digest,
+            signature: &signature,
             manifest: &stored.manifest,
             events: events.iter().map(|record| &record.event).collect(),
         })?,

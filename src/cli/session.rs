@@ -15,6 +15,7 @@ use crate::release::git::WorkTree;
 use crate::report::closing::Closing;
 use crate::report::progress;
 use crate::report::text::Style;
+use crate::signing::SigningKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ use tokio::signal::unix::{SignalKind, signal};
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest password that it may print, in bytes.
 const LONGEST_PASSWORD: u64 = 64 << 10;
+
+/// The variable that gives the key which signs: a path, or its text.
+const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
 
 /// One command that runs.
 pub struct Session {
@@ -121,7 +125,14 @@ impl Session {
     /// `usage`: nothing names it.
     pub fn environment(&self) -> Result<String> {
         let of_ci = || self.ci.as_ref().and_then(|ci| ci.environment.clone());
-        let found = self.global.environment.clone().or_else(of_ci).filter(|name| !name.trim().is_empty());
+        let found = match &self.global.environment {
+            // Pipelines pass on what they do not have: an empty variable is none, an empty flag is a mistake.
+            Some(name) if name.trim().is_empty() => {
+                variable("HOLDPOINT_ENVIRONMENT").filter(|name| name.trim().is_empty()).and_then(|_| of_ci())
+            }
+            Some(name) => Some(name.clone()),
+            None => of_ci(),
+        };
         found.ok_or_else(|| {
             let known: Vec<_> = self.config.environments.keys().cloned().collect();
             let hint = match known.as_slice() {
@@ -190,6 +201,28 @@ impl Session {
     /// As [`Session::place`].
     pub fn ledger(&self) -> Result<Ledger> {
         Ok(Ledger::new(self.place()?.ledger_storage()))
+    }
+
+    /// Returns the key that signs manifests: the configuration's, else that of `HOLDPOINT_SIGNING_KEY`.
+    ///
+    /// # Errors
+    /// `signing-key`, or `config` if it is kept somewhere where it is not.
+    pub fn signing_key(&self) -> Result<Option<SigningKey>> {
+        if let Some(text) = &self.config.signing.key_file {
+            return SigningKey::read(&text.resolve()?, "[signing] key_file").map(Some);
+        }
+        match variable(SIGNING_KEY).filter(|given| !given.trim().is_empty()) {
+            Some(given) => SigningKey::read(&given, SIGNING_KEY).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the file of the allowed signers, if one is named: by `flag`, by `HOLDPOINT_ALLOWED_SIGNERS`, by the
+    /// configuration.
+    pub fn allowed_signers_file(&self, flag: Option<&Path>) -> Option<PathBuf> {
+        let variable = variable("HOLDPOINT_ALLOWED_SIGNERS").filter(|path| !path.trim().is_empty());
+        let named = flag.map(Path::to_owned).or_else(|| variable.map(PathBuf::from));
+        named.or_else(|| self.config.signing.allowed_signers.clone())
     }
 
     /// Returns the password of the store, if the environment gives one.

@@ -92,8 +92,9 @@ pub(super) const ROOT: Section = Section {
         key("source", Form::List(&Form::Kinds(SOURCES), 0), "one thing that must be restorable"),
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
+        key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
     ]],
-    later: &["policy", "signing"],
+    later: &["policy"],
 };
 
 pub(super) const DISCOVERY: Section = Section {
@@ -108,8 +109,23 @@ pub(super) const GATE: Section = Section {
         key("timeout", Form::Duration, "the deadline of a whole run"),
         key("verify", Form::Choice(&["new", "all", "none"]), "what is read back before a snapshot counts"),
         key("retry", Form::Table(&RETRY), "how often a transient failure is tried again"),
+        key(
+            "pass_valid_for",
+            Form::Duration,
+            "how old a pass may be when the deploy step asks for it; 1h unless given",
+        ),
+        key("claim_for", Form::Duration, "how long a deploy may take before another one is admitted; 2h unless given"),
     ]],
-    later: &["pass_valid_for", "claim_for"],
+    later: &[],
+};
+
+pub(super) const SIGNING: Section = Section {
+    name: "[signing]",
+    keys: &[&[
+        key("key_file", Form::Text, "the OpenSSH ed25519 key that signs: its file, or its text kept elsewhere"),
+        key("allowed_signers", Form::Text, "the file of the keys that may have signed"),
+    ]],
+    later: &[],
 };
 
 pub(super) const RETRY: Section = Section {

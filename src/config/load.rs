@@ -1,11 +1,11 @@
 //! From a file, or its text, to a [`Config`].
 
 use super::environments::environments;
-use super::keys::{DISCOVERY, GATE, RETRY, ROOT};
+use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
 use super::sources::sources;
 use super::stores::store;
-use super::types::{Config, GateConfig, Retry};
+use super::types::{Config, GateConfig, Retry, SigningConfig, Text};
 use super::walk::{Table, Value, Walk};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
@@ -95,6 +95,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
     config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
+    config.signing = root.get("signing").map(|value| signing(&value)).unwrap_or_default();
     config.environments = root.get("environment").map(|value| environments(&value)).unwrap_or_default();
 }
 
@@ -103,11 +104,31 @@ fn gate(value: &Value<'_>) -> GateConfig {
     let Some(table) = value.table(&GATE) else {
         return default;
     };
+    let duration = |name| table.get(name).and_then(|value| value.some_duration());
     let modes = [("new", VerifyMode::New), ("all", VerifyMode::All), ("none", VerifyMode::None)];
     GateConfig {
-        timeout: table.get("timeout").and_then(|value| value.some_duration()).unwrap_or(default.timeout),
+        timeout: duration("timeout").unwrap_or(default.timeout),
         verify: table.get("verify").and_then(|value| value.choice(&modes)).unwrap_or(default.verify),
         retry: table.get("retry").map(|value| retry(&value)).unwrap_or(default.retry),
+        pass_valid_for: duration("pass_valid_for").unwrap_or(default.pass_valid_for),
+        claim_for: duration("claim_for").unwrap_or(default.claim_for),
+    }
+}
+
+fn signing(value: &Value<'_>) -> SigningConfig {
+    let Some(table) = value.table(&SIGNING) else {
+        return SigningConfig::default();
+    };
+    let here = |path: &str| table.walk.directory.join(path);
+    SigningConfig {
+        key_file: table.get("key_file").and_then(|value| value.text()).map(|text| match text {
+            Text::Plain(path) => Text::Plain(here(&path).to_string_lossy().into_owned()),
+            kept => kept,
+        }),
+        allowed_signers: table
+            .get("allowed_signers")
+            .and_then(|value| value.path())
+            .map(|path| table.walk.directory.join(path)),
     }
 }
 

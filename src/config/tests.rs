@@ -147,7 +147,7 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[gate]\npass_valid_for = \"1h\"".to_owned(), "2:1: `pass_valid_for` is not supported by this version"),
+        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
@@ -164,7 +164,7 @@ fn each_mistake_has_its_words() {
         ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
         ("[gate]\ntimeout = \"11 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
         ("[gate]\nretry = { attempts = 0 }".to_owned(), "2:22: `attempts` must be from 1 to 100, not 0"),
-        ("[gate]\npass_valid_for = \"1h\"".to_owned(), "2:1: `pass_valid_for` is not supported by this version"),
+        ("[gate]\npass_valid_for = \"0s\"".to_owned(), "2:18: `pass_valid_for` must be longer than zero"),
         ("source = 1".to_owned(), "1:10: `source` must be a list, not an integer"),
         ("[source]\nname = \"a\"".to_owned(), "1:1: `source` must be a list, not a table"),
         (

@@ -27,6 +27,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[environment.NAME]`.
     pub environments: BTreeMap<String, EnvironmentConfig>,
+    /// `[signing]`.
+    pub signing: SigningConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -88,12 +90,31 @@ pub struct GateConfig {
     pub verify: VerifyMode,
     /// How often a transient failure is tried again.
     pub retry: Retry,
+    /// How old a pass may be when the deploy step asks for it.
+    pub pass_valid_for: Duration,
+    /// How long a deploy may take before another one is admitted.
+    pub claim_for: Duration,
 }
 
 impl Default for GateConfig {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(15 * 60), verify: VerifyMode::New, retry: Retry::default() }
+        Self {
+            timeout: Duration::from_secs(15 * 60),
+            verify: VerifyMode::New,
+            retry: Retry::default(),
+            pass_valid_for: Duration::from_secs(60 * 60),
+            claim_for: Duration::from_secs(2 * 60 * 60),
+        }
     }
+}
+
+/// `[signing]`.
+#[derive(Debug, Clone, Default)]
+pub struct SigningConfig {
+    /// The key that signs: the path of its file, or, where it is kept elsewhere, its path or its text.
+    pub key_file: Option<Text>,
+    /// The file of the keys that may have signed.
+    pub allowed_signers: Option<PathBuf>,
 }
 
 /// `retry = { attempts = 3, backoff = "5s" }`.

@@ -1,10 +1,11 @@
 //! Snapshots that others lean on: found in the ledger, judged, and seen to be in the store still.
 
+use super::history::{self, Sought};
 use super::survey::{Ready, soften};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
-use crate::model::finding::{Finding, FindingCode};
+use crate::model::finding::{Finding, Level};
 use crate::model::leaning::Base;
 use crate::model::manifest::VerifyMode;
 use crate::model::progress::Progress;
@@ -38,10 +39,10 @@ pub fn find(ready: &[Ready<'_>], ledger: &Ledger) -> Result<(Bases, Vec<Finding>
         let Some(needs) = ready.source.leans_on() else { continue };
         let name = &ready.config.name;
         let search = ledger.newest_snapshot(&needs.source, needs.method)?;
-        for record in &search.unreadable {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            findings.push(Finding::warning(FindingCode::LedgerDamaged, message));
-        }
+        let so = format!("a base backup of {} may be in one of them", needs.source);
+        let hint = "take another one: holdpoint snapshot";
+        let sought = Sought { none: "passed and has a base backup", so: &so, hint, level: Level::Warning };
+        findings.extend(history::findings(&search, sought));
         let identity = ready.source.facts().identity;
         let newest = search.found.as_ref().map(|(_, record)| record);
         match base_backup::judge(&needs, identity.as_deref(), newest, Timestamp::now()) {

@@ -2,12 +2,13 @@
 
 use super::capture::Captured;
 use super::earlier;
+use super::history::{self, Sought};
 use super::request::Request;
 use super::survey::Ready;
 use crate::config::{CaptureIn, SourceConfig};
 use crate::error::Result;
 use crate::ledger::{Ledger, Search, Stored};
-use crate::model::finding::{Finding, FindingCode};
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Change, Manifest};
 use crate::policy::identity;
 use crate::policy::sanity::{self, Size};
@@ -41,6 +42,18 @@ pub fn last_comparable(request: &Request, ledger: &Ledger) -> Result<Search<Stor
     } else {
         ledger.last_passed_for(request.purpose)
     }
+}
+
+/// Says what the search for that release could not see.
+pub fn unseen(search: &Search<Stored>) -> Vec<Finding> {
+    let (none, so) = match search.found {
+        Some(_) => {
+            ("passed as a run of this kind", "sizes and servers are compared with those of a run of the other kind")
+        }
+        None => ("passed", "sizes, contents and servers are compared with nothing"),
+    };
+    let hint = "see with `holdpoint releases` why they did not pass";
+    history::findings(search, Sought { none, so, hint, level: Level::Warning })
 }
 
 /// Judges whether the servers of sources are the right ones, against the last release that passed.

@@ -1,14 +1,16 @@
-//! The verbs: plan, capture, verify, judge, reconcile, restore.
+//! The verbs: plan, capture, verify, judge, admit, reconcile, restore.
 //!
 //! A run goes one way: [`request`] (what is asked) → [`survey`] (what runs now, what can be captured) → lease →
 //! [`capture`] → [`verify`] → [`judge`] → [`copies`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
 
+pub mod admit;
 mod ahead;
 mod bases;
 pub mod capture;
 pub mod copies;
 pub mod doctor;
 mod earlier;
+mod history;
 pub mod judge;
 pub mod kept;
 pub mod manifest;
@@ -22,6 +24,7 @@ pub mod restore;
 mod retention;
 pub mod run;
 pub mod scratch;
+pub mod standing;
 pub mod stored;
 pub mod stores;
 pub mod supervise;

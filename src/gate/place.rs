@@ -163,6 +163,23 @@ impl Place {
         Arc::new(SubStorage::new(Arc::clone(&self.store.storage), self.prefix.clone()))
     }
 
+    /// Returns the names and ledgers of the application's other environments in the store.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn other_environments(&self) -> Result<Vec<(String, SharedStorage)>> {
+        let Some((application, own)) = self.prefix.split_once('/') else { return Ok(Vec::new()) };
+        let names = self.store.storage.list_names(application)?;
+        let others = names.iter().filter_map(|name| name.strip_suffix('/')).filter(|name| *name != own);
+        let ledger = |name: &str| {
+            let storage = Arc::clone(&self.store.storage);
+            let shown = percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+            let ledger: SharedStorage = Arc::new(SubStorage::new(storage, format!("{application}/{name}")));
+            (shown, ledger)
+        };
+        Ok(others.map(ledger).collect())
+    }
+
     /// Returns the storage of the environment's repository.
     pub fn repository_storage(&self) -> SharedStorage {
         Arc::new(SubStorage::new(Arc::clone(&self.store.storage), format!("{}/repository", self.prefix)))

@@ -81,7 +81,11 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     cancel.check()?;
     let ledger = Ledger::new(request.place.ledger_storage());
     findings.extend(survey::compare_with_ledger(&mut from, &ledger)?);
-    let last = judge::last_comparable(request, &ledger)?.found;
+    let search = judge::last_comparable(request, &ledger)?;
+    // The search for what is deployed may have told of the same records.
+    let unseen = judge::unseen(&search).into_iter().filter(|finding| !findings.contains(finding));
+    findings.extend(unseen.collect::<Vec<_>>());
+    let last = search.found;
     findings.extend(judge::judge_identities(&ready, last.as_ref().map(|last| &last.manifest)));
     findings.extend(survey::left_out(request, &ready));
     findings.extend(bases::find(&ready, &ledger)?.1);

@@ -4,10 +4,11 @@ use super::request::Request;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::ledger::Ledger;
 use crate::model::manifest::Manifest;
+use crate::signing::SigningKey;
 use crate::storage::temporary;
 use std::fs::File;
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// How the names of files that are being written begin.
 const PREFIX: &str = ".holdpoint-writing-";
@@ -33,21 +34,53 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write().io_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes the manifest where the caller finds it.
+/// Returns where the signature of a manifest is, which lies beside it.
+pub fn signature_path(manifest: &Path) -> PathBuf {
+    let mut name = manifest.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// Writes the manifest where the caller finds it, and its signature beside it; an older signature, which would be over
+/// something else, goes first.
 ///
 /// # Errors
 /// The directory cannot be written.
 pub fn write_local(request: &Request, manifest: &Manifest) -> Result<()> {
-    let json = manifest
-        .to_json()
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
-    write_file(&request.manifest_out, &json)
+    let json = to_json(manifest)?;
+    let beside = signature_path(&request.manifest_out);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).io_context(|| format!("cannot remove the old signature {}", beside.display()));
+        }
+        _ => {}
+    }
+    write_file(&request.manifest_out, &json)?;
+    match &request.signer {
+        Some(signer) => write_file(&beside, signer.sign(&json)?.as_bytes()),
+        None => Ok(()),
+    }
 }
 
-/// Writes the manifest to the ledger: as a release if the run held the lease, else as an attempt.
+/// Writes the manifest to the ledger: as a release, with its signature, if the run held the lease, else as an attempt.
 ///
 /// # Errors
 /// The store's own.
-pub fn write_ledger(ledger: &Ledger, manifest: &Manifest, held_the_lease: bool) -> Result<()> {
-    if held_the_lease { ledger.record(manifest) } else { ledger.record_attempt(manifest) }.map(drop)
+pub fn write_ledger(
+    ledger: &Ledger,
+    manifest: &Manifest,
+    signer: Option<&SigningKey>,
+    held_the_lease: bool,
+) -> Result<()> {
+    if !held_the_lease {
+        return ledger.record_attempt(manifest).map(drop);
+    }
+    if let Some(signer) = signer {
+        ledger.record_signature(&manifest.id, &signer.sign(&to_json(manifest)?)?)?;
+    }
+    ledger.record(manifest).map(drop)
+}
+
+fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {
+    manifest.to_json().map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))
 }

@@ -6,6 +6,7 @@ use crate::config::{Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::Target;
+use crate::signing::SigningKey;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ pub struct Request {
     pub timeout: Duration,
     /// Where the manifest is written first.
     pub manifest_out: PathBuf,
+    /// What vouches for the manifest.
+    pub signer: Option<SigningKey>,
+    /// Whether a run that passes keeps its lease for what the caller does next.
+    pub keeps_lease: bool,
 }
 
 /// What the caller says of the deployed version.

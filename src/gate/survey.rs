@@ -1,12 +1,13 @@
 //! Before anything is written: what runs now, and whether everything can be captured.
 
+use super::history::{self, Sought};
 use super::request::{Given, Request};
 use super::scratch::Scratch;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::model::finding::{Finding, FindingCode};
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{From, ProbeKind};
 use crate::process::{self, Program};
 use crate::release::probe::{self, Agreement, RunCommand};
@@ -105,14 +106,16 @@ pub fn compare_with_ledger(from: &mut From, ledger: &Ledger) -> Result<Vec<Findi
         return Ok(Vec::new());
     }
     let search = ledger.last_deployed()?;
-    let mut findings: Vec<_> = search
-        .unreadable
-        .iter()
-        .map(|record| {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            Finding::warning(FindingCode::LedgerDamaged, message)
-        })
-        .collect();
+    let mut findings = history::findings(
+        &search,
+        Sought {
+            none: "was seen to be deployed",
+            so: "what is deployed is compared with nothing",
+            hint: "run `holdpoint reconcile` after every deploy",
+            // Nobody has to reconcile.
+            level: Level::Info,
+        },
+    );
     if let (Some(observed), Some(recorded)) = (&from.version, &search.found) {
         if observed.is_same_release(&recorded.version) {
             from.commit = from.commit.take().or_else(|| recorded.commit.clone());

@@ -12,6 +12,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The event of which a release has one at most: its pass is used.
+const ADMITTED: &str = "admitted";
+
 /// One thing that happened to a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
@@ -30,13 +33,71 @@ pub enum Event {
         /// The outcome in one sentence.
         explanation: String,
     },
+    /// The deploy step used the pass; no other one can.
+    Admitted {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Which run of a pipeline; the same one may ask again while its claim is open.
+        run: String,
+        /// Where the run can be looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_url: Option<String>,
+        /// Who started the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
+        /// Who signed the pass; `guard` trusts its own without a signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
+        /// The fingerprint of the key that signed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+    },
+    /// The command that `guard` ran has ended.
+    Guarded {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Whether it succeeded.
+        succeeded: bool,
+        /// How it ended, in words.
+        status: String,
+    },
+    /// The environment was frozen while this was its newest release.
+    Frozen {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When the freeze ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        until: Option<Timestamp>,
+    },
+    /// The environment was thawed while this was its newest release.
+    Thawed {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Event {
     /// Returns when it happened.
     pub fn at(&self) -> Timestamp {
         match self {
-            Self::Reconciled { at, .. } => *at,
+            Self::Reconciled { at, .. }
+            | Self::Admitted { at, .. }
+            | Self::Guarded { at, .. }
+            | Self::Frozen { at, .. }
+            | Self::Thawed { at, .. } => *at,
         }
     }
 
@@ -44,13 +105,17 @@ impl Event {
     pub fn matched(&self) -> Option<(Side, Timestamp)> {
         match self {
             Self::Reconciled { outcome: Outcome::Matched, expected, at, .. } => Some((*expected, *at)),
-            Self::Reconciled { .. } => None,
+            _ => None,
         }
     }
 
     fn kind(&self) -> &'static str {
         match self {
             Self::Reconciled { .. } => "reconciled",
+            Self::Admitted { .. } => ADMITTED,
+            Self::Guarded { .. } => "guarded",
+            Self::Frozen { .. } => "frozen",
+            Self::Thawed { .. } => "thawed",
         }
     }
 }
@@ -65,14 +130,31 @@ pub struct EventRecord {
 }
 
 impl Ledger {
+    /// Marks the pass of a release as used; `None` if it was used already, by whomever. Create-only: of several that try
+    /// one can.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn use_pass(&self, id: &ReleaseId, admitted: &Event) -> Result<Option<EventRecord>> {
+        let key = format!("{}/events/{ADMITTED}.json", Self::folder(id));
+        let record = EventRecord { name: ADMITTED.to_owned(), event: admitted.clone() };
+        let json = to_json(admitted)?;
+        match self.storage.put(&key, &json, PutMode::CreateOnly, Class::Record)? {
+            PutOutcome::Written => Ok(Some(record)),
+            // Something on the way may repeat a request: then it is ours.
+            PutOutcome::Exists => {
+                let there = self.storage.get(&key, ReadFrom::Medium)?;
+                Ok(Some(record).filter(|_| there.as_deref() == Some(&*json)))
+            }
+        }
+    }
+
     /// Writes an event beside the manifest of `id`, under a name that is never used twice.
     ///
     /// # Errors
     /// The store's own, or `internal` if the system gives no random bytes.
     pub fn record_event(&self, id: &ReleaseId, event: &Event) -> Result<EventRecord> {
-        let json: Bytes = serde_json::to_vec_pretty(event)
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?
-            .into();
+        let json = to_json(event)?;
         loop {
             let name = format!("{}-{}-{}", event.kind(), event.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?);
             let key = format!("{}/events/{name}.json", Self::folder(id));
@@ -111,6 +193,12 @@ impl Ledger {
     }
 }
 
+fn to_json(event: &Event) -> Result<Bytes> {
+    let json = serde_json::to_vec_pretty(event)
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;
+    Ok(json.into())
+}
+
 /// Returns eight random hexadecimal digits.
 fn random() -> Result<String> {
     let mut bytes = [0; 4];
@@ -128,6 +216,25 @@ mod tests {
     fn reconciled(at: &str, outcome: Outcome) -> Event {
         let explanation = "shop answers 1.4.0".to_owned();
         Event::Reconciled { at: at.parse().unwrap(), expected: Side::To, outcome, instances: vec![], explanation }
+    }
+
+    #[test]
+    fn a_pass_is_used_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Arc::new(LocalStorage::new(directory.path()).unwrap()));
+        let id = ReleaseId::parse("20261120T213000Z-1.4.0-3f9c2ab1").unwrap();
+        let by = |run: &str| Event::Admitted {
+            at: "2026-11-20T22:00:00Z".parse().unwrap(),
+            run: run.to_owned(),
+            run_url: None,
+            actor: None,
+            signer: None,
+            key: None,
+        };
+        let used = ledger.use_pass(&id, &by("a")).unwrap().unwrap();
+        assert_eq!(ledger.events(&id).unwrap(), [used]);
+        assert_eq!(ledger.use_pass(&id, &by("b")).unwrap(), None);
+        assert!(ledger.use_pass(&id, &by("a")).unwrap().is_some(), "a repeated request is ours");
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! Manifests, events and the lease of one environment, on a storage rooted at `APPLICATION/ENVIRONMENT`.
+//! Manifests, events, claim, freeze and the lease of one environment, on a storage rooted at `APPLICATION/ENVIRONMENT`.
 //!
 //! Records are create-only and never edited: each manifest names the digest of the one before it, and what happens
 //! later is an event beside its manifest. Only the holder of the [`lease`] appends releases.
 
 mod chain;
+pub mod claim;
 pub mod events;
+pub mod freeze;
 pub mod lease;
 pub mod manifest;
 mod releases;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod scale;
 mod search;

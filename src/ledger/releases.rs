@@ -1,6 +1,7 @@
 //! The release records of one environment: written once, found again with few requests.
 
 use super::manifest::{digest, parse};
+use super::search::SEARCHED_WITHIN;
 use super::walk::{ATTEMPTS, RELEASES, Walk, second};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -9,6 +10,7 @@ use crate::model::release_id::ReleaseId;
 use crate::storage::many::{ask_all, both};
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// The hint that names the newest release; never trusted without a look.
 const HEAD: &str = "head.json";
@@ -17,6 +19,8 @@ const HEAD: &str = "head.json";
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(super) storage: SharedStorage,
+    /// How many releases a search looks at.
+    pub(super) searched_within: usize,
 }
 
 /// A manifest as the ledger holds it.
@@ -58,7 +62,47 @@ impl Raw {
 impl Ledger {
     /// Opens the ledger on a storage rooted at `APPLICATION/ENVIRONMENT`; nothing is read or written.
     pub fn new(storage: SharedStorage) -> Self {
-        Self { storage }
+        Self { storage, searched_within: SEARCHED_WITHIN }
+    }
+
+    /// Makes searches end after `releases`.
+    #[cfg(test)]
+    pub(crate) fn searching_within(mut self, releases: usize) -> Self {
+        self.searched_within = releases;
+        self
+    }
+
+    /// Returns the storage, for the lease of the environment.
+    pub fn storage(&self) -> SharedStorage {
+        SharedStorage::clone(&self.storage)
+    }
+
+    /// Returns how old the manifest of a release is by the store's own clock: from when it was written until the holder of
+    /// the lease last wrote that. `None` where either cannot be told.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn age_by_store(&self, id: &ReleaseId) -> Result<Option<Duration>> {
+        let folder = Self::folder(id);
+        let (beside, leases) = both(|| self.storage.list(&folder), || self.storage.list("lease"));
+        let manifest = format!("{folder}/manifest.json");
+        let written = beside?.into_iter().find(|entry| entry.key == manifest).map(|entry| entry.modified);
+        let newest = leases?.into_iter().map(|entry| entry.modified).max();
+        Ok(written.zip(newest).and_then(|(written, newest)| newest.duration_since(written).try_into().ok()))
+    }
+
+    /// Returns the newest runs that never came to hold the lease, newest first, at most `limit`; those that cannot be read
+    /// are left out.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn newest_attempts(&self, limit: usize) -> Result<Vec<Stored>> {
+        let ids = Walk::new(&*self.storage, ATTEMPTS, "").take(limit).collect::<Result<Vec<_>>>()?;
+        let mut attempts = Vec::new();
+        for id in ids {
+            attempts.extend(self.read(&id)?.and_then(|raw| raw.parse().ok()));
+        }
+        Ok(attempts)
     }
 
     /// Returns the folder of a release, relative to the environment's part of the store.
@@ -107,6 +151,30 @@ impl Ledger {
             }
         }
         Ok(Stored { key, digest: digest(&bytes), bytes, manifest: manifest.clone() })
+    }
+
+    /// Writes the signature of a release's manifest beside it; before the manifest, so that none is there without.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if there is another one already.
+    pub fn record_signature(&self, id: &ReleaseId, signature: &str) -> Result<()> {
+        let key = signature_key(id);
+        let bytes = signature.to_owned().into();
+        if self.storage.put(&key, &bytes, PutMode::CreateOnly, Class::Record)? == PutOutcome::Exists
+            && self.storage.get(&key, ReadFrom::Medium)?.as_deref() != Some(&*bytes)
+        {
+            return Err(Error::new(ErrorCode::ManifestInvalid, format!("the ledger has a signature {key} already"))
+                .hint("records are never edited; run the gate again for a new release id"));
+        }
+        Ok(())
+    }
+
+    /// Returns the signature of a release's manifest, as it is stored; `None` if it has none.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn signature(&self, id: &ReleaseId) -> Result<Option<Vec<u8>>> {
+        self.storage.get(&signature_key(id), ReadFrom::Anywhere)
     }
 
     /// Writes the page of a release, over an older one.
@@ -252,6 +320,10 @@ fn last_of(group: Vec<Raw>) -> Option<Raw> {
         (!followed.contains(&raw.id), second(&raw.id).to_owned(), written, raw.id.clone())
     };
     group.into_iter().zip(read).max_by_key(rank).map(|(raw, _)| raw)
+}
+
+fn signature_key(id: &ReleaseId) -> String {
+    format!("{}/manifest.json.sig", Ledger::folder(id))
 }
 
 fn attempt_key(id: &ReleaseId) -> String {

@@ -1,11 +1,11 @@
-//! Manifests for the tests of this room.
+//! Manifests for the tests of this room and of those above it.
 
 use crate::model::manifest::{Manifest, Previous, State};
 use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 
 /// A small manifest that passed, from 1.3.0 to 1.4.0, with nothing before it.
-pub(super) fn passed(id: &str) -> Manifest {
+pub(crate) fn passed(id: &str) -> Manifest {
     let json = serde_json::json!({
         "schema_version": 1, "id": id, "state": "passed", "created_at": created_at(id),
         "tool": {"version": "0.1.0"}, "application": "shop", "environment": {"name": "staging"},
@@ -29,7 +29,7 @@ pub(super) fn passed(id: &str) -> Manifest {
 }
 
 /// The same, refused.
-pub(super) fn refused(id: &str) -> Manifest {
+pub(crate) fn refused(id: &str) -> Manifest {
     let mut manifest = passed(id);
     manifest.state = State::Refused;
     manifest.decision.result = Verdict::Refuse;

@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 /// How many releases are looked at for what is deployed, so that a ledger without any reconciliation costs no more.
 const DEPLOYED_WITHIN: usize = 100;
 
-/// How many releases are looked at in any search, so that no ledger costs more than that; all of them for the rest.
-const SEARCHED_WITHIN: usize = 1000;
+/// How many releases are looked at in any search, so that no ledger costs more than that.
+pub(super) const SEARCHED_WITHIN: usize = 1000;
 /// How many manifests are read at first, and how many at once at most.
 const FIRST_BATCH: usize = 4;
 const LARGEST_BATCH: usize = 64;
@@ -38,6 +38,8 @@ pub struct Search<T> {
     pub found: Option<T>,
     /// Newer records that may have been a match, had they been readable.
     pub unreadable: Vec<Unreadable>,
+    /// How many releases were looked at, if there are older ones that were not and that may hold what was looked for.
+    pub cut_after: Option<usize>,
 }
 
 /// A record that cannot be read.
@@ -88,7 +90,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn newest_gate(&self) -> Result<Search<Stored>> {
-        self.search(SEARCHED_WITHIN, |stored| Ok((stored.manifest.purpose == Purpose::Gate).then_some(stored)))
+        self.search(self.searched_within, |stored| Ok((stored.manifest.purpose == Purpose::Gate).then_some(stored)))
     }
 
     /// Returns the newest release that passed: the one that sizes are compared with.
@@ -96,7 +98,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed(&self) -> Result<Search<Stored>> {
-        self.search(SEARCHED_WITHIN, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
+        self.search(self.searched_within, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
     }
 
     /// Returns the newest release that passed and was run for `purpose`, or else the newest that passed: runs of the other
@@ -106,8 +108,12 @@ impl Ledger {
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed_for(&self, purpose: Purpose) -> Result<Search<Stored>> {
         let passed = |stored: &Stored| stored.manifest.state == State::Passed && stored.manifest.purpose == purpose;
-        let search = self.search(SEARCHED_WITHIN, |stored| Ok(passed(&stored).then_some(stored)))?;
-        if search.found.is_some() { Ok(search) } else { self.last_passed() }
+        let search = self.search(self.searched_within, |stored| Ok(passed(&stored).then_some(stored)))?;
+        if search.found.is_some() {
+            return Ok(search);
+        }
+        // What is found now is of the other purpose; an older one of this purpose would have been better.
+        Ok(Search { cut_after: search.cut_after, ..self.last_passed()? })
     }
 
     /// Returns the newest snapshot of a source that was captured by `method`, of a release that passed.
@@ -115,7 +121,7 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn newest_snapshot(&self, source: &str, method: &str) -> Result<Search<(ReleaseId, SourceRecord)>> {
-        self.search(SEARCHED_WITHIN, |stored| {
+        self.search(self.searched_within, |stored| {
             let Stored { manifest, .. } = stored;
             if manifest.state != State::Passed {
                 return Ok(None);
@@ -132,7 +138,7 @@ impl Ledger {
     /// # Errors
     /// The store's own, or an event that cannot be read.
     pub fn last_deployed(&self) -> Result<Search<Deployed>> {
-        self.search(DEPLOYED_WITHIN, |stored| {
+        self.search(self.searched_within.min(DEPLOYED_WITHIN), |stored| {
             let events = self.events(&stored.manifest.id)?;
             let Some((side, at)) = events.iter().rev().find_map(|record| record.event.matched()) else {
                 return Ok(None);
@@ -174,10 +180,11 @@ impl Ledger {
             if let Some((found, at)) = first {
                 let found = found?;
                 unreadable.retain(|record| second(&record.id) >= at.as_str());
-                return Ok(Search { found: Some(found), unreadable });
+                return Ok(Search { found: Some(found), unreadable, cut_after: None });
             }
         }
-        Ok(Search { found: None, unreadable })
+        let cut_after = batches.is_cut()?.then_some(limit);
+        Ok(Search { found: None, unreadable, cut_after })
     }
 
     /// Starts a walk over at most `limit` releases, newest first, in batches of at first `size`.
@@ -185,15 +192,17 @@ impl Ledger {
         let storage = &*self.storage;
         let all = Walk::new(storage, RELEASES, "");
         let Some(head) = self.head()? else {
-            let rest: Box<dyn Iterator<Item = _>> = Box::new(all.take(limit));
-            return Ok(Batches { newest: Vec::new(), rest: rest.peekable(), size });
+            let rest: Box<dyn Iterator<Item = _>> = Box::new(all);
+            return Ok(Batches { newest: Vec::new(), rest: rest.peekable(), size, left: limit });
         };
         // Where the hint leads to, and what came after it; what is older is listed only when it is asked for.
-        let newest = Walk::since(storage, RELEASES, &head.id)?.take(limit).collect::<Result<Vec<_>>>()?;
+        let mut newest =
+            Walk::since(storage, RELEASES, &head.id)?.take(limit.saturating_add(1)).collect::<Result<Vec<_>>>()?;
+        let beyond = newest.split_off(newest.len().min(limit));
         let hinted = second(&head.id).to_owned();
         let older = all.filter(move |id| id.as_ref().map_or(true, |id| second(id) < hinted.as_str()));
-        let rest: Box<dyn Iterator<Item = _>> = Box::new(older.take(limit - newest.len()));
-        Ok(Batches { newest, rest: rest.peekable(), size })
+        let rest: Box<dyn Iterator<Item = _>> = Box::new(beyond.into_iter().map(Ok).chain(older));
+        Ok(Batches { left: limit - newest.len(), newest, rest: rest.peekable(), size })
     }
 }
 
@@ -208,6 +217,8 @@ struct Batches<'a> {
     newest: Vec<ReleaseId>,
     rest: Peekable<Box<dyn Iterator<Item = Result<ReleaseId>> + 'a>>,
     size: usize,
+    /// How many ids of the rest may still be taken.
+    left: usize,
 }
 
 impl Batches<'_> {
@@ -216,8 +227,11 @@ impl Batches<'_> {
         if !batch.is_empty() {
             return Ok(Some(batch));
         }
-        while let Some(id) = self.rest.next() {
+        while self.left > 0
+            && let Some(id) = self.rest.next()
+        {
             batch.push(id?);
+            self.left -= 1;
             let goes_on = |next: &Result<ReleaseId>| {
                 next.as_ref().is_ok_and(|next| batch.last().is_some_and(|last| second(last) == second(next)))
             };
@@ -227,5 +241,13 @@ impl Batches<'_> {
         }
         self.size = (self.size * 4).min(LARGEST_BATCH);
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
+    /// Says whether it ended because no more may be taken, and there is more.
+    fn is_cut(&mut self) -> Result<bool> {
+        if self.left > 0 {
+            return Ok(false);
+        }
+        Ok(self.rest.next().transpose()?.is_some())
     }
 }

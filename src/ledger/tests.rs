@@ -3,7 +3,7 @@
 use super::events::Event;
 use super::{Break, Ledger, sample};
 use crate::error::{ErrorCode, Result};
-use crate::model::manifest::{Manifest, State};
+use crate::model::manifest::{Manifest, Purpose, State};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
 use crate::storage::{Class, Entry, LocalStorage, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
@@ -246,6 +246,34 @@ fn a_damaged_newest_record_is_told_and_can_be_followed() {
     assert_eq!((search.unreadable.len(), search.found.unwrap().manifest.id.as_str().to_owned()), (1, OLD.to_owned()));
     house.append(sample::passed("20261122T000000Z-1.5.0-dddddddd"));
     assert_eq!(house.newest(), "20261122T000000Z-1.5.0-dddddddd");
+}
+
+#[test]
+fn a_search_says_that_it_did_not_come_to_the_end() {
+    let house = three();
+    for has_head in [true, false] {
+        if !has_head {
+            house.storage.delete("head.json").unwrap();
+        }
+        let search = |limit| house.ledger.clone().searching_within(limit).last_passed().unwrap();
+        assert_eq!(search(3).cut_after, None);
+        let cut = search(2);
+        assert!(cut.found.is_none() && cut.cut_after == Some(2), "{cut:?}");
+        // Whether there was more does not matter to whom has it.
+        assert_eq!(house.ledger.clone().searching_within(1).newest_gate().unwrap().cut_after, None);
+        assert_eq!(house.ledger.clone().searching_within(2).last_deployed().unwrap().cut_after, Some(2));
+    }
+    assert_eq!(house.ledger.clone().searching_within(3).last_deployed().unwrap().cut_after, None);
+    // Several of the newest second are in the first listing already.
+    house.append(sample::refused("20261121T080000Z-1.4.0-dddddddd"));
+    let cut = house.ledger.clone().searching_within(1).last_passed().unwrap();
+    assert!(cut.found.is_none() && cut.cut_after == Some(1), "{cut:?}");
+    // Another kind of run is found where this one is not, and an older one of this kind may exist.
+    let other = house.ledger.clone().searching_within(4).last_passed_for(Purpose::Snapshot).unwrap();
+    assert_eq!((other.found.unwrap().manifest.id.as_str(), other.cut_after), (OLD, None));
+    house.append(sample::passed("20261122T080000Z-1.4.0-eeeeeeee"));
+    let other = house.ledger.clone().searching_within(4).last_passed_for(Purpose::Snapshot).unwrap();
+    assert!(other.found.is_some() && other.cut_after == Some(4), "{other:?}");
 }
 
 #[test]

@@ -162,8 +162,46 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// The environment is frozen.
+    Frozen = "frozen" => Busy;
+    /// A release was admitted, and nobody has yet said what became of its deployment.
+    Claimed = "claimed" => Busy;
+    /// What is deployed is not what the gate observed, so the pass is about another state.
+    FromChanged = "from-changed" => DeployedMismatch;
+    /// The gate did not judge this commit and version in this environment.
+    PassMissing = "pass-missing" => ManifestInvalid;
+    /// The gate judged this release, and refused it.
+    PassRefused = "pass-refused" => ManifestInvalid;
+    /// The pass is for another commit.
+    PassCommit = "pass-commit" => ManifestInvalid;
+    /// The pass is for another version.
+    PassVersion = "pass-version" => ManifestInvalid;
+    /// The pass is for another environment or application.
+    PassEnvironment = "pass-environment" => ManifestInvalid;
+    /// The pass has no signature.
+    PassUnsigned = "pass-unsigned" => ManifestInvalid;
+    /// The signature is not over these bytes: the manifest or the signature was altered.
+    SignatureInvalid = "signature-invalid" => ManifestInvalid;
+    /// The key that signed is not one that may.
+    SignerUnknown = "signer-unknown" => ManifestInvalid;
+    /// The allowed signers come from the checkout, which whoever is deployed can edit.
+    SignersInCheckout = "signers-in-checkout" => ManifestInvalid;
+    /// The pass is older than `pass_valid_for`.
+    PassExpired = "pass-expired" => ManifestInvalid;
+    /// The pass was made in the future of this machine's clock.
+    PassFromFuture = "pass-from-future" => ManifestInvalid;
+    /// The pass was used already.
+    PassUsed = "pass-used" => ManifestInvalid;
+    /// Another release was admitted since the pass was made.
+    PassOvertaken = "pass-overtaken" => ManifestInvalid;
+    /// A snapshot that the pass rests on is not in the store any more, or not whole.
+    SnapshotGone = "snapshot-gone" => ManifestInvalid;
+    /// The configuration is not the one that the gate ran with, or cannot be compared with it.
+    ConfigChanged = "config-changed" => ManifestInvalid;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// The search for an earlier release ended before the oldest one, and what it looked for was not found.
+    HistoryCut = "history-cut" => Unverified;
     /// Holdpoint failed in a way that nobody foresaw.
     InternalError = "internal-error" => Internal;
 }

@@ -1,6 +1,7 @@
-//! Pure rules: how large a step is, what a comparison comes to, whether a server, a size and a content are plausible,
+//! Pure rules: whether a pass fits, how large a step is, what a comparison comes to, whether a server, a size and a content are plausible,
 //! and whether there is time enough.
 
+pub mod admission;
 pub mod base_backup;
 pub mod content;
 pub mod fit;

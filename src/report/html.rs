@@ -16,8 +16,8 @@ pub struct Page<'a> {
     pub events: &'a [EventRecord],
     /// When the page is made; it says so.
     pub as_of: Timestamp,
-    /// Who signed the manifest, if its signature was checked.
-    pub signed_by: Option<&'a str>,
+    /// What is known of its signature, such as who made it.
+    pub signature: &'a str,
 }
 
 /// Renders the page. Every text from the manifest is escaped.
@@ -40,7 +40,7 @@ mod tests {
 
     fn render(manifest: &Manifest, events: &[EventRecord]) -> String {
         let as_of = "2026-11-20T22:15:00Z".parse().unwrap();
-        page(&Page { manifest, events, as_of, signed_by: None }).unwrap()
+        page(&Page { manifest, events, as_of, signature: "unsigned" }).unwrap()
     }
 
     /// The text of a page without its tags and style, one line for each line with words.

@@ -3,6 +3,7 @@
 pub mod closing;
 mod content;
 mod elsewhere;
+mod happened;
 pub mod html;
 pub mod progress;
 pub mod schema;

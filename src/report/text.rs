@@ -1,6 +1,8 @@
 //! The results of commands as text for people. Functions return what is to be printed, ending with a newline.
 
 use super::elsewhere::elsewhere;
+use super::happened::happened;
+use super::html::Page;
 use super::table::{Align, Table};
 use super::units::{bytes, change, count, duration, plain, short, time};
 use super::way_back;
@@ -49,11 +51,12 @@ pub fn gate(manifest: &Manifest, style: Style) -> String {
 }
 
 /// Renders one release with its events, as `show` does.
-pub fn show(manifest: &Manifest, events: &[EventRecord], style: Style) -> String {
+pub fn show(Page { manifest, events, signature, .. }: &Page<'_>, style: Style) -> String {
     let mut text = head(manifest, style);
     let mut line = |name: &str, value: String| writeln!(text, "{name:<12} {value}").unwrap_or(());
     line("state", state(manifest.state).to_owned());
     line("recorded", time(manifest.created_at));
+    line("signature", plain(signature));
     line("store", plain(&manifest.store.location));
     if let Some(url) = &manifest.pipeline.run_url {
         line("run", plain(url));
@@ -64,10 +67,15 @@ pub fn show(manifest: &Manifest, events: &[EventRecord], style: Style) -> String
     text += &sources(&manifest.sources, style);
     text += &findings(&manifest.decision.findings, style);
     text += &roll_back(manifest, events, style);
-    for EventRecord { event, .. } in events {
-        let Event::Reconciled { at, expected, outcome, explanation, .. } = event;
-        let painted = paint_outcome(*outcome, style);
-        let _ = writeln!(text, "{}  reconciled with {}: {painted}: {}", time(*at), side(*expected), plain(explanation));
+    for EventRecord { event, .. } in *events {
+        let what = match event {
+            Event::Reconciled { expected, outcome, explanation, .. } => {
+                let painted = paint_outcome(*outcome, style);
+                format!("reconciled with {}: {painted}: {}", side(*expected), plain(explanation))
+            }
+            other => plain(&happened(other)),
+        };
+        let _ = writeln!(text, "{}  {what}", time(event.at()));
     }
     text.push('\n');
     text += &verdict(manifest, style);
@@ -110,7 +118,7 @@ pub fn releases(listed: &[Listed], style: Style) -> String {
 
 /// Renders what `reconcile` came to.
 pub fn reconcile(manifest: &Manifest, event: &Event, style: Style) -> String {
-    let Event::Reconciled { at, expected, outcome, instances, explanation } = event;
+    let Event::Reconciled { at, expected, outcome, instances, explanation } = event else { return String::new() };
     let version = match expected {
         Side::To => plain(manifest.release.to.version.as_str()),
         Side::From => from(manifest),
@@ -314,6 +322,10 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    fn page<'a>(manifest: &'a Manifest, events: &'a [EventRecord]) -> Page<'a> {
+        Page { manifest, events, as_of: "2026-11-20T22:15:00Z".parse().unwrap(), signature: "unsigned" }
+    }
+
     const PLAIN: Style = Style { color: false };
 
     #[test]
@@ -329,7 +341,7 @@ mod tests {
     #[test]
     fn a_release_is_shown_with_its_events() {
         let event = sample::reconciled("2026-11-20T21:45:00Z", Side::To, Outcome::Matched);
-        insta::assert_snapshot!(show(&sample::passed(), std::slice::from_ref(&event), PLAIN));
+        insta::assert_snapshot!(show(&page(&sample::passed(), std::slice::from_ref(&event)), PLAIN));
         insta::assert_snapshot!(reconcile(&sample::passed(), &event.event, PLAIN));
     }
 
@@ -349,7 +361,7 @@ mod tests {
     #[test]
     fn names_cannot_steer_the_terminal() {
         let manifest = sample::hostile();
-        assert!(!gate(&manifest, PLAIN).contains('\u{1b}') && !show(&manifest, &[], PLAIN).contains('\u{1b}'));
+        assert!(!gate(&manifest, PLAIN).contains('\u{1b}') && !show(&page(&manifest, &[]), PLAIN).contains('\u{1b}'));
         assert!(gate(&manifest, Style { color: true }).contains("\u{1b}[1m\u{1b}[32mpass"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::content;
 use super::elsewhere::{describe, elsewhere};
+use super::happened::happened;
 use super::html::Page;
 use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
@@ -201,7 +202,10 @@ fn running(page: &Page<'_>) -> Running {
     let mut history = Vec::new();
     let mut last = None;
     for record in page.events {
-        let Event::Reconciled { at, expected, outcome, instances, explanation } = &record.event;
+        let Event::Reconciled { at, expected, outcome, instances, explanation } = &record.event else {
+            history.push(fact(&time(record.event.at()), capitalised(&happened(&record.event))));
+            continue;
+        };
         let side = match expected {
             Side::To => "expecting the new version",
             Side::From => "expecting the version before",
@@ -359,7 +363,7 @@ fn record(page: &Page<'_>) -> Vec<Fact> {
         fact("Release", manifest.id.as_str()),
         fact("Recorded", time(manifest.created_at)),
         fact("Commit", &manifest.release.to.commit),
-        fact("Signature", page.signed_by.map_or("unsigned".to_owned(), |who| format!("signed by {who}"))),
+        fact("Signature", page.signature),
     ];
     if let Some(previous) = &manifest.previous {
         facts.push(fact("Record before", format!("{} ({})", previous.id, previous.digest)));

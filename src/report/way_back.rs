@@ -86,7 +86,11 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
 
 /// Says so if the version before is what was last seen running.
 fn already_back(manifest: &Manifest, events: &[EventRecord]) -> Option<String> {
-    let Event::Reconciled { at, expected, outcome, .. } = &events.last()?.event;
+    let seen = events.iter().rev().find_map(|record| match &record.event {
+        Event::Reconciled { at, expected, outcome, .. } => Some((at, expected, outcome)),
+        _ => None,
+    });
+    let (at, expected, outcome) = seen?;
     let from = manifest.release.from.version.as_ref()?;
     let runs = match (expected, outcome) {
         (Side::To, Outcome::Unchanged) | (Side::From, Outcome::Matched) => true,

@@ -63,8 +63,12 @@ pub fn doctor(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Ve
     let undeclared = survey::undeclared(request);
     let detail = if undeclared.is_empty() { "each that left traces has a source" } else { "some have no source" };
     checks.push(Check::new("databases", detail, undeclared));
-    let last = Ledger::new(request.place.ledger_storage()).last_passed();
-    let identities = last.map(|last| judge::judge_identities(&ready, last.found.as_ref().map(|last| &last.manifest)));
+    let last = judge::last_comparable(request, &Ledger::new(request.place.ledger_storage()));
+    let identities = last.map(|last| {
+        let mut findings = judge::unseen(&last);
+        findings.extend(judge::judge_identities(&ready, last.found.as_ref().map(|last| &last.manifest)));
+        findings
+    });
     checks.push(match identities {
         Ok(findings) => Check::new("servers", "those that the last snapshots came from", findings),
         Err(error) => check("servers", "those that the last snapshots came from", Err(error)),

@@ -48,7 +48,8 @@ impl Run<'_> {
             drop(lock);
             Ok(())
         };
-        let (_, recorded) = both(gone, || record::write_ledger(&ledger, &manifest, holds_the_lease));
+        let (_, recorded) =
+            both(gone, || record::write_ledger(&ledger, &manifest, self.request.signer.as_ref(), holds_the_lease));
         if let Err(error) = &recorded {
             copied.drain(..).for_each(|copy| copies::step::withdraw(copy, &manifest));
             self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
@@ -61,8 +62,9 @@ impl Run<'_> {
         } else {
             Vec::new()
         };
-        drop(held);
-        Outcome { manifest, exit, in_ledger, copies }
+        let keeps_lease = self.request.keeps_lease && in_ledger && exit == ExitCode::Pass;
+        let lease = held.lease.take().filter(|_| keeps_lease);
+        Outcome { manifest, exit, in_ledger, copies, lease }
     }
 
     /// Computes the verdict from what was found so far, and writes the record for the caller.

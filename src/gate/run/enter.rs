@@ -4,13 +4,14 @@ use super::super::ahead::Ahead;
 use super::super::bases::{self, Leaned};
 use super::super::judge;
 use super::super::manifest::{self};
+use super::super::standing;
 use super::super::survey::{self, Ready};
 use super::super::verify::PackList;
 use crate::error::{ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::{self, Owner};
-use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{From, Manifest};
+use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::manifest::{From, Manifest, Purpose};
 use crate::release::git::WorkTree;
 use crate::repository::archive::adopt_orphans;
 use crate::repository::lock::{LockGuard, LockKind};
@@ -56,14 +57,15 @@ impl Run<'_> {
     /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
     pub(super) fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
         // Together these questions take as long as one.
-        let ((clock, previous), (deployed, comparable)) = both(
-            || both(|| self.check_clock(ledger), || ledger.previous()),
+        let (((clock, previous), standing), (deployed, comparable)) = both(
+            || both(|| both(|| self.check_clock(ledger), || ledger.previous()), || self.check_standing(ledger)),
             || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
         );
         // A run that is refused from here on is recorded, too, and must not break the chain.
         let previous = previous?;
         self.draft(|draft| draft.previous = previous);
         clock?;
+        standing?;
         if self.refuses() {
             return Ok(None);
         }
@@ -74,10 +76,7 @@ impl Run<'_> {
             draft.changed_paths = changed_paths;
         });
         let search = comparable?;
-        self.find(search.unreadable.iter().map(|record| {
-            let message = format!("release {} cannot be read: {}", record.id, record.error.chain());
-            Finding::warning(FindingCode::LedgerDamaged, message)
-        }));
+        self.find(judge::unseen(&search));
         Ok(search.found.map(|stored| stored.manifest))
     }
 
@@ -121,6 +120,20 @@ impl Run<'_> {
     pub(super) fn list_alone(&self, repository: &Repository) -> Result<Option<PackList>> {
         let (packs, locks) = both(|| PackList::of(repository), || repository.list(FileType::Lock));
         Ok(if locks?.len() > 1 { None } else { Some(packs?) })
+    }
+
+    /// Refuses while the environment is frozen, and warns while somebody deploys into it; a snapshot outside of a deploy
+    /// is always welcome.
+    fn check_standing(&self, ledger: &Ledger) -> Result<()> {
+        if self.request.purpose != Purpose::Gate {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        let (freeze, claim) = both(|| ledger.freeze_at(now), || ledger.claim());
+        self.find(freeze?.map(|freeze| standing::frozen(&self.request.environment, &freeze)));
+        let claim = claim?.filter(|claim| claim.is_open(now));
+        self.find(claim.map(|claim| Finding { level: Level::Warning, ..standing::claimed(&claim) }));
+        Ok(())
     }
 
     /// Refuses to write a record that would sort before the newest one.

@@ -49,6 +49,8 @@ pub struct Outcome {
     pub in_ledger: bool,
     /// The ledgers of the copies that hold it, too.
     pub copies: Vec<Ledger>,
+    /// The lease, if the run passed and was to keep it.
+    pub lease: Option<Lease>,
 }
 
 /// What every stage of a run uses.
@@ -107,10 +109,10 @@ impl Run<'_> {
             let message = format!("{} is deployed already", request.target.version);
             self.find([Finding::warning(FindingCode::SameVersion, message)]);
         }
-        if request.purpose == Purpose::Gate {
-            self.find([Finding::warning(
-                FindingCode::Unsigned,
-                "the manifest is not signed: no signing key is configured",
+        if request.purpose == Purpose::Gate && request.signer.is_none() {
+            let message = "the manifest is not signed: no signing key is configured";
+            self.find([Finding::warning(FindingCode::Unsigned, message).hint(
+                "`holdpoint admit` refuses it; give the gate a key by HOLDPOINT_SIGNING_KEY or [signing] key_file",
             )]);
         }
         // Deriving the key takes a while, and so do the requests before it.

@@ -26,6 +26,8 @@ pub struct CiRun {
     pub tag: Option<String>,
     /// The environment that the run deploys to, as the CI system names it.
     pub environment: Option<String>,
+    /// What names the run and its attempt, the same for all jobs of it and for no other, such as `github:acme/shop:7:2`.
+    pub run: Option<String>,
     /// The directory that dies with the runner.
     pub workspace: Option<PathBuf>,
 }
@@ -36,7 +38,7 @@ pub struct CiRun {
 pub fn detect(variables: Variables<'_>) -> Option<CiRun> {
     let value = |name: &str| variables(name).filter(|value| !value.trim().is_empty());
     let is_there = |(name, wanted): &(&str, Option<&str>)| {
-        value(name).is_some_and(|value| wanted.map_or(value != "false", |wanted| value == wanted))
+        value(name).is_some_and(|value| wanted.map_or(!value.eq_ignore_ascii_case("false"), |wanted| value == wanted))
     };
     let system = SYSTEMS.iter().find(|system| system.detect.iter().all(is_there))?;
     let fact = |templates: &[&str]| templates.iter().find_map(|template| fill(template, &value));
@@ -51,7 +53,8 @@ pub fn detect(variables: Variables<'_>) -> Option<CiRun> {
     Some(CiRun {
         pipeline: Pipeline {
             system: Some(system.name.to_owned()),
-            run_url: fact(system.run_url).map(|url| without_user_information(&url)),
+            // The name of a project of Azure may have blanks.
+            run_url: fact(system.run_url).map(|url| without_user_information(&url).replace(' ', "%20")),
             actor: fact(system.actor),
             attempt: fact(system.attempt),
             repository: fact(system.repository).map(|url| without_user_information(&url)),
@@ -60,6 +63,7 @@ pub fn detect(variables: Variables<'_>) -> Option<CiRun> {
         reference: tag.clone().or(reference),
         tag,
         environment: fact(system.environment),
+        run: fact(system.run).map(|run| format!("{}:{}", system.name, without_user_information(&run))),
         workspace: fact(system.workspace).map(|path| at_home(&path, &value)),
     })
 }
@@ -193,6 +197,82 @@ mod tests {
     }
 
     #[test]
+    fn a_run_has_one_name_for_all_its_jobs() {
+        let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+            (
+                &[
+                    ("GITHUB_ACTIONS", "true"),
+                    ("GITHUB_REPOSITORY", "acme/shop"),
+                    ("GITHUB_RUN_ID", "7"),
+                    ("GITHUB_RUN_ATTEMPT", "2"),
+                ],
+                Some("github:acme/shop:7:2"),
+            ),
+            (
+                &[
+                    ("GITHUB_ACTIONS", "true"),
+                    ("GITEA_ACTIONS", "true"),
+                    ("GITHUB_REPOSITORY", "a/b"),
+                    ("GITHUB_RUN_ID", "7"),
+                ],
+                Some("gitea:a/b:7"),
+            ),
+            (
+                &[
+                    ("GITLAB_CI", "true"),
+                    ("CI_PROJECT_PATH", "acme/shop"),
+                    ("CI_PIPELINE_ID", "12"),
+                    ("CI_JOB_ID", "99"),
+                ],
+                Some("gitlab:acme/shop:12"),
+            ),
+            (&[("GITLAB_CI", "true"), ("CI_JOB_ID", "99")], None),
+            (
+                &[
+                    ("JENKINS_URL", "https://j"),
+                    ("BUILD_ID", "5"),
+                    ("BUILD_URL", "https://u:p@j/job/x/5/"),
+                    ("BUILD_TAG", "jenkins-x-5"),
+                ],
+                Some("jenkins:https://j/job/x/5/"),
+            ),
+            (
+                &[("JENKINS_URL", "https://j"), ("BUILD_ID", "5"), ("BUILD_TAG", "jenkins-x-5")],
+                Some("jenkins:jenkins-x-5"),
+            ),
+            (&[("CIRCLECI", "true"), ("CIRCLE_WORKFLOW_ID", "a-b")], Some("circleci:a-b")),
+            (
+                &[
+                    ("TF_BUILD", "True"),
+                    ("SYSTEM_TEAMPROJECT", "My Shop"),
+                    ("BUILD_BUILDID", "9"),
+                    ("SYSTEM_STAGEATTEMPT", "2"),
+                ],
+                Some("azure:My Shop:9:2"),
+            ),
+            (&[("BUILDKITE", "true"), ("BUILDKITE_BUILD_ID", "u-1")], Some("buildkite:u-1")),
+            (
+                &[
+                    ("BITBUCKET_COMMIT", SHA),
+                    ("BITBUCKET_REPO_FULL_NAME", "acme/shop"),
+                    ("BITBUCKET_BUILD_NUMBER", "3"),
+                ],
+                Some("bitbucket:acme/shop:3"),
+            ),
+            (&[("BITBUCKET_COMMIT", SHA), ("BITBUCKET_PIPELINE_UUID", "{u}")], Some("bitbucket:{u}")),
+            (&[("DRONE", "true"), ("DRONE_REPO", "acme/shop"), ("DRONE_BUILD_NUMBER", "4")], Some("drone:acme/shop:4")),
+            (
+                &[("CI", "woodpecker"), ("CI_REPO", "acme/shop"), ("CI_PIPELINE_NUMBER", "6")],
+                Some("woodpecker:acme/shop:6"),
+            ),
+            (&[("TEAMCITY_VERSION", "2025.1"), ("BUILD_URL", "https://t/build/8")], Some("teamcity:https://t/build/8")),
+        ];
+        for (variables, expected) in cases {
+            assert_eq!(detected(variables).unwrap().run.as_deref(), *expected, "{variables:?}");
+        }
+    }
+
+    #[test]
     fn the_other_systems_tell_their_facts() {
         type Case = (&'static [(&'static str, &'static str)], [&'static str; 10]);
         let cases: &[Case] = &[
@@ -207,6 +287,10 @@ mod tests {
                     ("WORKSPACE", "/j/w"),
                 ],
                 ["jenkins", SHA, "origin/main", "", "https://j/job/5/", "", "", "https://git/shop.git", "", "/j/w"],
+            ),
+            (
+                &[("JENKINS_URL", "https://j/"), ("BUILD_ID", "5"), ("CHANGE_ID", "12"), ("BRANCH_NAME", "MR-12")],
+                ["jenkins", "", "PR-12", "", "", "", "", "", "", ""],
             ),
             (
                 &[

@@ -1,0 +1,158 @@
+//! `admit`: the deploy step's own question.
+
+use super::options::Format;
+use super::output;
+use super::page;
+use super::session::{Session, variable};
+use crate::cancel::Reason;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::admit::{self, Admission, Request};
+use crate::ledger::Ledger;
+use crate::model::finding::{Finding, FindingCode, Level};
+use crate::release::resolve::{self, Sources};
+use crate::report::closing::Closing;
+use crate::report::text;
+use crate::report::verdict::VerdictDocument;
+use crate::signing::AllowedSigners;
+use std::path::{Path, PathBuf};
+
+/// What is about to be deployed, and by whom.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The version to deploy [default: HOLDPOINT_RELEASE, the CI system's tag, the tag at HEAD]
+    #[arg(long, value_name = "VERSION")]
+    pub release: Option<String>,
+    /// The commit to deploy [default: HOLDPOINT_COMMIT, the CI system's, HEAD]
+    #[arg(long, value_name = "SHA")]
+    pub commit: Option<String>,
+    /// The keys that may have signed [default: HOLDPOINT_ALLOWED_SIGNERS, the configuration's]
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
+    /// Which run asks; the same one may ask twice [default: HOLDPOINT_RUN, the CI system's run and attempt]
+    #[arg(long, value_name = "ID")]
+    pub run: Option<String>,
+}
+
+/// Runs `admit`.
+pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+    let (application, environment) = (session.application()?, session.environment()?);
+    let target = resolve::resolve(&Sources {
+        release: options.release.as_deref(),
+        commit: options.commit.as_deref(),
+        variables: &variable,
+        ci: session.ci.as_ref(),
+        tree: session.tree.as_ref(),
+        versioning: session.config.versioning,
+    })?;
+    let (signers, in_checkout) = allowed_signers(session, options)?;
+    let run = run_id(session, options.run.as_deref())?;
+    let pipeline = session.ci.as_ref().map(|ci| ci.pipeline.clone()).unwrap_or_default();
+    let place = session.place()?;
+    let settings = session.settings(&environment);
+    let gate = &session.config.gate;
+    let request = Request {
+        application: &application,
+        environment: &environment,
+        version: &target.version,
+        commit: &target.commit,
+        place: &place,
+        config_digest: session.config.digest.as_deref(),
+        signers: &signers,
+        run: &run,
+        pipeline: &pipeline,
+        probe: settings.deployed.as_ref(),
+        directory: session.directory()?,
+        versioning: session.config.versioning,
+        valid_for: gate.pass_valid_for,
+        claim_for: gate.claim_for,
+    };
+    let timer = session.cancel.after(gate.timeout, Reason::Deadline)?;
+    let mut admission = admit::admit(&request, &session.cancel, session.runtime.handle())?;
+    drop(timer);
+    admission.findings.extend(target.findings);
+    admission.findings.extend(in_checkout);
+    let ledger = Ledger::new(place.ledger_storage());
+    if let (Some(_), Some(pass)) = (&admission.claim, &admission.pass) {
+        // The pass is used; a page that could not be made anew changes nothing of that.
+        if let Err(error) = page::write(session, &ledger, &pass.manifest.id) {
+            output::note(&format!("warning: {}", error.chain()));
+        }
+    }
+    tell(session, &request, &admission)
+}
+
+/// Prints what was decided.
+fn tell(session: &Session, request: &Request<'_>, admission: &Admission) -> anyhow::Result<ExitCode> {
+    let exit = admission.exit();
+    let id = admission.pass.as_ref().map(|pass| pass.manifest.id.clone());
+    match session.format() {
+        Format::Json => {
+            let document = VerdictDocument::of_findings("admit", admission.findings.clone());
+            output::print_json(&VerdictDocument { id, ..document })?;
+        }
+        Format::Text => {
+            let findings = text::findings(&admission.findings, session.style());
+            output::print(&format!("{}{findings}", headline(request, admission)))?;
+        }
+    }
+    let first = admission.findings.iter().find(|finding| finding.level == Level::Refusal);
+    let words = Closing {
+        has_verdict: true,
+        reason: first.map(|finding| finding.message.as_str()),
+        ..session.closing("admit")
+    };
+    output::close(exit, words);
+    Ok(exit)
+}
+
+fn headline(request: &Request<'_>, admission: &Admission) -> String {
+    let Request { application, environment, version, commit, .. } = request;
+    let short = commit.get(..12).unwrap_or(commit);
+    let what = format!("{application} {version} ({short}) into {environment}");
+    match (&admission.claim, &admission.pass) {
+        (Some(claim), Some(pass)) => {
+            let signer = admission.signer.as_ref().map_or("nobody", |signer| signer.principal.as_str());
+            let until = claim.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+            format!(
+                "admitted: {what}\npass {}, signed by {signer}; reconcile before {until}\n",
+                pass.manifest.id
+            )
+        }
+        _ => format!("not admitted: {what}\n"),
+    }
+}
+
+/// Reads the allowed signers, and warns where whoever is deployed could have written them.
+fn allowed_signers(session: &Session, options: &Options) -> Result<(AllowedSigners, Option<Finding>)> {
+    let Some(path) = session.allowed_signers_file(options.allowed_signers.as_deref()) else {
+        return Err(Error::new(ErrorCode::AllowedSigners, "nobody is named whose signature counts")
+            .hint("name the file of the allowed signers by --allowed-signers or HOLDPOINT_ALLOWED_SIGNERS"));
+    };
+    let signers = AllowedSigners::read(&path)?;
+    let is_inside = |top: &Path| {
+        let (path, top) = (path.canonicalize(), top.canonicalize());
+        matches!((path, top), (Ok(path), Ok(top)) if path.starts_with(&top))
+    };
+    let in_checkout = is_inside(&session.top()?).then(|| {
+        let message = format!("the allowed signers are {}, a file of the checkout that is deployed", path.display());
+        Finding::warning(FindingCode::SignersInCheckout, message)
+            .hint("keep them where whoever is deployed cannot write, and name them by HOLDPOINT_ALLOWED_SIGNERS")
+    });
+    Ok((signers, in_checkout))
+}
+
+/// Returns what names the run that asks: given, the CI system's, or one that nothing else can have.
+///
+/// # Errors
+/// `internal`: no random numbers.
+pub fn run_id(session: &Session, flag: Option<&str>) -> Result<String> {
+    let given = flag.map(str::to_owned).or_else(|| variable("HOLDPOINT_RUN"));
+    let of_ci = || session.ci.as_ref().and_then(|ci| ci.run.clone());
+    if let Some(run) = given.filter(|run| !run.trim().is_empty()).or_else(of_ci) {
+        return Ok(run);
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::new(ErrorCode::Internal, "no random numbers for a run's name").caused_by(error))?;
+    Ok(format!("local:{}", hex::encode(random)))
+}

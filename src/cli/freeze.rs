@@ -1,0 +1,150 @@
+//! `freeze` and `thaw`: nothing is deployed, or something may be again.
+
+use super::options::Format;
+use super::output;
+use super::page;
+use super::session::{Session, variable};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::ledger::Ledger;
+use crate::ledger::events::Event;
+use crate::ledger::freeze::Freeze;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Why, and until when.
+#[derive(Debug, clap::Args)]
+pub struct FreezeOptions {
+    /// Why nothing may be deployed
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// End the freeze at TIME: 2027-01-02T08:00:00Z, or a duration from now such as 36h [default: by thaw]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Why.
+#[derive(Debug, clap::Args)]
+pub struct ThawOptions {
+    /// Why deployments are safe again
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// The result as JSON.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    environment: &'a str,
+    freeze: Option<&'a Freeze>,
+}
+
+/// Runs `freeze`.
+pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<ExitCode> {
+    let environment = session.environment()?;
+    let reason = reason(&options.reason)?;
+    let now = Timestamp::now();
+    let until = options.until.as_deref().map(|text| time(text, now)).transpose()?;
+    let freeze = Freeze { reason: reason.clone(), by: who(session), at: now, until };
+    let ledger = session.ledger()?;
+    if let Some(other) = ledger.freeze(&freeze)? {
+        return Err(Error::new(ErrorCode::Busy, format!("{environment} is {other}"))
+            .hint("the freeze that is there stays; to replace it, thaw first")
+            .into());
+    }
+    let event = Event::Frozen { at: now, by: freeze.by.clone(), reason, until };
+    record(session, &ledger, &event);
+    tell(session, "freeze", &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
+}
+
+/// Runs `thaw`.
+pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode> {
+    let environment = session.environment()?;
+    let reason = reason(&options.reason)?;
+    let ledger = session.ledger()?;
+    let Some(freeze) = ledger.thaw()? else {
+        return tell(session, "thaw", &environment, None, &format!("{environment} was not frozen\n"));
+    };
+    record(session, &ledger, &Event::Thawed { at: Timestamp::now(), by: who(session), reason });
+    tell(session, "thaw", &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
+}
+
+fn tell(
+    session: &Session,
+    command: &'static str,
+    environment: &str,
+    freeze: Option<&Freeze>,
+    text: &str,
+) -> anyhow::Result<ExitCode> {
+    match session.format() {
+        Format::Text => output::print(text)?,
+        Format::Json => {
+            output::print_json(&Document { schema_version: 1, command, exit_code: 0, environment, freeze })?;
+        }
+    }
+    Ok(ExitCode::Pass)
+}
+
+/// Writes the event beside the newest release, if there is one. The freeze itself counts, whatever becomes of this.
+fn record(session: &Session, ledger: &Ledger, event: &Event) {
+    let write = || -> Result<()> {
+        let Some(newest) = ledger.previous()? else { return Ok(()) };
+        ledger.record_event(&newest.id, event)?;
+        page::write(session, ledger, &newest.id)
+    };
+    if let Err(error) = write() {
+        output::note(&format!("warning: {}", error.chain()));
+    }
+}
+
+fn reason(text: &str) -> Result<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::new(ErrorCode::Usage, "--reason is empty")
+            .hint("say why, for whoever wants to deploy meanwhile"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Returns who asks: the CI system's actor, or the user of this machine.
+fn who(session: &Session) -> String {
+    let actor = session.ci.as_ref().and_then(|ci| ci.pipeline.actor.clone());
+    let user = || ["USER", "LOGNAME"].into_iter().filter_map(variable).find(|name| !name.trim().is_empty());
+    actor.or_else(user).unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
+}
+
+/// Reads a moment in the future, or a duration from now.
+fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
+    let wrong = |what: &str| {
+        Error::new(ErrorCode::Usage, format!("--until {text}: {what}"))
+            .hint("give a time such as 2027-01-02T08:00:00Z, or a duration such as 36h")
+    };
+    let until = match text.trim().parse::<Timestamp>() {
+        Ok(time) => time,
+        Err(_) => {
+            let duration: Duration =
+                humantime::parse_duration(text.trim()).map_err(|_| wrong("is neither a time nor a duration"))?;
+            now.checked_add(duration).map_err(|_| wrong("is too far away"))?
+        }
+    };
+    if until <= now { Err(wrong("is over already")) } else { Ok(until) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_ends_at_a_time_or_after_a_while() {
+        let now: Timestamp = "2026-12-24T12:00:00Z".parse().unwrap();
+        let read = |text: &str| time(text, now).map(|time| time.to_string()).map_err(|error| error.message().to_owned());
+        assert_eq!(read("2027-01-02T08:00:00+01:00").unwrap(), "2027-01-02T07:00:00Z");
+        assert_eq!(read("36h").unwrap(), "2026-12-26T00:00:00Z");
+        assert!(read("2026-12-24T11:59:59Z").unwrap_err().contains("is over already"));
+        assert!(read("0s").unwrap_err().contains("is over already"));
+        assert!(read("soon").unwrap_err().contains("neither"));
+        assert!(read("99999999 years").unwrap_err().contains("too far"));
+    }
+}

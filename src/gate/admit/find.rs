@@ -1,0 +1,121 @@
+//! Finding the pass: the newest record of the gate for exactly this commit and version, or why there is none.
+
+use super::Request;
+use crate::error::Result;
+use crate::ledger::{Ledger, Listed, Stored};
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::{Manifest, Purpose};
+use crate::model::version::Version;
+use crate::policy::admission::refused;
+
+/// How many of the newest releases are looked at: at first, and if the pass is not among them.
+const LOOKS: [usize; 2] = [8, 100];
+
+/// What the ledger says of a deployment.
+pub(super) struct Found {
+    /// The record that decides.
+    pub(super) pass: Stored,
+    /// Releases that were recorded after it.
+    pub(super) newer: Vec<Manifest>,
+}
+
+/// Finds the pass, or says why there is none.
+pub(super) fn find(request: &Request<'_>, ledger: &Ledger) -> Result<Result<Found, Vec<Finding>>> {
+    let mut listed = Vec::new();
+    for limit in LOOKS {
+        listed = ledger.list(limit)?;
+        let short = listed.len() < limit;
+        if let Some(at) = listed.iter().position(|entry| is_it(request, entry)) {
+            return Ok(take(listed, at));
+        }
+        if short {
+            break;
+        }
+    }
+    Ok(Err(vec![missing(request, ledger, &listed)?]))
+}
+
+fn is_it(request: &Request<'_>, entry: &Listed) -> bool {
+    let manifest = entry.record.as_ref().ok().map(|stored| &stored.manifest);
+    manifest.is_some_and(|manifest| {
+        manifest.purpose == Purpose::Gate
+            && manifest.release.to.commit == request.commit
+            && is_version(request, manifest)
+    })
+}
+
+fn is_version(request: &Request<'_>, manifest: &Manifest) -> bool {
+    manifest.release.to.version.is_same_release(request.version)
+}
+
+/// Takes the record at a place, unless one that is newer cannot be read: that one may have refused the release.
+fn take(listed: Vec<Listed>, at: usize) -> Result<Found, Vec<Finding>> {
+    let mut newer = Vec::new();
+    for entry in listed.into_iter().take(at + 1) {
+        match entry.record {
+            Ok(stored) if newer.len() == at => return Ok(Found { pass: stored, newer }),
+            Ok(stored) => newer.push(stored.manifest),
+            Err(error) => {
+                let message = format!(
+                    "release {} cannot be read, and may say something else of this deployment: {}",
+                    entry.id,
+                    error.chain()
+                );
+                return Err(vec![Finding::refusal(FindingCode::LedgerDamaged, message)]);
+            }
+        }
+    }
+    Err(Vec::new())
+}
+
+/// Says which way round the gate this was.
+fn missing(request: &Request<'_>, ledger: &Ledger, listed: &[Listed]) -> Result<Finding> {
+    let Request { version, commit, environment, .. } = request;
+    let gated = || listed.iter().filter_map(|entry| entry.record.as_ref().ok()).map(|stored| &stored.manifest);
+    let other = gated().filter(|manifest| manifest.purpose == Purpose::Gate);
+    let same_commit = other.clone().find(|manifest| manifest.release.to.commit == *commit);
+    let same_version = other.clone().find(|manifest| is_version(request, manifest));
+    if let Some(manifest) = same_version {
+        let theirs = &manifest.release.to.commit;
+        let message = format!(
+            "the gate judged {version} at the commit {theirs} ({}), and {commit} is to be deployed: the commit was changed \
+             after the gate",
+            manifest.id
+        );
+        return Ok(
+            Finding::refusal(FindingCode::PassCommit, message).hint("run the gate for the commit that is deployed")
+        );
+    }
+    if let Some(manifest) = same_commit {
+        let theirs: &Version = &manifest.release.to.version;
+        let message =
+            format!("the gate judged this commit as {theirs} ({}), and {version} is to be deployed", manifest.id);
+        return Ok(Finding::refusal(FindingCode::PassVersion, message)
+            .hint("pass the gate's version on to the deploy job, or run the gate for this one"));
+    }
+    // A run that never came to hold the lease is no release, but it is a refusal that somebody did not heed.
+    for attempt in ledger.newest_attempts(LOOKS[0])? {
+        let to = &attempt.manifest.release.to;
+        if to.commit == *commit && is_version(request, &attempt.manifest) {
+            return Ok(refused(&attempt.manifest));
+        }
+    }
+    for (name, elsewhere) in request.place.other_environments()? {
+        let listed = Ledger::new(elsewhere).list(LOOKS[0])?;
+        if let Some(entry) = listed.iter().find(|entry| is_it(request, entry)) {
+            let message = format!(
+                "the gate judged {version} for {name} ({}), not for {environment}: a pass is for one environment only",
+                entry.id
+            );
+            return Ok(Finding::refusal(FindingCode::PassEnvironment, message)
+                .hint(format!("run the gate for {environment}: its data is other data")));
+        }
+    }
+    let message = format!(
+        "the gate did not judge {version} (commit {commit}) in {environment}: its step was skipped or deleted, or keeps \
+         its records in another store than {}",
+        request.place.location()
+    );
+    Ok(Finding::refusal(FindingCode::PassMissing, message)
+        .hint(format!("run: holdpoint gate --environment {environment} --release {version} --commit {commit}")))
+}

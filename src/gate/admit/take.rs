@@ -1,0 +1,108 @@
+//! Using the pass: under the lease of the environment, create-only, once.
+
+use super::{Admission, Request, standing};
+use crate::cancel::Cancel;
+use crate::error::{ErrorCode, Result};
+use crate::ledger::claim::Claim;
+use crate::ledger::events::Event;
+use crate::ledger::lease::{self, Acquired, Owner};
+use crate::ledger::{Ledger, Stored};
+use crate::model::finding::{Finding, FindingCode};
+use crate::policy::admission::judge_age;
+use crate::signing::Signer;
+use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// How long to wait for another run that holds the lease: one that admits is done in a moment, a gate is not.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is asked.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Uses the pass and opens the claim; `claim` is the one that this very run has open already.
+pub(super) fn take(
+    request: &Request<'_>,
+    ledger: &Ledger,
+    (pass, signer, mut findings): (Stored, Option<Signer>, Vec<Finding>),
+    claim: Option<Claim>,
+    cancel: &Cancel,
+) -> Result<Admission> {
+    let id = pass.manifest.id.clone();
+    if let Some(claim) = claim {
+        // Its own claim keeps everybody else out, `guard` holds the lease itself. Only the mark may be missing, if the
+        // run was cut off in between.
+        findings.extend(judge_age(&pass.manifest, Timestamp::now(), None, request.valid_for));
+        if !super::refuses(&findings) {
+            ledger.use_pass(&id, &admitted(request, signer.as_ref(), claim.opened_at))?;
+            return Ok(Admission { claim: Some(claim), ..Admission::refused(Some(pass), signer, findings) });
+        }
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
+    let owner = Owner::current(Some(id.clone()), request.pipeline.run_url.clone())?;
+    let (lease, taken_over) = match wait_for_lease(ledger, &owner, cancel)? {
+        Ok(acquired) => (acquired.lease, acquired.finding),
+        Err(finding) => {
+            findings.push(finding);
+            return Ok(Admission::refused(Some(pass), signer, findings));
+        }
+    };
+    findings.extend(taken_over);
+    // What was seen before the lease may have changed since.
+    let now = Timestamp::now();
+    findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
+    let old = ledger.claim()?;
+    findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
+    findings.extend(judge_age(&pass.manifest, now, ledger.age_by_store(&id)?, request.valid_for));
+    if super::refuses(&findings) {
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
+    lease.check()?;
+    let claim = Claim {
+        release: id.clone(),
+        version: pass.manifest.release.to.version.clone(),
+        run: request.run.to_owned(),
+        run_url: request.pipeline.run_url.clone(),
+        opened_at: now,
+        expires_at: now + request.claim_for,
+    };
+    if !ledger.open_claim(&claim, old.as_ref())? {
+        findings.extend(ledger.claim()?.as_ref().map(standing::claimed));
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
+    if ledger.use_pass(&id, &admitted(request, signer.as_ref(), now))?.is_none() {
+        ledger.close_claim(&id)?;
+        findings.extend(super::used(&pass.manifest, &ledger.events(&id)?));
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
+    Ok(Admission { claim: Some(claim), ..Admission::refused(Some(pass), signer, findings) })
+}
+
+/// Returns the event that marks the pass as used.
+fn admitted(request: &Request<'_>, signer: Option<&Signer>, at: Timestamp) -> Event {
+    Event::Admitted {
+        at,
+        run: request.run.to_owned(),
+        run_url: request.pipeline.run_url.clone(),
+        actor: request.pipeline.actor.clone(),
+        signer: signer.map(|signer| signer.principal.clone()),
+        key: signer.map(|signer| signer.fingerprint.clone()),
+    }
+}
+
+/// Acquires the lease, waiting a little for whoever has it; the finding says who has, or who deploys already.
+fn wait_for_lease(ledger: &Ledger, owner: &Owner, cancel: &Cancel) -> Result<std::result::Result<Acquired, Finding>> {
+    let began = Instant::now();
+    loop {
+        let error = match lease::acquire(ledger.storage(), owner.clone(), cancel) {
+            Ok(acquired) => return Ok(Ok(acquired)),
+            Err(error) if error.code() == ErrorCode::Busy => error,
+            Err(error) => return Err(error),
+        };
+        if let Some(claim) = ledger.claim()?.filter(|claim| claim.is_open(Timestamp::now())) {
+            return Ok(Err(standing::claimed(&claim)));
+        }
+        if began.elapsed() > PATIENCE {
+            return Ok(Err(Finding::from_error(&error, FindingCode::LeaseHeld)));
+        }
+        cancel.sleep(POLL)?;
+    }
+}

@@ -1,0 +1,127 @@
+//! A freeze: nothing is deployed into the environment until it is thawed.
+
+use super::claim::unreadable;
+use super::releases::Ledger;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+const FREEZE: &str = "freeze.json";
+
+/// Why, by whom and until when an environment is frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// Why.
+    pub reason: String,
+    /// Who froze it.
+    pub by: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// When it ends by itself; without it somebody has to thaw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<Timestamp>,
+}
+
+impl Freeze {
+    /// Says whether it still counts at a time.
+    pub fn is_in_effect(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl fmt::Display for Freeze {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        write!(f, "frozen since {} by {}", second(self.at), self.by)?;
+        if let Some(until) = self.until {
+            write!(f, " until {}", second(until))?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+impl Ledger {
+    /// Returns the freeze that is in effect at a time.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if it cannot be read: it may well be in effect.
+    pub fn freeze_at(&self, now: Timestamp) -> Result<Option<Freeze>> {
+        Ok(self.stored_freeze()?.filter(|freeze| freeze.is_in_effect(now)))
+    }
+
+    /// Freezes the environment. One that has run out is replaced; returns the one that is in effect already, if there is
+    /// one, which stays.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if there is one that cannot be read.
+    pub fn freeze(&self, freeze: &Freeze) -> Result<Option<Freeze>> {
+        if let Some(old) = self.stored_freeze()? {
+            if old.is_in_effect(freeze.at) {
+                return Ok(Some(old));
+            }
+            self.storage.delete(FREEZE)?;
+        }
+        let json = serde_json::to_vec_pretty(freeze)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a freeze as JSON").caused_by(error))?;
+        match self.storage.put(FREEZE, &json.into(), PutMode::CreateOnly, Class::Transient)? {
+            PutOutcome::Written => Ok(None),
+            // Another one was as quick; that it was this very request, repeated on its way, is as good.
+            PutOutcome::Exists => Ok(self.stored_freeze()?.filter(|other| other != freeze)),
+        }
+    }
+
+    /// Thaws the environment; returns the freeze that was there, also one that had run out.
+    ///
+    /// # Errors
+    /// The store's own, or `manifest-invalid` if it cannot be read.
+    pub fn thaw(&self) -> Result<Option<Freeze>> {
+        let freeze = self.stored_freeze()?;
+        if freeze.is_some() {
+            self.storage.delete(FREEZE)?;
+        }
+        Ok(freeze)
+    }
+
+    fn stored_freeze(&self) -> Result<Option<Freeze>> {
+        let bytes = self.storage.get(FREEZE, ReadFrom::Anywhere)?;
+        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| unreadable(FREEZE, error))).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalStorage;
+    use std::sync::Arc;
+
+    fn freeze(by: &str, at: &str, until: Option<&str>) -> Freeze {
+        let until = until.map(|until| until.parse().unwrap());
+        Freeze { reason: "year's end".to_owned(), by: by.to_owned(), at: at.parse().unwrap(), until }
+    }
+
+    #[test]
+    fn a_freeze_lasts_until_it_is_thawed_or_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Arc::new(LocalStorage::new(directory.path()).unwrap()));
+        let now = |text: &str| text.parse::<Timestamp>().unwrap();
+        let ada = freeze("ada", "2026-12-20T00:00:00Z", Some("2027-01-02T00:00:00Z"));
+        assert_eq!(ledger.freeze(&ada).unwrap(), None);
+        assert_eq!(ledger.freeze_at(now("2027-01-01T23:59:59Z")).unwrap(), Some(ada.clone()));
+        assert_eq!(ledger.freeze_at(now("2027-01-02T00:00:00Z")).unwrap(), None);
+        let bob = freeze("bob", "2026-12-24T00:00:00Z", None);
+        assert_eq!(ledger.freeze(&bob).unwrap(), Some(ada.clone()), "the first one stays");
+        assert_eq!(ada.to_string(), "frozen since 2026-12-20T00:00:00Z by ada until 2027-01-02T00:00:00Z: year's end");
+        let later = freeze("bob", "2027-02-01T00:00:00Z", None);
+        assert_eq!(ledger.freeze(&later).unwrap(), None, "one that ran out is replaced");
+        assert_eq!(ledger.freeze_at(now("2099-01-01T00:00:00Z")).unwrap(), Some(later.clone()));
+        assert_eq!(ledger.thaw().unwrap(), Some(later));
+        assert_eq!(ledger.thaw().unwrap(), None);
+        std::fs::write(directory.path().join(FREEZE), "{}").unwrap();
+        assert_eq!(ledger.freeze_at(now("2026-12-24T00:00:00Z")).unwrap_err().code(), ErrorCode::ManifestInvalid);
+    }
+}

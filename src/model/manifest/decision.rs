@@ -1,0 +1,49 @@
+//! The verdict of a run, and what led to it.
+
+use super::DateTime;
+use crate::model::finding::Finding;
+use crate::model::verdict::Verdict;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The verdict and all that led to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
+    /// Whether the deploy may go on.
+    pub result: Verdict,
+    /// The exit code of the run.
+    pub exit_code: u8,
+    /// Every finding, refusals first.
+    pub findings: Vec<Finding>,
+    /// What the rules said.
+    pub policy: Policy,
+    /// Who took it upon themselves to go on all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "override")]
+    pub overridden: Option<Override>,
+}
+
+/// The rules behind a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    /// The digest of the configuration that was in force, `sha256:…`; absent without a configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<String>,
+    /// The rules that decided something.
+    pub rules_fired: Vec<String>,
+}
+
+/// A refusal that a person turned into a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Override {
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub approved_by: String,
+    /// The change ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// When.
+    #[schemars(with = "DateTime")]
+    pub at: Timestamp,
+}

@@ -1,0 +1,26 @@
+//! Events in one sentence each.
+
+use super::units::time;
+use crate::ledger::events::Event;
+
+/// Says what happened, beginning with a small letter and without the time.
+pub fn happened(event: &Event) -> String {
+    match event {
+        Event::Reconciled { explanation, .. } => format!("reconciled: {explanation}"),
+        Event::Admitted { run, run_url, actor, signer, .. } => {
+            let actor = actor.as_ref().map(|actor| format!(" of {actor}")).unwrap_or_default();
+            let signer = match signer {
+                Some(signer) => format!("; the pass is signed by {signer}"),
+                None => "; the pass is not signed".to_owned(),
+            };
+            format!("admitted: deployed by run {}{actor}{signer}", run_url.as_ref().unwrap_or(run))
+        }
+        Event::Guarded { succeeded: true, .. } => "the guarded command succeeded".to_owned(),
+        Event::Guarded { status, .. } => format!("the guarded command failed: {status}"),
+        Event::Frozen { by, reason, until, .. } => {
+            let until = until.map(|until| format!(" until {}", time(until))).unwrap_or_default();
+            format!("the environment was frozen by {by}{until}: {reason}")
+        }
+        Event::Thawed { by, reason, .. } => format!("the environment was thawed by {by}: {reason}"),
+    }
+}
