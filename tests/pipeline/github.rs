@@ -3,6 +3,7 @@
 mod action;
 mod binary;
 mod cancel;
+mod examples;
 mod host;
 mod inputs;
 mod lints;
