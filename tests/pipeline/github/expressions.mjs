@@ -40,11 +40,19 @@ export function holds(expression, contexts, status) {
 /** Evaluates a token of the parser's, with all that is in it. */
 export function valueOf(token, contexts, status) {
   if (token === undefined) return undefined;
-  if (isBasicExpression(token)) return evaluate(token.expression, contexts, status).coerceString();
+  if (isBasicExpression(token)) return evaluate(outdented(token), contexts, status).coerceString();
   if (isScalar(token)) return token.toString();
   if (isSequence(token)) return [...token].map((item) => valueOf(item, contexts, status));
   if (isMapping(token)) {
     return Object.fromEntries([...token].map(({ key, value }) => [key.toString(), valueOf(value, contexts, status)]));
   }
   throw new Error(`cannot evaluate ${token.typeName()}`);
+}
+
+/** Returns the expression of a token. Of a block (`|`) the parser keeps the indentation, for editors; GitHub's runner does not. */
+function outdented(token) {
+  if (!token.blockScalarHeader) return token.expression;
+  if (token.blockScalarHeader !== "|") throw new Error(`a block with ${token.blockScalarHeader} is not supported`);
+  const [indentation] = /^ */.exec(token.source);
+  return token.expression.replace(`format('${indentation}`, "format('").replaceAll(`\n${indentation}`, "\n");
 }
