@@ -7,4 +7,5 @@ mod examples;
 mod host;
 mod inputs;
 mod lints;
+mod runner;
 mod runs;

@@ -81,6 +81,14 @@ impl Action {
         self
     }
 
+    /// Takes another action, by its text.
+    pub fn sample(&mut self, text: &str) -> &mut Self {
+        self.directory = self.shop.beside("sample");
+        fs::create_dir(&self.directory).unwrap();
+        fs::write(self.directory.join("action.yml"), text).unwrap();
+        self
+    }
+
     /// Puts a program on the `PATH`, a script of the shell.
     pub fn program(&self, name: &str, script: &str) -> PathBuf {
         let path = self.shop.beside("bin").join(name);
@@ -187,6 +195,13 @@ impl Running {
             assert!(!ended || happened(), "the job ended before {what}\n{}", fs::read_to_string(&self.stdout).unwrap());
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
+    }
+
+    /// Waits for the end of a runner that cannot run the action, and returns what it says of it.
+    #[track_caller]
+    pub fn fails(mut self) -> String {
+        assert!(!self.child.wait().unwrap().success());
+        fs::read_to_string(&self.stderr).unwrap()
     }
 
     /// Waits for the end of the job.
