@@ -140,3 +140,13 @@ fn no_input_is_inside_of_a_script() {
         "{scripts:?}"
     );
 }
+
+#[test]
+fn the_examples_name_this_version() {
+    let page = Path::new(ROOT).join("docs/ci/github.md");
+    for file in workflows().into_iter().chain([page]) {
+        let text = fs::read_to_string(&file).unwrap();
+        let named: Vec<_> = text.split("OWNER/holdpoint@v").skip(1).map(|rest| rest.lines().next().unwrap()).collect();
+        assert!(!named.is_empty() && named.iter().all(|name| *name == env!("CARGO_PKG_VERSION")), "{named:?}");
+    }
+}
