@@ -1,0 +1,3 @@
+//! The wrappers for CI systems, run for real with the real binary.
+
+mod gitlab;
