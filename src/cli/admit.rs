@@ -113,10 +113,7 @@ fn headline(request: &Request<'_>, admission: &Admission) -> String {
         (Some(claim), Some(pass)) => {
             let signer = admission.signer.as_ref().map_or("nobody", |signer| signer.principal.as_str());
             let until = claim.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
-            format!(
-                "admitted: {what}\npass {}, signed by {signer}; reconcile before {until}\n",
-                pass.manifest.id
-            )
+            format!("admitted: {what}\npass {}, signed by {signer}; reconcile before {until}\n", pass.manifest.id)
         }
         _ => format!("not admitted: {what}\n"),
     }

@@ -102,8 +102,9 @@ fn record(session: &Session, ledger: &Ledger, event: &Event) {
 fn reason(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(Error::new(ErrorCode::Usage, "--reason is empty")
-            .hint("say why, for whoever wants to deploy meanwhile"));
+        return Err(
+            Error::new(ErrorCode::Usage, "--reason is empty").hint("say why, for whoever wants to deploy meanwhile")
+        );
     }
     Ok(text.to_owned())
 }
@@ -139,7 +140,8 @@ mod tests {
     #[test]
     fn a_freeze_ends_at_a_time_or_after_a_while() {
         let now: Timestamp = "2026-12-24T12:00:00Z".parse().unwrap();
-        let read = |text: &str| time(text, now).map(|time| time.to_string()).map_err(|error| error.message().to_owned());
+        let read =
+            |text: &str| time(text, now).map(|time| time.to_string()).map_err(|error| error.message().to_owned());
         assert_eq!(read("2027-01-02T08:00:00+01:00").unwrap(), "2027-01-02T07:00:00Z");
         assert_eq!(read("36h").unwrap(), "2026-12-26T00:00:00Z");
         assert!(read("2026-12-24T11:59:59Z").unwrap_err().contains("is over already"));

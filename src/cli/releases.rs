@@ -89,8 +89,7 @@ pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode
     let stored = ledger.get(&options.id)?;
     let events = ledger.events(&stored.manifest.id)?;
     let signature = signature::of_release(session, &ledger, &stored)?;
-    let page =
-        Page { manifest: &stored.manifest, events: &events, as_of: Timestamp::now(), signature: &signature };
+    let page = Page { manifest: &stored.manifest, events: &events, as_of: Timestamp::now(), signature: &signature };
     if options.html {
         output::print(&html::page(&page)?)?;
         return Ok(ExitCode::Pass);

@@ -69,7 +69,11 @@ impl Project {
     /// Makes the key that signs, and says whose signatures count.
     fn key(&self) {
         let key = self.beside("key");
-        must(command("ssh-keygen", self.folder.path()).args(["-q", "-t", "ed25519", "-N", "", "-C", "ci", "-f"]).arg(&key));
+        must(
+            command("ssh-keygen", self.folder.path())
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", "ci", "-f"])
+                .arg(&key),
+        );
         let public = fs::read_to_string(self.beside("key.pub")).unwrap();
         self.write_beside("allowed-signers", format!("ci@shop.example {public}"));
     }
@@ -149,7 +153,8 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut pipeline = gitlab_ci_local(&self.beside("home"));
         let programs = Path::new(env!("CARGO_BIN_EXE_holdpoint")).parent().unwrap();
-        let path = format!("{}:{}:{}", self.beside("bin").display(), programs.display(), std::env::var("PATH").unwrap());
+        let path =
+            format!("{}:{}:{}", self.beside("bin").display(), programs.display(), std::env::var("PATH").unwrap());
         pipeline.current_dir(self.repository.path()).env("PATH", path).env("TMPDIR", self.beside("tmp"));
         pipeline.args(["--shell-isolation", "--force-shell-executor", "--no-color"]);
         // What GitLab itself would set, and what the settings of a project hold.

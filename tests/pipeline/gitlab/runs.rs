@@ -18,7 +18,8 @@ fn a_pass_lets_the_deploy_run_with_the_values_of_the_gate() {
     assert_eq!(deploy["HOLDPOINT_EXIT_CODE"], "0");
     assert_eq!(deploy["HOLDPOINT_MANIFEST"], "holdpoint-manifest.json");
     assert_eq!(deploy["HOLDPOINT_RELEASE_ID"], manifest["id"]);
-    let snapshots = manifest["sources"].as_array().unwrap().iter().map(|source| source["snapshot"]["id"].as_str().unwrap());
+    let snapshots =
+        manifest["sources"].as_array().unwrap().iter().map(|source| source["snapshot"]["id"].as_str().unwrap());
     assert_eq!(deploy["HOLDPOINT_SNAPSHOT_IDS"], snapshots.collect::<Vec<_>>().join(","));
     assert_eq!(manifest["pipeline"]["system"], "gitlab");
     project.assert_nothing_left();
@@ -54,7 +55,11 @@ fn after_a_deploy_that_failed_the_job_that_goes_back_has_the_manifest() {
 #[test]
 fn the_deadline_of_the_gate_ends_the_pipeline() {
     let project = Project::with(|project| {
-        project.replace(".gitlab-ci.yml", "      environment: production\n", "      environment: production\n      timeout: 1s\n");
+        project.replace(
+            ".gitlab-ci.yml",
+            "      environment: production\n",
+            "      environment: production\n      timeout: 1s\n",
+        );
         let text = std::fs::read_to_string(project.path("holdpoint.toml")).unwrap();
         let source = "[[source]]\nname = \"orders\"\nkind = \"command\"\ncommand = [\"sleep\", \"1000\"]\n";
         project.write("holdpoint.toml", text + source);

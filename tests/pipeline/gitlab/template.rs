@@ -64,7 +64,18 @@ fn every_input_says_what_it_is() {
         }
     }
     // Those of action.yml but `mode`, which is a job here.
-    let shared = ["environment", "release", "commit", "paths", "config", "store", "timeout", "binary", "holdpoint-version", "args"];
+    let shared = [
+        "environment",
+        "release",
+        "commit",
+        "paths",
+        "config",
+        "store",
+        "timeout",
+        "binary",
+        "holdpoint-version",
+        "args",
+    ];
     for name in shared.iter().chain(&["stage", "deploy-job", "image"]) {
         assert!(inputs(&header).contains_key(*name), "{name}");
     }
