@@ -6,14 +6,17 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "init",
     "doctor",
     "plan",
     "gate",
     "snapshot",
+    "admit",
     "reconcile",
     "restore",
+    "freeze",
+    "thaw",
     "releases",
     "show",
     "check",

@@ -1,5 +1,6 @@
 //! The gate end to end: what passes, what refuses, what a run leaves behind.
 
+mod admit;
 mod busy;
 mod copies;
 mod deadline;

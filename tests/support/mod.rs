@@ -14,6 +14,7 @@ pub mod s3;
 pub mod sample;
 pub mod shared;
 pub mod shop;
+pub mod signing;
 pub mod storage;
 pub mod tree;
 pub mod version_server;
