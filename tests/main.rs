@@ -16,6 +16,7 @@ mod ledger;
 mod pipeline;
 mod readme;
 mod release;
+mod report;
 mod repository;
 mod rooms;
 mod source;

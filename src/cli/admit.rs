@@ -10,6 +10,7 @@ use crate::gate::admit::{self, Admission, Request};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::release::resolve::{self, Sources};
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
 use crate::report::verdict::VerdictDocument;
@@ -95,6 +96,13 @@ fn tell(session: &Session, request: &Request<'_>, admission: &Admission) -> anyh
             output::print(&format!("{}{findings}", headline(request, admission)))?;
         }
     }
+    let signature = admission.signer.as_ref().map(|signer| format!("signed by {}", signer.principal));
+    session.show_in_ci(&CiReport {
+        findings: &admission.findings,
+        manifest: admission.pass.as_ref().map(|pass| &pass.manifest),
+        signature: signature.as_deref(),
+        ..CiReport::new("admit", exit)
+    });
     let first = admission.findings.iter().find(|finding| finding.level == Level::Refusal);
     let words = Closing {
         has_verdict: true,

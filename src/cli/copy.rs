@@ -92,6 +92,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         indexed: &indexed,
         scope: Scope::Everything,
         read_all: options.verify == Verify::All,
+        kept: Vec::new(),
         patience: PATIENCE,
         observer: &*observer,
     };

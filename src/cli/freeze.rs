@@ -92,7 +92,7 @@ fn record(session: &Session, ledger: &Ledger, event: &Event) {
     let write = || -> Result<()> {
         let Some(newest) = ledger.previous()? else { return Ok(()) };
         ledger.record_event(&newest.id, event)?;
-        page::write(session, ledger, &newest.id)
+        page::write(session, ledger, &newest.id).map(drop)
     };
     if let Err(error) = write() {
         output::note(&format!("warning: {}", error.chain()));

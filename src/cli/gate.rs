@@ -17,6 +17,7 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Purpose;
 use crate::model::version::Version;
 use crate::release::resolve::{self, Sources, Target, given_version};
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
 use crate::report::text;
@@ -72,18 +73,14 @@ pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode>
 
 fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
     let request = Arc::new(request(session, &options, purpose)?);
-    let observer = session.observer();
-    let outcome = supervise::supervise(&request, &observer, &session.cancel, session.runtime.handle())?;
-    drop(observer);
+    let outcome = run(session, &request)?;
     // The verdict is known: no store that hangs over the page may keep it from the caller.
     let cancel = session.cancel.clone();
     session.runtime.spawn(async move {
         tokio::time::sleep(TIME_FOR_PAGES).await;
         cancel.cancel(Reason::Abandoned);
     });
-    for unwritten in write_pages(&request, &outcome, options.html_out.as_deref()) {
-        output::note(&format!("warning: {}", unwritten.chain()));
-    }
+    write_pages(&request, &outcome, options.html_out.as_deref());
     let manifest = &outcome.manifest;
     match session.format() {
         Format::Text => output::print(&text::gate(manifest, session.style()))?,
@@ -92,53 +89,58 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
             output::print_json(&VerdictDocument::of_manifest(command, manifest, Some(path)))?;
         }
     }
+    session.show_in_ci(&CiReport {
+        findings: &manifest.decision.findings,
+        manifest: Some(manifest),
+        manifest_file: Some(&request.manifest_out),
+        ..CiReport::new(command, outcome.exit)
+    });
+    close(session, command, &outcome);
+    Ok(outcome.exit)
+}
+
+/// Runs the gate and shows its progress.
+pub(super) fn run(session: &Session, request: &Arc<Request>) -> Result<Outcome> {
+    let observer = session.observer();
+    supervise::supervise(request, &observer, &session.cancel, session.runtime.handle())
+}
+
+/// Prints the closing words of a run of the gate.
+pub(super) fn close(session: &Session, command: &str, outcome: &Outcome) {
+    let manifest = &outcome.manifest;
     let first = manifest.decision.findings.iter().find(|finding| finding.level == Level::Refusal);
-    let reason = first.map(in_words);
+    let reason = first.map(Finding::in_words);
     let next = match outcome.in_ledger {
-        true => Some(format!("holdpoint show {} --environment {}", manifest.id, request.environment)),
+        true => Some(format!("holdpoint show {} --environment {}", manifest.id, manifest.environment.name)),
         false => None,
     };
     let words =
         Closing { has_verdict: true, reason: reason.as_deref(), next: next.as_deref(), ..session.closing(command) };
     output::close(outcome.exit, words);
-    Ok(outcome.exit)
 }
 
-fn in_words(finding: &Finding) -> String {
-    match &finding.source {
-        Some(source) => format!("{source}: {}", finding.message),
-        None => finding.message.clone(),
-    }
-}
-
-/// Writes the page of a release; returns what could not be written, which changes no verdict.
-fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) -> Vec<Error> {
+/// Writes the page of a release; what could not be written is a warning, and changes no verdict.
+pub(super) fn write_pages(request: &Request, outcome: &Outcome, html_out: Option<&Path>) {
     if !outcome.in_ledger && html_out.is_none() {
-        return Vec::new();
+        return;
     }
     let signature = match &request.signer {
         Some(signer) => signature::by_key(&signer.fingerprint()),
-        None => signature::UNSIGNED.to_owned(),
+        None => html::UNSIGNED.to_owned(),
     };
-    let page = match html::page(&Page {
-        manifest: &outcome.manifest,
-        events: &[],
-        as_of: Timestamp::now(),
-        signature: &signature,
-    }) {
-        Ok(page) => page,
-        Err(error) => return vec![error],
-    };
-    let mut results = Vec::new();
-    if outcome.in_ledger {
+    let page = Page { manifest: &outcome.manifest, events: &[], as_of: Timestamp::now(), signature: &signature };
+    let write = |page: String| {
         let ledgers =
             std::iter::once(Ledger::new(request.place.ledger_storage())).chain(outcome.copies.iter().cloned());
-        results.extend(ledgers.map(|ledger| ledger.write_page(&outcome.manifest.id, &page)));
+        let ledgers = ledgers.filter(|_| outcome.in_ledger);
+        let mut results: Vec<_> = ledgers.map(|ledger| ledger.write_page(&outcome.manifest.id, &page)).collect();
+        results.extend(html_out.map(|path| record::write_file(path, page.as_bytes())));
+        results
+    };
+    let results = html::page(&page).map_or_else(|error| vec![Err(error)], write);
+    for error in results.into_iter().filter_map(Result::err) {
+        output::note(&format!("warning: {}", error.chain()));
     }
-    if let Some(path) = html_out {
-        results.push(record::write_file(path, page.as_bytes()));
-    }
-    results.into_iter().filter_map(Result::err).collect()
 }
 
 /// Runs `plan`.
@@ -243,7 +245,7 @@ fn target(session: &Session, options: &Options) -> Result<Target> {
 }
 
 /// Collects all that was said into one request.
-fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
+pub(super) fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
     // Said first: who forgot it has not thought of the version yet.
     session.environment()?;
     let target = match target(session, options) {

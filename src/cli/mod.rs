@@ -1,13 +1,16 @@
 //! Words → request → room → exit code; the only user of clap.
 //!
-//! One small file a command; [`options`] lists them, [`session`] is what they share, [`output`] the door to the user.
+//! One small file a command; [`options`] lists them, [`session`] is what they share, [`output`] the door to the user,
+//! [`ci`] that to the CI system.
 
 mod admit;
 mod check;
+mod ci;
 mod completions;
 mod copy;
 mod freeze;
 mod gate;
+mod guard;
 mod init;
 mod ls;
 mod options;
@@ -18,13 +21,16 @@ mod releases;
 mod repository;
 mod restore;
 mod schema;
+mod secrets;
 mod session;
 mod signature;
 
 pub use options::Cli;
 
 use crate::error::{Error, ErrorCode, ExitCode};
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
+use ci::Shown;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use options::{Command, Format};
@@ -38,7 +44,9 @@ pub fn main() -> ExitCode {
     };
     let (command, format, environment) = (cli.command.name(), cli.global.format, cli.global.environment.clone());
     let verbose = cli.global.verbose;
-    match run(cli) {
+    let shown = Shown::choose(cli.global.ci, command);
+    shown.mask(secrets::of_environment());
+    match run(cli, &shown) {
         Ok(exit) => exit,
         Err(error) => {
             let words = Closing { command, environment: environment.as_deref(), ..Closing::default() };
@@ -46,12 +54,13 @@ pub fn main() -> ExitCode {
             if verbose {
                 output::note(&format!("code: {} (see docs/errors.md)", error.code().as_str()));
             }
+            shown.show(&CiReport::of_error(command, &error));
             output::failure(words, format, &error)
         }
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
     // These tell what the program is, and need nothing of where it is.
     match &command {
@@ -60,13 +69,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Man => return completions::man(),
         _ => {}
     }
-    let session = Session::open(global, command.needs_git())?;
+    let session = Session::open(global, shown.clone(), command.needs_git())?;
     session.tell();
     let result = match command {
         Command::Init(options) => init::run(&session, &options),
         Command::Doctor(options) => gate::doctor(&session, options),
         Command::Plan(options) => gate::plan(&session, options),
         Command::Gate(options) => gate::gate(&session, options),
+        Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
         Command::Admit(options) => admit::run(&session, &options),
         Command::Freeze(options) => freeze::freeze(&session, &options),
@@ -109,6 +119,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::MissingSubcommand => no_command(),
         _ => usage_error(&rendered, command),
     };
+    Shown::guess(&words, command).show(&CiReport::of_error(command, &failed));
     output::failure(Closing { command, ..Closing::default() }, format, &failed)
 }
 

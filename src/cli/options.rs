@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-use super::{admit, check, completions, copy, freeze, gate, init, ls, reconcile, releases, restore, schema};
+use super::{admit, check, completions, copy, freeze, gate, guard, init, ls, reconcile, releases, restore, schema};
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
@@ -55,6 +55,17 @@ pub struct Global {
     /// Use colours
     #[arg(long, global = true, value_name = "auto|always|never", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
+    /// Show the outcome to a CI system: auto (the one that is detected), none, github, gitlab or jenkins
+    #[arg(
+        long,
+        global = true,
+        value_name = "SYSTEM",
+        default_value = "auto",
+        hide_possible_values = true,
+        env = "HOLDPOINT_CI",
+        hide_env_values = true
+    )]
+    pub ci: CiOption,
 }
 
 /// How the result is printed.
@@ -77,6 +88,22 @@ pub enum Color {
     Never,
 }
 
+/// Which CI system is shown what a command came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CiOption {
+    /// The one that is detected; an empty variable means it, too.
+    #[value(alias = "")]
+    Auto,
+    /// None.
+    None,
+    /// GitHub Actions, Gitea, Forgejo.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+    /// Jenkins.
+    Jenkins,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -88,6 +115,8 @@ pub enum Command {
     Plan(gate::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
     Gate(gate::Options),
+    /// Run a deploy under guard: gate, the command, and a look at what runs then
+    Guard(guard::Options),
     /// Take a verified snapshot outside of a deploy
     Snapshot(gate::Options),
     /// Ask, in the deploy step itself, for a signed, fresh and unused pass, and use it
@@ -137,6 +166,7 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Plan(_) => "plan",
             Self::Gate(_) => "gate",
+            Self::Guard(_) => "guard",
             Self::Snapshot(_) => "snapshot",
             Self::Admit(_) => "admit",
             Self::Freeze(_) => "freeze",

@@ -6,11 +6,12 @@ use super::page;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::{self, Observe, Request, check_place};
-use crate::ledger::events::Event;
+use crate::ledger::events::{Event, EventRecord};
 use crate::ledger::{Ledger, Search, Stored, manifest as document};
 use crate::model::manifest::Manifest;
 use crate::model::reconciliation::Side;
 use crate::release::resolve::given_version;
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
 use clap::ValueEnum;
@@ -102,7 +103,15 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         })?,
     }
     // After the answer is printed: a ledger that does not answer must not hide it.
-    record(session, &manifest, &event)?;
+    let events = record(session, &manifest, &event)?;
+    let file = options.manifest.as_ref().and_then(|path| std::path::absolute(path).ok());
+    session.show_in_ci(&CiReport {
+        explanation: Some(&reconciled.explanation),
+        manifest: Some(&manifest),
+        manifest_file: file.as_deref(),
+        events: &events,
+        ..CiReport::new("reconcile", reconciled.exit())
+    });
     let next = format!("holdpoint show {} --environment {environment}", manifest.id);
     let words = Closing {
         has_verdict: true,
@@ -114,8 +123,8 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     Ok(reconciled.exit())
 }
 
-/// Writes the outcome beside the manifest, and the page anew.
-fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<()> {
+/// Writes the outcome beside the manifest, and the page anew; returns all that happened to the release.
+fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<Vec<EventRecord>> {
     let ledger = session.ledger()?;
     ledger.record_event(&manifest.id, event)?;
     // What runs is known everywhere: the deployment, or its undoing, is over.

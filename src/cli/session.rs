@@ -1,7 +1,9 @@
 //! What commands share: the configuration, the place, the observer, the cancellation.
 
+use super::ci::Shown;
 use super::options::{Format, Global};
-use super::output::note;
+use super::output::{inert, note};
+use super::secrets;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{self, Config, EnvironmentConfig};
 use crate::error::{Error, ErrorCode, IoContext, Result};
@@ -12,12 +14,14 @@ use crate::model::progress::Observer;
 use crate::process::{Program, run_to_end};
 use crate::release::ci::{self, CiRun};
 use crate::release::git::WorkTree;
+use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::progress;
 use crate::report::text::Style;
 use crate::signing::SigningKey;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +40,8 @@ pub struct Session {
     pub global: Global,
     /// The configuration.
     pub config: Config,
+    /// What is shown to the CI system.
+    shown: Shown,
     /// The CI system, if one was detected.
     pub ci: Option<CiRun>,
     /// The git working tree, if there is one.
@@ -44,6 +50,7 @@ pub struct Session {
     pub cancel: Cancel,
     /// Runs what is asynchronous.
     pub runtime: Runtime,
+    signals: Signals,
     current: PathBuf,
 }
 
@@ -57,9 +64,10 @@ impl Session {
     ///
     /// # Errors
     /// `config` with every mistake, `commit-unknown` if git refuses the working tree, `internal`.
-    pub fn open(global: Global, needs_git: bool) -> Result<Self> {
+    pub fn open(global: Global, shown: Shown, needs_git: bool) -> Result<Self> {
         let current = std::env::current_dir().io_context(|| "cannot tell the current directory".to_owned())?;
         let config = config::load(global.config.as_deref())?;
+        shown.mask(std::iter::once_with(|| secrets::of_config(&config)).flatten());
         let tree = if needs_git { WorkTree::find(&current)? } else { None };
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -67,8 +75,9 @@ impl Session {
             .build()
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the runtime").caused_by(error))?;
         let cancel = Cancel::new();
-        listen(&runtime, &cancel)?;
-        Ok(Self { global, config, ci: ci::detect(&variable), tree, cancel, runtime, current })
+        let signals = Signals::default();
+        listen(&runtime, &cancel, &signals)?;
+        Ok(Self { global, config, shown, ci: ci::detect(&variable), tree, cancel, runtime, signals, current })
     }
 
     /// Says what the command works on, if it was asked to.
@@ -101,9 +110,18 @@ impl Session {
         super::output::style(self.global.color)
     }
 
-    /// Returns what shows progress.
+    /// Returns what shows progress, in a section of the CI system's log that ends when it is dropped.
     pub fn observer(&self) -> Arc<dyn Observer> {
-        progress::observer(!self.global.quiet && !self.global.no_progress)
+        let wanted = !self.global.quiet && !self.global.no_progress;
+        let observer = progress::observer(wanted, |line| inert(line).into_owned());
+        if wanted { self.shown.in_section(observer) } else { observer }
+    }
+
+    /// Shows the CI system what the command came to. Every command with a verdict calls it once, when its result is
+    /// printed and before its closing words: `session.show_in_ci(&CiReport { findings: &found, ..CiReport::new("admit",
+    /// exit) })`. A command that ends with an error needs nothing: that is shown where the error is printed.
+    pub fn show_in_ci(&self, report: &CiReport<'_>) {
+        self.shown.show(report);
     }
 
     /// Returns the application.
@@ -181,6 +199,8 @@ impl Session {
             password: self.password()?,
         };
         let place = Place::find(&naming, &self.config, &self.cancel)?;
+        // The key of an embedded store that is not there yet is made later, and never printed.
+        self.shown.mask(place.existing_password().ok());
         if let Some(text) = place.note().filter(|_| !self.global.quiet) {
             note(text);
         }
@@ -201,6 +221,13 @@ impl Session {
     /// As [`Session::place`].
     pub fn ledger(&self) -> Result<Ledger> {
         Ok(Ledger::new(self.place()?.ledger_storage()))
+    }
+
+    /// Lets signals go to the caller instead of cancelling the run.
+    pub fn divert_signals(&self) -> Diverted {
+        let (sender, received) = unbounded();
+        *self.signals.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        Diverted { signals: Arc::clone(&self.signals), received }
     }
 
     /// Returns the key that signs manifests: the configuration's, else that of `HOLDPOINT_SIGNING_KEY`.
@@ -230,6 +257,12 @@ impl Session {
     /// # Errors
     /// `usage`: its file cannot be read, or its command fails.
     pub fn password(&self) -> Result<Option<Secret>> {
+        let password = self.find_password()?;
+        self.shown.mask(password.iter().map(|password| password.0.clone()));
+        Ok(password)
+    }
+
+    fn find_password(&self) -> Result<Option<Secret>> {
         if let Some(password) = variable("HOLDPOINT_PASSWORD").filter(|password| !password.is_empty()) {
             return Ok(Some(Secret(password)));
         }
@@ -272,21 +305,41 @@ fn one_line(text: &str, origin: &str) -> Result<Secret> {
     }
 }
 
+/// Where signals go instead of cancelling the run, if anywhere.
+type Signals = Arc<Mutex<Option<Sender<Reason>>>>;
+
+/// Signals that are diverted; they cancel the run again once this is dropped.
+pub struct Diverted {
+    signals: Signals,
+    /// What arrives.
+    pub received: Receiver<Reason>,
+}
+
+impl Drop for Diverted {
+    fn drop(&mut self) {
+        *self.signals.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 /// Cancels the run when a signal arrives.
-fn listen(runtime: &Runtime, cancel: &Cancel) -> Result<()> {
-    let signals = [
+fn listen(runtime: &Runtime, cancel: &Cancel, signals: &Signals) -> Result<()> {
+    let kinds = [
         (SignalKind::interrupt(), Reason::Interrupt),
         (SignalKind::terminate(), Reason::Terminate),
         (SignalKind::hangup(), Reason::Terminate),
     ];
     let _inside = runtime.enter();
-    for (kind, reason) in signals {
+    for (kind, reason) in kinds {
         let mut stream = signal(kind)
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot listen for signals").caused_by(error))?;
-        let cancel = cancel.clone();
+        let (cancel, signals) = (cancel.clone(), Arc::clone(signals));
         runtime.spawn(async move {
-            if stream.recv().await.is_some() {
-                cancel.cancel(reason);
+            while stream.recv().await.is_some() {
+                match &*signals.lock().unwrap_or_else(PoisonError::into_inner) {
+                    // Nobody takes it any more: then it is for the run.
+                    Some(elsewhere) if elsewhere.send(reason).is_ok() => {}
+                    _ => cancel.cancel(reason),
+                }
             }
         });
     }

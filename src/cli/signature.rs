@@ -3,10 +3,8 @@
 use super::session::Session;
 use crate::error::Result;
 use crate::ledger::{Ledger, Stored};
+use crate::report::html::UNSIGNED;
 use crate::signing::{AllowedSigners, fingerprint, verify};
-
-/// Of a manifest without a signature.
-pub const UNSIGNED: &str = "unsigned";
 
 /// Of a signature that this run made itself.
 pub fn by_key(fingerprint: &str) -> String {

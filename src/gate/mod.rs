@@ -10,6 +10,7 @@ pub mod capture;
 pub mod copies;
 pub mod doctor;
 mod earlier;
+pub mod guard;
 mod history;
 pub mod judge;
 pub mod kept;

@@ -234,7 +234,11 @@ impl Place {
         }
     }
 
-    fn existing_password(&self) -> Result<String> {
+    /// Returns the password of the repository.
+    ///
+    /// # Errors
+    /// `wrong-password`: the key of the embedded store cannot be read.
+    pub fn existing_password(&self) -> Result<String> {
         match &self.password {
             Password::Given(password) => Ok(password.0.clone()),
             Password::KeyFile(path) => match fs::read_to_string(path) {

@@ -125,7 +125,7 @@ pub fn cached(opened: Opened, config: &CacheConfig) -> (Opened, Option<String>) 
             (Opened { storage, ..opened }, None)
         }
         Err(error) => {
-            let why = format!("no cache: {} cannot be written: {error}", directory.display());
+            let why = format!("no cache: {} cannot be used: {error}", directory.display());
             (opened, Some(why))
         }
     }

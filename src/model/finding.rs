@@ -162,6 +162,8 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// The command that `guard` ran failed.
+    CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
@@ -257,6 +259,14 @@ impl Finding {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Returns what was found, with the source that it is about.
+    pub fn in_words(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{source}: {}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// Turns a refusal into a warning, for a source that is not required.

@@ -5,6 +5,7 @@
 //! leaves behind are ended when it exits, as they are when it is cancelled or dropped. Only a process that starts a
 //! session of its own (`setsid`) escapes.
 
+mod attend;
 mod group;
 mod limit;
 mod program;
@@ -14,9 +15,11 @@ mod status;
 mod stream;
 mod tail;
 
+pub use attend::{Attended, attend};
 pub use program::Program;
 pub use run::{Output, feed, run_to_end};
 pub use secret_file::SecretFile;
+pub use status::in_words;
 pub use stream::Stream;
 pub use tail::Tail;
 

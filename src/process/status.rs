@@ -25,7 +25,7 @@ const SIGNALS: [(Signal, &str); 16] = [
 ];
 
 /// Says how a program ended: `exited 3` or `was killed by SIGKILL`.
-pub(super) fn in_words(status: ExitStatus) -> String {
+pub fn in_words(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited {code}"),
         (None, Some(number)) => match SIGNALS.iter().find(|(signal, _)| signal.as_raw() == number) {

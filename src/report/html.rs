@@ -7,6 +7,9 @@ use crate::model::manifest::Manifest;
 use handlebars::Handlebars;
 use jiff::Timestamp;
 
+/// What is said of a manifest without a signature.
+pub const UNSIGNED: &str = "unsigned";
+
 /// What a page is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {

@@ -10,17 +10,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Returns the observer that fits standard error; a silent one unless progress is `wanted`.
+/// Changes a line before it is printed, so that nothing reads it for more than text.
+pub type Guard = fn(&str) -> String;
+
+/// Returns the observer that fits standard error; a silent one unless progress is `wanted`. Lines on a pipe go through
+/// `guard`.
 ///
 /// Dropping it at any time removes unfinished bars from the terminal.
-pub fn observer(wanted: bool) -> Arc<dyn Observer> {
+pub fn observer(wanted: bool, guard: Guard) -> Arc<dyn Observer> {
     let stderr = std::io::stderr();
     if !wanted {
         Arc::new(Silent)
     } else if stderr.is_terminal() {
         Arc::new(Display::start(Box::new(bars::Bars::new(ProgressDrawTarget::stderr())), Duration::from_millis(100)))
     } else {
-        Arc::new(Display::start(Box::new(lines::Lines::new(Box::new(stderr))), Duration::from_secs(10)))
+        Arc::new(Display::start(Box::new(lines::Lines::new(Box::new(stderr), guard)), Duration::from_secs(10)))
     }
 }
 

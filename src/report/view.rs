@@ -7,7 +7,7 @@ use super::html::Page;
 use super::units::{bytes, change, count, duration, short, time};
 use super::way_back::{Answer, way_back};
 use crate::ledger::events::Event;
-use crate::model::finding::Level;
+use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{
     LockMode, Manifest, ObjectLock, ProbeKind, SourceOutcome, SourceRecord, State, Step, VerifyMode,
 };
@@ -109,8 +109,9 @@ struct SourceView {
     facts: Vec<Fact>,
 }
 
+/// A finding as it is shown.
 #[derive(Debug, Serialize)]
-struct FindingView {
+pub(super) struct FindingView {
     tone: &'static str,
     level: &'static str,
     code: &'static str,
@@ -160,7 +161,7 @@ impl View {
                 let facts = [fact("Reason", &by.reason), fact("Approved by", &by.approved_by), fact("At", time(by.at))];
                 facts.into_iter().chain(ticket).collect()
             }),
-            findings: findings(manifest),
+            findings: manifest.decision.findings.iter().map(FindingView::new).collect(),
             record: record(page),
         }
     }
@@ -337,14 +338,15 @@ fn copies(manifest: &Manifest) -> Vec<Fact> {
     facts
 }
 
-fn findings(manifest: &Manifest) -> Vec<FindingView> {
-    let view = |finding: &crate::model::finding::Finding| {
+impl FindingView {
+    /// Computes how a finding is shown.
+    pub(super) fn new(finding: &Finding) -> Self {
         let (tone, level) = match finding.level {
             Level::Refusal => ("bad", "refusal"),
             Level::Warning => ("warn", "warning"),
             Level::Info => ("", "info"),
         };
-        FindingView {
+        Self {
             tone,
             level,
             code: finding.code.as_str(),
@@ -352,8 +354,7 @@ fn findings(manifest: &Manifest) -> Vec<FindingView> {
             message: finding.message.clone(),
             hint: finding.hint.clone(),
         }
-    };
-    manifest.decision.findings.iter().map(view).collect()
+    }
 }
 
 fn record(page: &Page<'_>) -> Vec<Fact> {

@@ -152,13 +152,23 @@ impl Repository {
     /// # Errors
     /// `store-full` or `store-unavailable`.
     pub fn save_json<T: Serialize>(&self, kind: FileType, value: &T) -> Result<Id> {
+        let (id, sealed) = self.seal_file(kind, value)?;
+        self.put_file(kind, &id, sealed)?;
+        Ok(id)
+    }
+
+    /// Seals a value as a file, and returns its id and what is to be stored.
+    pub(super) fn seal_file<T: Serialize>(&self, kind: FileType, value: &T) -> Result<(Id, Vec<u8>)> {
         let failed = |error: Error| error.under(ErrorCode::Internal, format!("cannot write a {}", kind.noun()));
         let sealed = self.seal_json(value).map_err(failed)?;
-        let id = Id::of(&sealed);
+        Ok((Id::of(&sealed), sealed))
+    }
+
+    /// Stores a sealed file.
+    pub(super) fn put_file(&self, kind: FileType, id: &Id, sealed: Vec<u8>) -> Result<()> {
         let class = if kind == FileType::Lock { Class::Transient } else { Class::Record };
         // The random initialisation vector makes every sealed file another one: it cannot exist before.
-        let _ = self.storage().put(&kind.key(&id), &sealed.into(), PutMode::CreateOnly, class)?;
-        Ok(id)
+        self.storage().put(&kind.key(id), &sealed.into(), PutMode::CreateOnly, class).map(drop)
     }
 }
 

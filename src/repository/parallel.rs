@@ -115,4 +115,26 @@ mod tests {
         cancel.cancel(Reason::Interrupt);
         assert_eq!(workers.each(&items, || Ok(()), add).unwrap_err().code(), ErrorCode::Interrupted);
     }
+
+    /// What fails in consequence, later and on another thread, does not take the place of the cause.
+    #[test]
+    fn the_first_cause_is_what_is_told() {
+        let (progress, cancel) = (Progress::default(), Cancel::new());
+        let workers = Workers { threads: 3, progress: &progress, cancel: &cancel };
+        let turn = AtomicUsize::new(0);
+        let work = |first: &FirstError| {
+            let message = match turn.fetch_add(1, Relaxed) {
+                0 => "the cause",
+                _ => {
+                    while !first.is_set() {
+                        std::thread::yield_now();
+                    }
+                    "a consequence"
+                }
+            };
+            Err(Error::new(ErrorCode::Damaged, message))
+        };
+        assert_eq!(workers.run(work).unwrap_err().message(), "the cause");
+        assert_eq!(turn.load(Relaxed), 3);
+    }
 }

@@ -6,11 +6,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "doctor",
     "plan",
     "gate",
+    "guard",
     "snapshot",
     "admit",
     "reconcile",

@@ -74,9 +74,7 @@ fn kill(shop: &Shop, instant: &Instants) -> bool {
         Instants::After(delay) => started.elapsed() >= *delay,
         Instants::Files(count) => files(&store).0 >= *count,
     };
-    while !reached() && !running.ended() {
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    while !reached() && !running.ends_within(Duration::from_micros(200)) {}
     let killed = !running.ended();
     if killed {
         running.signal(Signal::KILL);

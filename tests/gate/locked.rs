@@ -6,6 +6,7 @@ use crate::support::holdpoint::PASSWORD;
 use crate::support::restic::Restic;
 use crate::support::s3::Server;
 use crate::support::shop::{Shop, assert_valid};
+use crate::support::wait;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
@@ -298,7 +299,7 @@ fn check_tells_what_is_not_locked_any_more() {
         .build();
     let request = house.server.client().put_object_retention().bucket(&house.bucket).key(format!("{PLACE}/{key}"));
     house.server.wait(request.retention(retention).bypass_governance_retention(true).send()).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    wait::for_moment(soon);
     let messages = messages(&house.check(12));
     assert!(messages.contains("1 of ") && messages.contains("not locked any more"), "{messages}");
     assert!(messages.contains(&key["repository/".len()..]), "{messages}");

@@ -6,6 +6,7 @@ mod copies;
 mod deadline;
 mod embedded;
 mod failures;
+mod guard;
 mod incidents;
 mod kill;
 mod locked;

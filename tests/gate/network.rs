@@ -8,7 +8,7 @@ use crate::support::{full, s3, sample};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Each run gets so long; the contract gives it 10 s more, and a busy machine gets the rest.
@@ -60,14 +60,11 @@ impl Run {
         let timeout = format!("{}s", TIMEOUT.as_secs());
         let arguments =
             ["gate", "-e", STAGING, "--release", release, "--commit", COMMIT, "--first", "--timeout", &timeout];
-        let mut running = self.holdpoint.start(arguments);
-        let started = Instant::now();
-        while !running.ended() {
-            let (seed, stderr) = (self.seed, running.stderr());
-            assert!(started.elapsed() < TIMEOUT + PATIENCE, "seed {seed}: hangs past its deadline\n{stderr}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let output = running.wait();
+        let output = self
+            .holdpoint
+            .start(arguments)
+            .wait_within(TIMEOUT + PATIENCE)
+            .unwrap_or_else(|stderr| panic!("seed {}: hangs past its deadline\n{stderr}", self.seed));
         let code = output.code.unwrap_or(-1);
         match code {
             0 => {}
@@ -183,10 +180,8 @@ fn a_store_that_ends_in_the_middle_is_a_refusal_with_a_whole_record() {
 fn ends(run: &Run, network: BadNetwork, requests: u64, end: End) {
     let arguments = ["gate", "-e", STAGING, "--release", "1.0.0", "--commit", COMMIT, "--first", "--timeout", "5s"];
     let mut running = run.holdpoint.start(arguments);
-    while network.requests() < requests && !running.ended() {
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    assert!(!running.ended(), "the gate was done before {requests} requests");
+    let came = network.comes_to(requests, TIMEOUT + PATIENCE);
+    assert!(came && !running.ended(), "the gate was done before {requests} requests");
     let kept = match end {
         End::Gone => {
             drop(network);

@@ -148,8 +148,8 @@ pub fn shell(script: &str) -> String {
 #[track_caller]
 pub fn until(running: &mut Running, what: &str, happened: impl Fn() -> bool) {
     while !happened() {
-        assert!(!running.ended() || happened(), "the run ended before {what}\n{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(2));
+        let ended = running.ends_within(Duration::from_millis(2));
+        assert!(!ended || happened(), "the run ended before {what}\n{}", running.stderr());
     }
 }
 

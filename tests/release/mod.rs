@@ -1,4 +1,5 @@
-//! Facts about a release: git, and the version that is deployed.
+//! Facts about a release: git, the CI system, and the version that is deployed.
 
+mod ci;
 mod git;
 mod reconcile;

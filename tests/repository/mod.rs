@@ -3,4 +3,5 @@
 mod archive;
 mod damage;
 mod lock;
+mod publish;
 mod restic;

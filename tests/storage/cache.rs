@@ -5,7 +5,7 @@ use crate::support::holdpoint::Holdpoint;
 use crate::support::s3::Server;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -125,7 +125,15 @@ fn without_a_place_for_it_the_gate_says_so_and_passes() {
     assert!(!said.contains("cache"), "{said}");
     fs::write(&config, "[store]\ncache = { directory = \"kept\" }\n").unwrap();
     house.gate(&[]);
-    assert!(fs::read_dir(house.folder.path().join("work/kept")).unwrap().count() >= 3);
+    let kept = house.folder.path().join("work/kept");
+    let count = || fs::read_dir(&kept).unwrap().count();
+    assert!(count() >= 3);
+    // One that lets others in is left alone.
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = count();
+    let said = house.gate(&[]);
+    assert!(said.contains("no cache: ") && said.contains("755 lets others in"), "{said}");
+    assert_eq!(count(), before);
 }
 
 #[test]

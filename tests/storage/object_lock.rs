@@ -1,6 +1,7 @@
 //! Object Lock, versions, encryption, storage classes and regions, on the servers that know them.
 
 use crate::support::s3::Server;
+use crate::support::wait;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, DefaultRetention,
     ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, StorageClass,
@@ -110,7 +111,8 @@ fn a_probe_finds_out_whether_locks_hold_and_cleans_up_later() {
     let probe = compliance.probe_lock("doctor-lock-", short).unwrap().unwrap();
     assert!(probe.held && !probe.lifted, "{probe:?}");
     assert_eq!(compliance.list("").unwrap().len(), 1);
-    std::thread::sleep(short * 2);
+    // Its lock has run out then.
+    wait::for_moment(compliance.locked_until(&compliance.list("").unwrap()[0].key).unwrap().unwrap());
     // The owner of the bucket may bypass governance.
     let governance = locking(&server, &bucket, LockMode::Governance, DAY);
     let probe = governance.probe_lock("doctor-lock-", short).unwrap().unwrap();

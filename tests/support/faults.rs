@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// What may happen to a request.
@@ -74,7 +74,9 @@ pub struct BadNetwork {
 struct Shared {
     server: String,
     weather: Weather,
-    requests: AtomicU64,
+    requests: Mutex<u64>,
+    /// Told of every request.
+    came: Condvar,
     stop: AtomicBool,
     /// From now on nobody answers.
     is_silent: AtomicBool,
@@ -90,7 +92,8 @@ impl BadNetwork {
         let shared = Arc::new(Shared {
             server: server.to_owned(),
             weather,
-            requests: AtomicU64::new(0),
+            requests: Mutex::default(),
+            came: Condvar::new(),
             stop: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
             met: Mutex::default(),
@@ -120,7 +123,14 @@ impl BadNetwork {
 
     /// Returns how many requests came.
     pub fn requests(&self) -> u64 {
-        self.shared.requests.load(SeqCst)
+        *self.shared.requests.lock().unwrap()
+    }
+
+    /// Waits until so many requests came, at most `limit`; says whether they did.
+    pub fn comes_to(&self, count: u64, limit: Duration) -> bool {
+        let requests = self.shared.requests.lock().unwrap();
+        let (requests, _) = self.shared.came.wait_timeout_while(requests, limit, |requests| *requests < count).unwrap();
+        *requests >= count
     }
 
     /// Takes every further request and answers none.
@@ -157,7 +167,7 @@ impl Shared {
         let mut server = None;
         while !self.stop.load(SeqCst) {
             let Some(request) = read(&mut from_client, false)? else { break };
-            let number = self.requests.fetch_add(1, SeqCst);
+            let number = self.count();
             let fault = self.fault_of(number);
             if let Some(fault) = fault {
                 *self.met.lock().unwrap().entry(fault).or_default() += 1;
@@ -167,6 +177,14 @@ impl Shared {
             }
         }
         client.shutdown(Shutdown::Both)
+    }
+
+    /// Counts a request, and returns how many there were before.
+    fn count(&self) -> u64 {
+        let mut requests = self.requests.lock().unwrap();
+        *requests += 1;
+        self.came.notify_all();
+        *requests - 1
     }
 
     /// Passes a request on and its answer back; nothing if the client's connection is to be cut.
@@ -183,9 +201,8 @@ impl Shared {
             Some(Fault::Latency) => std::thread::sleep(Duration::from_millis(self.random(number, 3) % 200)),
             Some(Fault::Refused) => return Ok(None),
             Some(Fault::Silence) => {
-                while !self.stop.load(SeqCst) && client.peek(&mut [0]).is_ok_and(|read| read > 0) {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
+                // Until the client hangs up, or this network is no more.
+                std::io::copy(&mut client, &mut std::io::sink())?;
                 return Ok(None);
             }
             Some(Fault::Status(status, code)) => {

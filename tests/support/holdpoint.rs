@@ -1,6 +1,6 @@
 //! Runs the real binary in a clean environment.
 
-use super::environment;
+use super::{environment, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -90,6 +90,17 @@ impl Running {
     /// Says whether the process has ended.
     pub fn ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for the end of the process, at most `limit`; says whether it has ended.
+    pub fn ends_within(&mut self, limit: Duration) -> bool {
+        self.ended() || wait::for_end(self.child.id(), limit)
+    }
+
+    /// Waits for the end of the process, at most `limit`; one that does not end is killed, and what it has written to
+    /// standard error comes back instead.
+    pub fn wait_within(mut self, limit: Duration) -> Result<Output, String> {
+        if self.ends_within(limit) { Ok(self.wait()) } else { Err(self.stderr()) }
     }
 
     /// Returns what the process has written to standard error so far.

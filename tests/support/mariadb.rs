@@ -1,6 +1,7 @@
 //! A MariaDB server of a test's own, and a proxy in front of it that cuts connections.
 
 use super::environment::{command, must};
+use super::wait;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -47,9 +48,7 @@ impl MariaDb {
     pub fn run(&mut self) {
         let mut command = self.program("mariadbd", &["--no-defaults"]);
         command.args(as_root()).arg(format!("--port={}", self.port));
-        for (name, file) in
-            [("datadir", "data"), ("tmpdir", "tmp"), ("socket", "s"), ("pid-file", "pid"), ("log-error", "log")]
-        {
+        for (name, file) in [("datadir", "data"), ("tmpdir", "tmp"), ("socket", "s"), ("pid-file", "pid")] {
             command.arg(self.option(name, file));
         }
         command.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=bin", "--server-id=1"]);
@@ -58,13 +57,11 @@ impl MariaDb {
             "--innodb-buffer-pool-size=16M",
             "--innodb-log-file-size=8M",
         ]);
-        let mut child = command.spawn().unwrap();
-        while !self.client(&["--execute=SELECT 1"]).output().unwrap().status.success() {
-            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(child.try_wait().unwrap().is_none(), "mariadbd ended:\n{}", log());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let (said, log) = (child.stderr.take().unwrap(), self.folder.path().join("log"));
         self.child = Some(child);
+        let is_ready = wait::for_words(said, &log, "ready for connections");
+        assert!(is_ready, "mariadbd ended:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
     }
 
     /// Kills the server at once.

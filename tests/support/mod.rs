@@ -18,6 +18,7 @@ pub mod signing;
 pub mod storage;
 pub mod tree;
 pub mod version_server;
+pub mod wait;
 
 /// Says whether the long runs were asked for, by `scripts/test --full`.
 pub fn full() -> bool {

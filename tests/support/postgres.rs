@@ -1,6 +1,7 @@
 //! PostgreSQL servers on free ports of loopback, in a directory of their own; gone when dropped, or when the tests die.
 
 use super::environment::must;
+use super::wait;
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::TcpListener;
@@ -104,7 +105,7 @@ impl Postgres {
         keeper.env("BIN", &programs).env("FOLDER", &folder).current_dir(&folder);
         let mut keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let pipes = (keeper.stdin.take().unwrap(), BufReader::new(keeper.stdout.take().unwrap()));
-        let mut server = Self { programs, folder, port, keeper, pipes: Mutex::new(Some(pipes)) };
+        let server = Self { programs, folder, port, keeper, pipes: Mutex::new(Some(pipes)) };
         server.wait_until_ready();
         server
     }
@@ -221,17 +222,15 @@ impl Postgres {
     }
 
     /// Waits until the server says in its lock file that it is ready; the format is that of PostgreSQL's `pidfile.h`.
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&self) {
         let is_ready = || {
             let text = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
             text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
         };
-        while !is_ready() {
-            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(!log.contains("FATAL"), "the server does not start:\n{log}");
-            assert!(self.keeper.try_wait().unwrap().is_none(), "the server ended:\n{log}");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let happened = || is_ready() || log().contains("FATAL");
+        let has_happened = wait::for_change(&[&self.folder, &self.data()], self.keeper.id(), happened);
+        assert!(has_happened && is_ready(), "the server does not start:\n{}", log());
     }
 }
 

@@ -1,13 +1,12 @@
 //! Throw-away Redis servers, each in a directory of its own on a free port of loopback.
 
 use super::environment::command;
+use super::wait;
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs::File;
-use std::io::Write;
+use std::io::{PipeReader, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server; it is killed when dropped.
@@ -36,9 +35,9 @@ impl RedisServer {
         let mut access: Vec<_> = access.iter().map(|&argument| argument.to_owned()).collect();
         loop {
             let port = free_port();
-            let process = spawn(&folder, port, options);
-            let mut server = Self { process, port, folder, access };
-            if server.answers() {
+            let (process, said) = spawn(&folder, port, options);
+            let server = Self { process, port, folder, access };
+            if wait::for_words(said, &server.path("log"), "eady to accept connections") {
                 return server;
             }
             // Another process was quicker to take the port.
@@ -46,21 +45,6 @@ impl RedisServer {
             assert!(log.contains("Address already in use"), "redis-server did not start:\n{log}");
             (folder, access) = server.into_parts();
         }
-    }
-
-    /// Waits until the server answers; returns false if it ended.
-    fn answers(&mut self) -> bool {
-        while self.process.try_wait().unwrap().is_none() {
-            // Any answer will do: one that asks for a password comes from the server, too.
-            let mut cli = self.command(&["PING"]);
-            let output = cli.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            if said.contains("PONG") || said.contains("NOAUTH") || said.contains("NOPERM") {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
     }
 
     fn into_parts(mut self) -> (TempDir, Vec<String>) {
@@ -148,15 +132,17 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16, options: &[&str]) -> Child {
+/// Starts a server; also returns what it says.
+fn spawn(folder: &TempDir, port: u16, options: &[&str]) -> (Child, PipeReader) {
     let mut server = command("redis-server", folder.path());
-    let log = File::create(folder.path().join("log")).unwrap();
+    let (said, log) = std::io::pipe().unwrap();
     server.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--databases", "16"]);
     server.arg("--dir").arg(folder.path()).arg("--unixsocket").arg(folder.path().join("socket"));
     // A capture need not wait for other replicas to come.
     server.args(["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"]).args(options);
     server.stdout(log.try_clone().unwrap()).stderr(log);
-    server.spawn().expect("redis-server must be installed: scripts/test does that")
+    // The ends that this process holds of the pipe go with the command.
+    (server.spawn().expect("redis-server must be installed: scripts/test does that"), said)
 }
 
 fn free_port() -> u16 {

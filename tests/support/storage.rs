@@ -8,7 +8,8 @@ use std::path::Path;
 
 type Watch = Box<dyn Fn(&str, &str) -> Result<()> + Send + Sync>;
 
-/// A directory as a storage, and who sees what happens to it: `read`, `write`, `list` or `delete`, and the key.
+/// A directory as a storage, and who sees what happens to it: `read`, `write`, `list` or `delete`, and the key; and
+/// `written` once something is there, so that its answer can be lost.
 pub struct Watched {
     inner: LocalStorage,
     watch: Watch,
@@ -38,7 +39,9 @@ impl Storage for Watched {
 
     fn put(&self, key: &str, data: &Bytes, mode: PutMode, class: Class) -> Result<PutOutcome> {
         (self.watch)("write", key)?;
-        self.inner.put(key, data, mode, class)
+        let outcome = self.inner.put(key, data, mode, class)?;
+        (self.watch)("written", key)?;
+        Ok(outcome)
     }
 
     fn get(&self, key: &str, from: ReadFrom) -> Result<Option<Vec<u8>>> {

@@ -1,15 +1,18 @@
 //! Bringing one copy up to date.
 
 use super::super::place::Place;
+use super::super::retention::{self, Arrivals};
 use super::records::Records;
 pub use super::records::Scope;
 use super::{CopyStore, completed};
 use crate::cancel::Cancel;
 use crate::error::Result;
+use crate::ledger::Ledger;
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::copy::{CopyPlan, CopyReport, Tally, Trust};
 use crate::repository::lock::LockKind;
-use crate::repository::{Indexed, Workers};
+use crate::repository::{Id, Indexed, Workers};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +26,8 @@ pub struct Bring<'a> {
     pub scope: Scope,
     /// Whether everything in the copy is read back, and not only what is new there.
     pub read_all: bool,
+    /// Snapshots whose locks the caller sees to.
+    pub kept: Vec<Id>,
     /// How long to wait for whoever locks the copy.
     pub patience: Duration,
     /// Shows progress.
@@ -72,7 +77,15 @@ impl Bring<'_> {
         self.observer.started(Phase::Copy, label, progress, Some(plan.bytes()));
         let threads = source.storage().parallelism().reads.min(to.parallelism().uploads);
         let workers = Workers { threads, progress, cancel };
+        let since = Timestamp::now();
         plan.perform(self.indexed, &to, tally, &workers)?;
+        if tally.is_sound() {
+            let mut snapshots = plan.arrivals();
+            snapshots.retain(|id| !self.kept.contains(id));
+            let releases = &Ledger::new(self.store.ledger_storage());
+            let arrivals = Arrivals { snapshots, sent: plan.sent(), since, releases };
+            retention::keep_arrivals(&source.copy_at(Arc::clone(&to)), &arrivals, self.indexed, &ledger, cancel)?;
+        }
         // Records of snapshots that are not there would be of no use; but whoever asks for everything hears of everything.
         records.writes = tally.is_sound();
         if records.writes || self.read_all {

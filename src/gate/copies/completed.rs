@@ -8,7 +8,7 @@ use crate::storage::{Class, PutMode, Storage};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// The folder of the mark: listings tell when an object was written, and only listings do.
+/// The folder of the mark, and of what no copy has from the store: listings tell when an object was written, and only listings do.
 const FOLDER: &str = "copy";
 const MARK: &str = "copy/completed.json";
 

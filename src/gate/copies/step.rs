@@ -1,9 +1,8 @@
 //! What a gate does with the copies: looks at them early, brings them up to date, and records the pass in them.
 //!
-//! The manifest goes to the copies that are required first, then to the ledger, then to the other copies: only so can a
-//! copy that does not take it still refuse. Should one refuse, or the ledger itself fail afterwards, it is withdrawn
-//! from the copies that took it; a copy that cannot even be asked for that may keep the manifest of a pass that never
-//! was one. Nothing was deployed by it, and the snapshots that it names are there.
+//! A copy that is required must take the manifest, or the run does not pass. So it gets it before the ledger does, but
+//! beside its records, as `copy/pending.json`: a run may still be refused, given up or killed then, and no reader of a copy
+//! may take what never was a pass for one. The record itself goes to the copies once the ledger has it.
 
 use super::super::place::Place;
 use super::super::request::Request;
@@ -26,6 +25,9 @@ use std::time::Duration;
 
 /// How long a gate waits at most for whoever locks a copy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a required copy has the manifest of the last run that was about to pass: no record, and read by no command.
+const PENDING: &str = "copy/pending.json";
 
 /// How often a copy that takes a record is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -66,14 +68,22 @@ pub fn look(request: &Request, repository: &Repository, cancel: &Cancel) -> Resu
     Ok(findings)
 }
 
-/// Brings a copy up to date: the repository, and the releases up to `previous`. Nothing goes to one that is unfit.
+/// What a run has made before it copies.
+pub struct Made {
+    /// The newest release before it.
+    pub previous: Option<Previous>,
+    /// Its snapshots, whose locks it sees to by [`keep`].
+    pub snapshots: Vec<Id>,
+}
+
+/// Brings a copy up to date: the repository, and the releases before this run. Nothing goes to one that is unfit.
 ///
 /// # Errors
 /// A cancellation only: a copy that fails is a finding.
 pub fn copy(
     request: &Request,
     indexed: &Indexed,
-    previous: Option<Previous>,
+    made: Made,
     copy: &CopyStore,
     patience: Duration,
     observer: &dyn Observer,
@@ -88,8 +98,8 @@ pub fn copy(
         return Ok((record, unfit));
     }
     let patience = patience.min(PATIENCE);
-    let scope = Scope::Chain(previous);
-    let bring = Bring { store: &request.place, indexed, scope, read_all: false, patience, observer };
+    let (scope, kept) = (Scope::Chain(made.previous), made.snapshots);
+    let bring = Bring { store: &request.place, indexed, scope, read_all: false, kept, patience, observer };
     let result = bring.perform(copy, &copy.cancel);
     cancel.check()?;
     let record = record_of(copy, &result);
@@ -141,34 +151,27 @@ pub fn mark_failed(copies: &mut [CopyRecord], name: &str, finding: &Finding) {
     }
 }
 
-/// Writes the manifest of a pass to the required copies, before it is one; returns those that have it.
+/// Writes the manifest of a pass to the required copies, before it is one: beside their records.
 ///
 /// # Errors
-/// The name of a copy that did not take it and why; then none keeps it.
-pub fn record_required<'c>(
-    copies: &'c [CopyStore],
-    manifest: &Manifest,
-) -> Result<Vec<&'c CopyStore>, (String, Finding)> {
-    let mut have = Vec::new();
+/// The name of a copy that did not take it and why.
+pub fn announce(copies: &[CopyStore], manifest: &Manifest) -> Result<(), (String, Finding)> {
     for copy in copies.iter().filter(|copy| copy.required) {
-        have.push(copy);
-        if let Err(error) = write_manifest(copy, manifest) {
-            // Also from this one: its answer may have been lost on the way.
-            have.iter().for_each(|copy| withdraw(copy, manifest));
-            return Err((copy.name.clone(), copy.finding(&error)));
-        }
+        write_to(copy, PENDING, manifest, PutMode::Overwrite, Class::Transient)
+            .map_err(|error| (copy.name.clone(), copy.finding(&error)))?;
     }
-    Ok(have)
+    Ok(())
 }
 
-/// Takes the manifest of a run that did not pass after all out of a copy, as far as that answers.
-pub fn withdraw(copy: &CopyStore, manifest: &Manifest) {
-    // The module's documentation says what remains if it does not.
-    let _ = copy.place.ledger_storage().delete(&key(manifest));
+/// Takes what was announced back, as far as the copies answer: where it stays it is no record all the same.
+pub fn withdraw(copies: &[CopyStore]) {
+    for copy in copies.iter().filter(|copy| copy.required) {
+        let _ = copy.place.ledger_storage().delete(PENDING);
+    }
 }
 
-/// Writes the manifest that the ledger has, and the hint to it, to every copy that was brought up to date; what fails is
-/// shown as a warning. Returns the ledgers of the copies that have it.
+/// Writes the manifest that the ledger has, and the hint to it, to every copy that was brought up to date, the required ones
+/// first; what fails is shown as a warning. Returns the ledgers of the copies that have it.
 ///
 /// The run has its verdict: a copy that does not answer is not waited for once the run is cancelled.
 pub fn record_everywhere(
@@ -182,7 +185,8 @@ pub fn record_everywhere(
         let record = manifest.store.copies.iter().find(|record| record.name == copy.name);
         record.is_some_and(|record| record.state == CopyState::Verified)
     };
-    let copies: Vec<_> = copies.iter().filter(whole).cloned().collect();
+    let mut copies: Vec<_> = copies.iter().filter(whole).cloned().collect();
+    copies.sort_by_key(|copy| !copy.required);
     let mut waiting: Vec<_> = copies.iter().map(|copy| copy.name.clone()).collect();
     let warn = |name: &str, why: &str| {
         observer
@@ -192,7 +196,11 @@ pub fn record_everywhere(
     let (store, manifest) = (store.clone(), manifest.clone());
     let work = move || {
         for copy in copies {
-            let written = write_manifest(&copy, &manifest).and_then(|()| write_head(&store, &copy));
+            let written = write_to(&copy, &key(&manifest), &manifest, PutMode::CreateOnly, Class::Record)
+                .and_then(|()| write_head(&store, &copy));
+            if written.is_ok() {
+                withdraw(std::slice::from_ref(&copy));
+            }
             // Nobody listens any more if the run was cancelled.
             let _ = sender.send((copy.name, written.map(|()| Ledger::new(copy.place.ledger_storage()))));
         }
@@ -221,13 +229,13 @@ fn key(manifest: &Manifest) -> String {
     format!("{}/manifest.json", Ledger::folder(&manifest.id))
 }
 
-fn write_manifest(copy: &CopyStore, manifest: &Manifest) -> Result<()> {
+fn write_to(copy: &CopyStore, key: &str, manifest: &Manifest, mode: PutMode, class: Class) -> Result<()> {
     let json = manifest
         .to_json()
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))?;
     let digest = Id::of(&json);
     let to = copy.place.ledger_storage();
-    put_verified(&*to, &key(manifest), json.into(), digest.as_bytes(), PutMode::CreateOnly, Class::Record)
+    put_verified(&*to, key, json.into(), digest.as_bytes(), mode, class)
 }
 
 fn write_head(store: &Place, copy: &CopyStore) -> Result<()> {

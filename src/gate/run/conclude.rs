@@ -23,22 +23,19 @@ impl Run<'_> {
             self.find([Finding::from_error(&error, FindingCode::InternalError)]);
             (manifest, exit) = self.verdict();
         }
-        // A copy that must have the pass gets it before it is one: afterwards nothing could be refused any more.
-        let mut copied = Vec::new();
-        if exit == ExitCode::Pass && self.request.copies.iter().any(|copy| copy.required) {
-            match copies::step::record_required(&self.request.copies, &manifest) {
-                Ok(taken) => copied = taken,
-                Err((name, finding)) => {
-                    self.draft(|draft| copies::step::mark_failed(&mut draft.copies, &name, &finding));
-                    self.find([finding]);
-                }
+        // A copy that must have the pass takes it before it is one: afterwards nothing could be refused any more.
+        let copies = &self.request.copies;
+        let announces = exit == ExitCode::Pass && copies.iter().any(|copy| copy.required);
+        if announces {
+            if let Err((name, finding)) = copies::step::announce(copies, &manifest) {
+                self.draft(|draft| copies::step::mark_failed(&mut draft.copies, &name, &finding));
+                self.find([finding]);
             }
             // That may have taken a while, or have failed only because the run was to end.
             holds_the_lease = self.still_holds(&held);
             let over = self.cancel.check().err();
             self.find(over.map(|error| Finding::from_error(&error, FindingCode::InternalError)));
             if self.refuses() {
-                copied.drain(..).for_each(|copy| copies::step::withdraw(copy, &manifest));
                 (manifest, exit) = self.verdict();
             }
         }
@@ -51,14 +48,16 @@ impl Run<'_> {
         let (_, recorded) =
             both(gone, || record::write_ledger(&ledger, &manifest, self.request.signer.as_ref(), holds_the_lease));
         if let Err(error) = &recorded {
-            copied.drain(..).for_each(|copy| copies::step::withdraw(copy, &manifest));
             self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
             (manifest, exit) = self.verdict();
         }
+        if announces && exit != ExitCode::Pass {
+            copies::step::withdraw(copies);
+        }
         let in_ledger = recorded.is_ok() && holds_the_lease;
-        let copies = if in_ledger && !self.cancel.is_cancelled() {
-            let (store, copies) = (&self.request.place, &self.request.copies);
-            copies::step::record_everywhere(store, copies, &manifest, self.observer, self.cancel)
+        // That a copy may lack the record of a pass is said even if there is no time left to wait for it.
+        let copies = if in_ledger && (exit == ExitCode::Pass || !self.cancel.is_cancelled()) {
+            copies::step::record_everywhere(&self.request.place, copies, &manifest, self.observer, self.cancel)
         } else {
             Vec::new()
         };

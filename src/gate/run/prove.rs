@@ -2,6 +2,7 @@
 
 use super::super::capture::{self, Known, SourceRun};
 use super::super::copies;
+use super::super::copies::step::Made;
 use super::super::earlier;
 use super::super::judge;
 use super::super::manifest::{self};
@@ -158,14 +159,20 @@ impl Run<'_> {
         let mut copies: Vec<_> = self.request.copies.iter().enumerate().collect();
         copies.sort_by_key(|(_, copy)| !copy.required);
         for (place, copy) in copies {
-            let previous = self.draft(|draft| draft.previous.clone());
+            let made = self.draft(|draft| Made {
+                previous: draft.previous.clone(),
+                snapshots: draft
+                    .sources
+                    .iter()
+                    .filter_map(|source| Id::parse(&source.snapshot.as_ref()?.id).ok())
+                    .collect(),
+            });
             let patience = self.patience();
             let _timer = match copy.required {
                 true => None,
                 false => Some(copy.cancel.after(patience, Reason::Deadline)?),
             };
-            let copied =
-                copies::step::copy(self.request, indexed, previous, copy, patience, self.observer, self.cancel);
+            let copied = copies::step::copy(self.request, indexed, made, copy, patience, self.observer, self.cancel);
             let (mut record, mut findings) = copied?;
             if findings.is_empty()
                 && let Err(error) = copies::step::keep(copy, kept, indexed, &copy.cancel)

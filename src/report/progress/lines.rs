@@ -1,22 +1,23 @@
 //! Plain lines for a pipe: one for each running piece of work at every tick, one when it ends.
 
 use super::super::units::{bytes, duration};
-use super::{Screen, Work, end_line};
+use super::{Guard, Screen, Work, end_line};
 use std::io::Write;
 
 /// Writes lines, each in one call so that lines of several writers do not mix.
 pub(super) struct Lines {
     out: Box<dyn Write + Send>,
+    guard: Guard,
 }
 
 impl Lines {
-    pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out }
+    pub(super) fn new(out: Box<dyn Write + Send>, guard: Guard) -> Self {
+        Self { out, guard }
     }
 
     /// A reader that has gone away is no reason to stop.
     fn line(&mut self, text: &str) {
-        let _ = self.out.write_all(format!("{text}\n").as_bytes());
+        let _ = self.out.write_all(format!("{}\n", (self.guard)(text)).as_bytes());
     }
 }
 
@@ -103,7 +104,8 @@ mod tests {
     #[test]
     fn ends_and_notes_are_lines_and_names_cannot_add_any() {
         let sink = Sink::default();
-        let display = Display::start(Box::new(Lines::new(Box::new(sink.clone()))), Duration::from_secs(3600));
+        let display =
+            Display::start(Box::new(Lines::new(Box::new(sink.clone()), str::to_uppercase)), Duration::from_secs(3600));
         let progress = Progress::new();
         display.started(Phase::Capture, "a\nb", &progress, None);
         progress.add_bytes(10);
@@ -113,7 +115,7 @@ mod tests {
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");
-        assert_eq!(lines[0], "waiting for a lock");
-        assert!(lines[1].starts_with("capture a\\nb: captured, 10 B in "), "{}", lines[1]);
+        assert_eq!(lines[0], "WAITING FOR A LOCK", "every line is guarded");
+        assert!(lines[1].starts_with("CAPTURE A\\NB: CAPTURED, 10 B IN "), "{}", lines[1]);
     }
 }

@@ -339,6 +339,26 @@ mod tests {
     use super::*;
     use crate::storage::{LocalStorage, ReadFrom};
 
+    /// One source fails, and a pack of another cannot be stored any more: both fail for the reason of the first.
+    #[test]
+    fn everything_after_the_first_failure_fails_in_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Arc::new(LocalStorage::new(folder.path()).unwrap());
+        let repository = Repository::create(storage, "secret", Cost::RandomKey, Creator::default()).unwrap();
+        let cancel = Cancel::new();
+        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), cancel.clone()).unwrap();
+        let mut encoder = Encoder::new().unwrap();
+        let mut add = |text: &str| writer.add(&mut encoder, BlobType::Data, Id::of(text.as_bytes()), text.as_bytes());
+        assert!(add("before").unwrap().is_some());
+        writer.fail(Error::new(ErrorCode::StoreFull, "the cause"));
+        writer.fail(Error::new(ErrorCode::StoreUnavailable, "a consequence"));
+        cancel.cancel(crate::cancel::Reason::Interrupt);
+        let told = |error: Error| (error.code(), error.message().to_owned());
+        let cause = (ErrorCode::StoreFull, "the cause".to_owned());
+        assert_eq!(told(add("after").unwrap_err()), cause);
+        assert_eq!(told(writer.finish().unwrap_err()), cause);
+    }
+
     #[test]
     fn a_pack_of_tiny_blobs_stays_small() {
         let folder = tempfile::tempdir().unwrap();

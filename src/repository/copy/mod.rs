@@ -32,7 +32,12 @@ pub struct Trust {
 impl Trust {
     /// Says whether an object that was written at `modified` need not be read back.
     pub fn holds(&self, modified: Timestamp) -> bool {
-        !self.nothing && self.confirmed.is_some_and(|confirmed| modified < confirmed)
+        !self.nothing && self.was_whole(modified)
+    }
+
+    /// Says whether the copy was whole with an object that was written at `modified`.
+    fn was_whole(&self, modified: Timestamp) -> bool {
+        self.confirmed.is_some_and(|confirmed| modified < confirmed)
     }
 }
 

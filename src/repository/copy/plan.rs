@@ -1,5 +1,6 @@
 //! What has to be copied, found out before anything is; then done.
 
+use super::super::archive::StoredPacks;
 use super::super::blobs::Indexed;
 use super::super::files::FileType;
 use super::super::id::{Id, IdMap};
@@ -27,6 +28,8 @@ struct Job {
     class: Class,
     size: u64,
     work: Work,
+    /// Whether the copy was never whole with it.
+    is_new: bool,
 }
 
 /// Packs, index files and snapshots that have to be copied or read back, in this order.
@@ -68,6 +71,20 @@ impl CopyPlan {
         })
     }
 
+    /// Returns the snapshots with which the copy was never whole.
+    pub fn arrivals(&self) -> Vec<Id> {
+        let [.., snapshots] = &self.stages;
+        snapshots.iter().filter(|job| job.is_new).map(|job| job.id).collect()
+    }
+
+    /// Returns the packs and index files that are sent.
+    pub fn sent(&self) -> StoredPacks {
+        let [packs, index_files, _] = &self.stages;
+        let sent = |jobs: &[Job]| jobs.iter().filter(|job| job.work == Work::Send).map(|job| job.id).collect();
+        let bytes = packs.iter().filter(|job| job.work == Work::Send).map(|job| job.size).sum();
+        StoredPacks { packs: sent(packs), index_files: sent(index_files), bytes }
+    }
+
     /// Returns how many bytes will be read from the source or from the copy.
     pub fn bytes(&self) -> u64 {
         self.stages.iter().flatten().map(|job| job.size).sum()
@@ -102,7 +119,7 @@ impl CopyPlan {
 
 impl Job {
     fn perform(&self, route: &Route<'_>, writes: bool, tally: &Tally) -> Result<()> {
-        let Self { kind, id, class, size, work } = self;
+        let Self { kind, id, class, size, work, .. } = self;
         match work {
             Work::Send if !writes => {}
             Work::Send => {
@@ -153,13 +170,13 @@ impl Comparison<'_> {
         let mut there = entries(self.to, kind)?;
         let mut jobs = Vec::new();
         for (id, size, class) in source {
-            let work = match there.remove(&id) {
+            let (work, is_new) = match there.remove(&id) {
                 None => match lacks(&id, size) {
                     Some(problem) => {
                         self.tally.count(|report| report.problems.push(problem));
                         continue;
                     }
-                    None => Work::Send,
+                    None => (Work::Send, true),
                 },
                 Some((found, _)) if found != size => {
                     let what = format!("has {found} bytes, and should have {size}");
@@ -171,13 +188,14 @@ impl Comparison<'_> {
                     self.tally.count(|report| report.present += 1);
                     continue;
                 }
-                Some(_) => Work::ReadBack,
+                Some((_, modified)) => (Work::ReadBack, !self.trust.was_whole(modified)),
             };
-            jobs.push(Job { kind, id, class, size, work });
+            jobs.push(Job { kind, id, class, size, work, is_new });
         }
         self.tally.count(|report| report.extra += there.len() as u64);
         if self.trust.nothing {
-            let extra = |(id, (size, _))| Job { kind, id, class: Class::Record, size, work: Work::ReadBack };
+            let (class, work, is_new) = (Class::Record, Work::ReadBack, false);
+            let extra = |(id, (size, _))| Job { kind, id, class, size, work, is_new };
             jobs.extend(there.into_iter().map(extra));
         }
         Ok(jobs)

@@ -3,8 +3,8 @@
 use super::super::temporary;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File};
-use std::io::{Result, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{Error, ErrorKind, Result, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +16,8 @@ pub const DEFAULT_SIZE: u64 = 1 << 30;
 const PREFIX: &str = ".cache-";
 /// The share of its size that a cache may grow by until it is looked at again: other runs add to it, too.
 const SHARE: u64 = 8;
+/// The rights of everybody but the owner.
+const OF_OTHERS: u32 = 0o077;
 
 /// A directory of files that can be had again.
 #[derive(Debug)]
@@ -31,10 +33,18 @@ pub struct CacheDirectory {
 impl CacheDirectory {
     /// Opens the directory, made where there is none, for at most `max_size` bytes.
     ///
+    /// One that lets others in is not used, and not changed, for it may be meant for something else: who reads it sees what
+    /// is captured how often, and who writes it can fill it.
+    ///
     /// # Errors
-    /// It cannot be made or written.
+    /// It cannot be made or written, or others have rights to it.
     pub fn open(path: &Path, max_size: u64) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+        if mode & OF_OTHERS != 0 {
+            let message = format!("its mode {mode:03o} lets others in: chmod 700, or name another `directory`");
+            return Err(Error::new(ErrorKind::PermissionDenied, message));
+        }
         temporary::remove_abandoned(path, PREFIX);
         // Gone as soon as it is dropped: it was only to see.
         temporary::create(path, PREFIX, 0o600)?;
@@ -115,7 +125,6 @@ fn gone(error: std::io::Error) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
     fn name(data: &[u8]) -> String {
@@ -163,6 +172,23 @@ mod tests {
         cache.keep(&name(data), data);
         cache.forget(&name(data));
         assert_eq!(cache.find(&name(data)), None);
+    }
+
+    #[test]
+    fn a_directory_that_lets_others_in_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        for (mode, is_used) in [(0o755, false), (0o701, false), (0o720, false), (0o700, true)] {
+            let _ = fs::create_dir(&path);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let opened = CacheDirectory::open(&path, 1 << 20);
+            assert_eq!(opened.is_ok(), is_used, "{mode:o}");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            if let Err(error) = opened {
+                assert!(error.to_string().contains(&format!("{mode:o} lets others in")), "{error}");
+                assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+            }
+        }
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl Deployment {
             let holdpoint = holdpoint.env("HOLDPOINT_SIGNING_KEY", keys.text("release"));
             prepare(holdpoint.env("HOLDPOINT_ALLOWED_SIGNERS", keys.text("allowed_signers")))
         });
-        shop.configure("application = \"shop\"\n[[source]]\nname = \"uploads\"\nkind = \"files\"\npaths = [\"uploads\"]\n");
+        shop.configure(
+            "application = \"shop\"\n[[source]]\nname = \"uploads\"\nkind = \"files\"\npaths = [\"uploads\"]\n",
+        );
         Self { keys, shop }
     }
 

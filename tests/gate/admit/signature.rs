@@ -81,7 +81,9 @@ fn a_key_that_cannot_sign_ends_the_gate_before_it_begins() {
     shop.configure("");
     let text = std::fs::read_to_string(keys.path("release")).unwrap();
     let body = text.lines().nth(1).unwrap();
-    for bad in ["/nowhere", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----", &text[..120]] {
+    for bad in
+        ["/nowhere", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----", &text[..120]]
+    {
         let (code, stderr) = gate(bad);
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("HOLDPOINT_SIGNING_KEY") && !stderr.contains(body), "{stderr}");

@@ -5,6 +5,7 @@ mod damage;
 mod disaster;
 mod fit;
 mod gate;
+mod locks;
 mod order;
 mod records;
 mod s3;

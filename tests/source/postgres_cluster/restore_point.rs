@@ -5,6 +5,7 @@ use crate::support::environment::must;
 use crate::support::holdpoint::Output;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::shop::Shop;
+use crate::support::wait;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -153,7 +154,8 @@ fn what_a_point_leans_on_and_needs_is_asked_before() {
     let server = server();
     let shop = shop(&server, &server.url("bank"), "source = \"base\"", "base_backup_within = \"1s\"");
     snapshot(&shop).expect(0);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let captured: jiff::Timestamp = shop.manifest()["created_at"].as_str().unwrap().parse().unwrap();
+    wait::for_moment(captured + jiff::SignedDuration::from_secs(1));
     assert_refused(&shop, &server, 10, "base-backup-old", "old, and base_backup_within is 1s");
     configure(&shop, &server, "source = \"base\"", "");
     gate(&shop, &[]).expect(0);

@@ -1,11 +1,10 @@
 //! moto, which plays AWS: for what only AWS has.
 
 use crate::support::environment::command;
-use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use crate::support::wait;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Child;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// Where `scripts/test` installs it.
@@ -22,18 +21,21 @@ impl Process {
     pub(super) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let log = File::create(folder.path().join("log")).unwrap();
+        let (said, output) = std::io::pipe().unwrap();
         let mut server = command("python3", folder.path());
         if Path::new(PACKAGES).exists() {
             server.env("PYTHONPATH", PACKAGES);
         }
         server.args(["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", &port.to_string()]);
-        let process = server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut server = Self { process, port, folder };
-        if server.answers() {
+        let process = server.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        // It holds our ends of the pipe.
+        drop(server);
+        let server = Self { process, port, folder };
+        let log = server.folder.path().join("log");
+        if wait::for_words(said, &log, "Running on") {
             return server;
         }
-        let log = std::fs::read_to_string(server.folder.path().join("log")).unwrap();
+        let log = std::fs::read_to_string(log).unwrap();
         // Another process may have been quicker to take the port.
         assert!(log.contains("in use"), "moto did not start:\n{log}");
         Self::start()
@@ -41,17 +43,6 @@ impl Process {
 
     pub(super) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Waits until the server answers; returns false if it ended, as when another process was quicker to take the port.
-    fn answers(&mut self) -> bool {
-        while self.process.try_wait().unwrap().is_none() {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
     }
 }
 

@@ -1,0 +1,238 @@
+//! `guard`: gate, the deploy's own command, reconcile; in one line of any pipeline.
+
+use super::options::Format;
+use super::session::Session;
+use super::{admit, gate, output, page};
+use crate::cancel::Reason;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::guard;
+use crate::gate::reconcile::{self, Observe};
+use crate::gate::request::Request;
+use crate::gate::run::Outcome;
+use crate::ledger::Ledger;
+use crate::ledger::events::Event;
+use crate::ledger::lease::Lease;
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::{Manifest, Purpose};
+use crate::model::reconciliation::Side;
+use crate::process::{attend, in_words};
+use crate::report::ci::CiReport;
+use crate::report::closing::Closing;
+use crate::report::text;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is deployed, how, and what then.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// What is captured before.
+    #[command(flatten)]
+    pub gate: gate::Options,
+    /// Ask the running system again until it matches or DURATION has passed
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub wait: Duration,
+    /// The command that deploys, and its arguments; there is no shell
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Serialize)]
+struct Ended {
+    succeeded: bool,
+    /// Its exit code; `None` if a signal ended it, or if it could not be started.
+    exit_code: Option<i32>,
+    status: String,
+}
+
+/// The result as JSON.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    command: &'static str,
+    exit_code: u8,
+    id: &'a str,
+    manifest: String,
+    guarded: &'a Ended,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconciliation: Option<&'a Event>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<String>,
+}
+
+/// Runs `guard`.
+pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
+    let Options { gate: gated, wait, command } = options;
+    let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
+    let request = Arc::new(request);
+    let run = admit::run_id(session, None)?;
+    let mut outcome = gate::run(session, &request)?;
+    gate::write_pages(&request, &outcome, gated.html_out.as_deref());
+    output::note(text::gate(&outcome.manifest, text::Style { color: false }).trim_end());
+    if outcome.exit != ExitCode::Pass {
+        return Ok(refused(session, &request, &outcome)?);
+    }
+    session.cancel.check()?;
+    guard::open(&request, &outcome, &run)?;
+    let lease = outcome.lease.take();
+    let guarded = Guarded { session, request: &request, manifest: &outcome.manifest };
+    Ok(guarded.deploy(&command, &run, wait, lease)?)
+}
+
+/// Says that the gate refused: nothing was run.
+fn refused(session: &Session, request: &Request, outcome: &Outcome) -> Result<ExitCode> {
+    let manifest = &outcome.manifest;
+    if session.format() == Format::Json {
+        let path = request.manifest_out.display().to_string();
+        output::print_json(&crate::report::verdict::VerdictDocument::of_manifest("guard", manifest, Some(path)))?;
+    }
+    session.show_in_ci(&CiReport {
+        findings: &manifest.decision.findings,
+        manifest: Some(manifest),
+        manifest_file: Some(&request.manifest_out),
+        ..CiReport::new("guard", outcome.exit)
+    });
+    gate::close(session, "guard", outcome);
+    Ok(outcome.exit)
+}
+
+/// A deployment that the gate passed.
+struct Guarded<'a> {
+    session: &'a Session,
+    request: &'a Request,
+    manifest: &'a Manifest,
+}
+
+impl Guarded<'_> {
+    /// Runs the command under the lease, looks at what runs then, and tells what became of it.
+    fn deploy(&self, argv: &[OsString], run: &str, wait: Duration, lease: Option<Lease>) -> Result<ExitCode> {
+        let (ended, cancelled) = self.command(argv, run)?;
+        let ledger = Ledger::new(self.request.place.ledger_storage());
+        let mut problems = Vec::new();
+        let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.chain()));
+        note(guard::record(&ledger, self.manifest, ended.succeeded, ended.status.clone()));
+        let reconciliation = if cancelled.is_none() { self.reconcile(wait)? } else { None };
+        if let Some(event) = &reconciliation {
+            note(ledger.record_event(&self.manifest.id, event).map(drop));
+        }
+        // Without a probe the command's word is all there is.
+        let is_over = match &reconciliation {
+            Some(event) => event.matched().is_some(),
+            None => ended.succeeded && cancelled.is_none(),
+        };
+        if is_over {
+            note(ledger.close_claim(&self.manifest.id).map(drop));
+        }
+        note(page::write(self.session, &ledger, &self.manifest.id).map(drop));
+        let lost = lease.and_then(|lease| lease.release().err());
+        let exit = match (cancelled, &reconciliation) {
+            (Some(Reason::Interrupt), _) => ExitCode::Interrupted,
+            (Some(_), _) => ExitCode::Terminated,
+            _ if !ended.succeeded => ExitCode::CommandFailed,
+            (None, Some(event)) if event.matched().is_none() => ExitCode::DeployedMismatch,
+            _ if lost.is_some() => ExitCode::Busy,
+            _ => ExitCode::Pass,
+        };
+        problems.extend(lost.map(|error| error.chain()));
+        for problem in &problems {
+            output::note(&format!("warning: {problem}"));
+        }
+        self.tell(exit, &ended, reconciliation.as_ref())?;
+        Ok(exit)
+    }
+
+    /// Runs the command; returns how it ended, and the signal that was passed on to it.
+    fn command(&self, argv: &[OsString], run: &str) -> Result<(Ended, Option<Reason>)> {
+        let Some((program, arguments)) = argv.split_first() else {
+            return Err(Error::new(ErrorCode::Usage, "no command is given").hint("give it after `--`"));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).envs(guard::variables(self.manifest, &self.request.manifest_out, run));
+        if self.session.format() == Format::Json {
+            // Standard output is one document.
+            let stderr = std::io::stderr().as_fd().try_clone_to_owned();
+            command.stdout(stderr.map_or_else(|_| Stdio::null(), Stdio::from));
+        }
+        let signals = self.session.divert_signals();
+        match attend(command, &signals.received) {
+            Ok(attended) => {
+                let (status, cancelled) = (attended.status, attended.cancelled);
+                let ended = Ended { succeeded: status.success(), exit_code: status.code(), status: in_words(status) };
+                Ok((ended, cancelled))
+            }
+            Err(error) => Ok((Ended { succeeded: false, exit_code: None, status: error.chain() }, None)),
+        }
+    }
+
+    /// Looks at what runs now, if a probe can.
+    fn reconcile(&self, wait: Duration) -> Result<Option<Event>> {
+        let Some(probe) = &self.request.settings.deployed else { return Ok(None) };
+        let request = reconcile::Request {
+            manifest: self.manifest,
+            expected: Side::To,
+            observe: Observe::Probe(probe),
+            directory: self.request.directory.clone(),
+            versioning: self.request.config.versioning,
+            wait,
+        };
+        let reconciled = reconcile::reconcile(&request, &self.session.cancel, self.session.runtime.handle())?;
+        Ok(Some(Event::Reconciled {
+            at: reconciled.at,
+            expected: Side::To,
+            outcome: reconciled.outcome,
+            instances: reconciled.instances,
+            explanation: reconciled.explanation,
+        }))
+    }
+
+    fn tell(&self, exit: ExitCode, ended: &Ended, reconciliation: Option<&Event>) -> Result<()> {
+        let (id, environment) = (&self.manifest.id, &self.request.environment);
+        let rollback = format!("holdpoint rollback --id {id} --environment {environment} --yes {environment}");
+        match self.session.format() {
+            Format::Json => output::print_json(&Document {
+                schema_version: 1,
+                command: "guard",
+                exit_code: exit.number(),
+                id: id.as_str(),
+                manifest: self.request.manifest_out.display().to_string(),
+                guarded: ended,
+                reconciliation,
+                rollback: (exit != ExitCode::Pass).then(|| rollback.clone()),
+            })?,
+            Format::Text => {
+                let mut text = format!("the command {}\n", ended.status);
+                text += &match reconciliation {
+                    Some(event) => text::reconcile(self.manifest, event, self.session.style()),
+                    None if ended.succeeded => "no probe is configured: what runs now was not looked at\n".to_owned(),
+                    None => String::new(),
+                };
+                output::print(&text)?;
+            }
+        }
+        let finding = (!ended.succeeded).then(|| {
+            Finding::refusal(FindingCode::CommandFailed, format!("the guarded command {}", ended.status))
+                .hint(rollback.clone())
+        });
+        let findings: Vec<_> = finding.into_iter().collect();
+        let explanation = match reconciliation {
+            Some(Event::Reconciled { explanation, .. }) => Some(explanation.as_str()),
+            _ => None,
+        };
+        self.session.show_in_ci(&CiReport {
+            findings: &findings,
+            explanation,
+            manifest: Some(self.manifest),
+            manifest_file: Some(&self.request.manifest_out),
+            ..CiReport::new("guard", exit)
+        });
+        let failed = format!("the command {}", ended.status);
+        let reason = if ended.succeeded { explanation } else { Some(failed.as_str()) };
+        let words = Closing { has_verdict: true, reason, next: Some(&rollback), ..self.session.closing("guard") };
+        output::close(exit, words);
+        Ok(())
+    }
+}

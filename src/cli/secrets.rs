@@ -1,0 +1,109 @@
+//! The secrets that a command learns, to mask them in the log before anything could print them.
+
+use super::session::variable;
+use crate::config::{Config, ProbeTarget, SourceKind, Text};
+use percent_encoding::percent_decode_str;
+
+/// Variables whose whole value is a secret.
+const SECRET: [&str; 4] = ["HOLDPOINT_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"];
+
+/// Variables that hold a secret or say where it is.
+const KEY_OR_PATH: [&str; 1] = ["HOLDPOINT_SIGNING_KEY"];
+
+/// Returns the secrets in the environment of this process.
+pub fn of_environment() -> Vec<String> {
+    let values = SECRET.iter().filter_map(|name| variable(name));
+    let keys = KEY_OR_PATH.iter().filter_map(|name| variable(name)).filter(|value| is_private_key(value));
+    values.chain(keys).collect()
+}
+
+/// Returns the secrets that the configuration names: what it takes from variables and files, and the passwords in its
+/// URLs. What cannot be read is left to whoever needs it.
+pub fn of_config(config: &Config) -> Vec<String> {
+    let mut secrets = Vec::new();
+    for source in &config.sources {
+        match &source.kind {
+            SourceKind::Files(_) | SourceKind::Sqlite(_) => {}
+            SourceKind::Command(command) => command.env.values().for_each(|text| secrets.extend(of_text(text))),
+            SourceKind::Postgres(postgres) => secrets.extend(of_text(&postgres.server.url)),
+            SourceKind::Mysql(mysql) => secrets.extend(of_text(&mysql.server.url)),
+            SourceKind::Redis(redis) => secrets.extend(of_text(&redis.url)),
+            SourceKind::Mongodb(mongodb) => secrets.extend(of_text(&mongodb.server.url)),
+        }
+    }
+    for probe in config.environments.values().filter_map(|environment| environment.deployed.as_ref()) {
+        match &probe.target {
+            ProbeTarget::Http { urls, headers } => {
+                urls.iter().chain(headers.values()).for_each(|text| secrets.extend(of_text(text)));
+            }
+            ProbeTarget::Command { env, .. } => env.values().for_each(|text| secrets.extend(of_text(text))),
+            ProbeTarget::File { .. } => {}
+        }
+    }
+    secrets
+}
+
+/// Returns what is secret of a text: all of it and its last word (of `Bearer TOKEN`) if it is kept elsewhere, and in any
+/// case the passwords of a URL.
+fn of_text(text: &Text) -> Vec<String> {
+    // A pipe can be read once only, by whoever needs it.
+    if matches!(text, Text::File(path) if !path.is_file()) {
+        return Vec::new();
+    }
+    let Ok(value) = text.resolve() else { return Vec::new() };
+    let mut secrets = of_url(&value);
+    if text.is_secret() {
+        secrets.extend(value.split_whitespace().next_back().map(str::to_owned));
+        secrets.push(value);
+    }
+    secrets
+}
+
+/// Returns the passwords of a URL, as they are written and decoded: of its user, and of a parameter with such a name.
+fn of_url(text: &str) -> Vec<String> {
+    let Some((_, rest)) = text.split_once("://") else { return Vec::new() };
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = before.split(['/', '#']).next().unwrap_or_default();
+    let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
+    let named = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        ["password", "token", "secret", "key"].iter().any(|word| name.ends_with(word))
+    };
+    let parameters = query.split(['&', '#']).filter_map(|pair| pair.split_once('='));
+    let found = password.into_iter().chain(parameters.filter(|(name, _)| named(name)).map(|(_, value)| value));
+    found.flat_map(|raw| [raw.to_owned(), percent_decode_str(raw).decode_utf8_lossy().into_owned()]).collect()
+}
+
+fn is_private_key(value: &str) -> bool {
+    value.contains("PRIVATE KEY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_urls_are_found_raw_and_decoded() {
+        for (url, expected) in [
+            ("postgres://shop:p%40ss@h:5/db", vec!["p%40ss", "p@ss"]),
+            ("mongodb://u:secret@h1:1,h2:2/db?tls=true", vec!["secret", "secret"]),
+            ("redis://:secret@h", vec!["secret", "secret"]),
+            ("postgres:///db?user=u&password=a%20b&sslmode=require", vec!["a%20b", "a b"]),
+            ("https://h/version?access_token=t0ken", vec!["t0ken", "t0ken"]),
+            ("https://h/a@b:c", vec![]),
+            ("plain", vec![]),
+        ] {
+            assert_eq!(of_url(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_kept_elsewhere_is_secret_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("header");
+        std::fs::write(&path, "Bearer t0ken\n").unwrap();
+        assert_eq!(of_text(&Text::File(path)), ["t0ken", "Bearer t0ken"]);
+        assert_eq!(of_text(&Text::Plain("Bearer x".to_owned())), Vec::<String>::new());
+        assert_eq!(of_text(&Text::File(directory.path().join("gone"))), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,4 @@
+//! What readers are shown beside text and JSON.
+
+mod ci;
+mod runner;
