@@ -86,9 +86,15 @@ impl Project {
 
     /// Writes a program of the project.
     pub fn program(&self, path: &str, content: &str) -> &Self {
-        use std::os::unix::fs::PermissionsExt;
         self.write(path, content);
-        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+        make_executable(&self.path(path));
+        self
+    }
+
+    /// Writes a program beside the project; those in `bin` are found before all others.
+    pub fn program_beside(&self, name: &str, content: &str) -> &Self {
+        self.write_beside(name, content);
+        make_executable(&self.beside(name));
         self
     }
 
@@ -202,6 +208,11 @@ impl Project {
     }
 }
 
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// A pipeline that runs; killed when dropped.
 pub struct Running {
     pub child: Child,
@@ -249,7 +260,11 @@ impl Ended {
                 }
             }
         }
-        let expected: Vec<_> = expected.iter().map(|(job, result)| ((*job).to_owned(), (*result).to_owned())).collect();
+        // The list is not in the order in which they ran.
+        found.sort();
+        let mut expected: Vec<_> =
+            expected.iter().map(|(job, result)| ((*job).to_owned(), (*result).to_owned())).collect();
+        expected.sort();
         assert_eq!(found, expected, "{}", self.output);
         self
     }

@@ -21,6 +21,8 @@ fn a_pass_lets_the_deploy_run_with_the_values_of_the_gate() {
     let snapshots =
         manifest["sources"].as_array().unwrap().iter().map(|source| source["snapshot"]["id"].as_str().unwrap());
     assert_eq!(deploy["HOLDPOINT_SNAPSHOT_IDS"], snapshots.collect::<Vec<_>>().join(","));
+    let given = std::fs::read(project.beside("deploy-manifest")).unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&given).unwrap(), manifest);
     assert_eq!(manifest["pipeline"]["system"], "gitlab");
     project.assert_nothing_left();
 }
@@ -43,13 +45,24 @@ fn a_refusal_fails_the_pipeline_and_nothing_is_deployed() {
 #[test]
 fn after_a_deploy_that_failed_the_job_that_goes_back_has_the_manifest() {
     let project = Project::new();
+    // Tells what the job is given; all else is the real binary's.
+    let program = format!(
+        "#!/bin/sh\n[ \"$1\" = rollback ] || exec '{}' \"$@\"\n\
+         cp holdpoint-manifest.json \"$BESIDE/rollback-manifest\"\nprintf '%s\\n' \"$@\" >\"$BESIDE/rollback\"\n",
+        env!("CARGO_BIN_EXE_holdpoint")
+    );
+    project.program_beside("bin/holdpoint", &program);
     project.write_beside("fail", "");
     let ended = project.run(&[]).expect(false);
     ended.jobs(&[("test", "PASS"), ("holdpoint:gate", "PASS"), ("deploy", "FAIL")]);
-    project.write_beside("running", TO);
-    let ended = project.run(&["holdpoint:rollback"]);
-    ended.expect(true);
-    assert_eq!(project.running(), FROM);
+    assert!(project.deployed_with().is_some(), "the deploy began");
+    assert!(!project.beside("rollback").exists(), "it waits for somebody");
+    project.run(&["holdpoint:rollback"]).expect(true).jobs(&[("holdpoint:rollback", "PASS")]);
+    let arguments = std::fs::read_to_string(project.beside("rollback")).unwrap();
+    let expected = ["rollback", "--environment=production", "--manifest=holdpoint-manifest.json", "--yes=production"];
+    assert_eq!(arguments.lines().collect::<Vec<_>>(), expected);
+    let manifest = std::fs::read(project.beside("rollback-manifest")).unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&manifest).unwrap(), project.manifest());
 }
 
 #[test]
