@@ -28,6 +28,8 @@ use std::time::Duration;
 
 /// What is deployed, how, and what then.
 #[derive(Debug, clap::Args)]
+// The group of the gate's options, which are a part of these, has the name already.
+#[group(skip)]
 pub struct Options {
     /// What is captured before.
     #[command(flatten)]
