@@ -139,8 +139,12 @@ fn cancelled(shop: &Shop, trap: &str, signals: &[Signal]) -> crate::support::hol
 
 fn assert_gone(pid_file: &Path) {
     let pid = std::fs::read_to_string(pid_file).unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    // It was killed just now, and may take a moment.
+    while stat().contains(") R ") {
+        std::thread::yield_now();
+    }
+    assert!(stat().is_empty() || stat().contains(") Z "), "{}", stat());
 }
 
 #[test]
