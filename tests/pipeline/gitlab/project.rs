@@ -49,6 +49,7 @@ impl Project {
         project.program("go-back.sh", "#!/bin/sh\nset -eu\necho \"$HOLDPOINT_FROM_VERSION\" >\"$BESIDE/running\"\n");
         project.write_beside("running", FROM);
         project.key();
+        project.holdpoint("");
         change(&project);
         project.repository.commit("Release");
         project.repository.tag(&format!("v{TO}"));
@@ -64,6 +65,17 @@ impl Project {
              [environment.production.rollback]\nredeploy = [\"./go-back.sh\"]\n",
             self.beside("running")
         )
+    }
+
+    /// Puts the binary where the jobs find it, behind `before`, which a shell runs first.
+    pub fn holdpoint(&self, before: &str) {
+        // Of a job with an image gitlab-ci-local says that it runs in the directory of a container, also where it does not.
+        let program = format!(
+            "#!/bin/sh\nset -eu\n{before}\nexport CI_PROJECT_DIR=\"$PWD\"\nexec '{}' \"$@\"\n",
+            env!("CARGO_BIN_EXE_holdpoint")
+        );
+        self.write_beside("bin/holdpoint", program);
+        make_executable(&self.beside("bin/holdpoint"));
     }
 
     /// Makes the key that signs, and says whose signatures count.
@@ -88,13 +100,6 @@ impl Project {
     pub fn program(&self, path: &str, content: &str) -> &Self {
         self.write(path, content);
         make_executable(&self.path(path));
-        self
-    }
-
-    /// Writes a program beside the project; those in `bin` are found before all others.
-    pub fn program_beside(&self, name: &str, content: &str) -> &Self {
-        self.write_beside(name, content);
-        make_executable(&self.beside(name));
         self
     }
 
