@@ -1,4 +1,7 @@
-//! The wrappers for CI systems, run for real with the real binary.
+//! What the pipelines of CI systems run: the wrappers as they are shipped, with the real binary.
 
+mod examples;
+mod github;
 mod gitlab;
+mod jenkins;
 mod kubernetes;
