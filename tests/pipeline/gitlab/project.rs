@@ -259,11 +259,8 @@ impl Ended {
     pub fn jobs(&self, expected: &[(&str, &str)]) -> &Self {
         let mut found = Vec::new();
         for line in self.output.lines().map(str::trim) {
-            if let Some((result, job)) = line.split_once("  ").or_else(|| line.split_once(' ')) {
-                if ["PASS", "FAIL", "WARN"].contains(&result) {
-                    found.push((job.trim().to_owned(), result.to_owned()));
-                }
-            }
+            let words = line.split_once(' ').filter(|(result, _)| ["PASS", "FAIL", "WARN"].contains(result));
+            found.extend(words.map(|(result, job)| (job.trim().to_owned(), result.to_owned())));
         }
         // The list is not in the order in which they ran.
         found.sort();
