@@ -49,6 +49,7 @@ impl Project {
         project.program("go-back.sh", "#!/bin/sh\nset -eu\necho \"$HOLDPOINT_FROM_VERSION\" >\"$BESIDE/running\"\n");
         project.write_beside("running", FROM);
         project.key();
+        project.holdpoint("");
         change(&project);
         project.repository.commit("Release");
         project.repository.tag(&format!("v{TO}"));
@@ -64,6 +65,17 @@ impl Project {
              [environment.production.rollback]\nredeploy = [\"./go-back.sh\"]\n",
             self.beside("running")
         )
+    }
+
+    /// Puts the binary where the jobs find it, behind `before`, which a shell runs first.
+    pub fn holdpoint(&self, before: &str) {
+        // Of a job with an image gitlab-ci-local says that it runs in the directory of a container, also where it does not.
+        let program = format!(
+            "#!/bin/sh\nset -eu\n{before}\nexport CI_PROJECT_DIR=\"$PWD\"\nexec '{}' \"$@\"\n",
+            env!("CARGO_BIN_EXE_holdpoint")
+        );
+        self.write_beside("bin/holdpoint", program);
+        make_executable(&self.beside("bin/holdpoint"));
     }
 
     /// Makes the key that signs, and says whose signatures count.
@@ -88,13 +100,6 @@ impl Project {
     pub fn program(&self, path: &str, content: &str) -> &Self {
         self.write(path, content);
         make_executable(&self.path(path));
-        self
-    }
-
-    /// Writes a program beside the project; those in `bin` are found before all others.
-    pub fn program_beside(&self, name: &str, content: &str) -> &Self {
-        self.write_beside(name, content);
-        make_executable(&self.beside(name));
         self
     }
 
@@ -254,11 +259,8 @@ impl Ended {
     pub fn jobs(&self, expected: &[(&str, &str)]) -> &Self {
         let mut found = Vec::new();
         for line in self.output.lines().map(str::trim) {
-            if let Some((result, job)) = line.split_once("  ").or_else(|| line.split_once(' ')) {
-                if ["PASS", "FAIL", "WARN"].contains(&result) {
-                    found.push((job.trim().to_owned(), result.to_owned()));
-                }
-            }
+            let words = line.split_once(' ').filter(|(result, _)| ["PASS", "FAIL", "WARN"].contains(result));
+            found.extend(words.map(|(result, job)| (job.trim().to_owned(), result.to_owned())));
         }
         // The list is not in the order in which they ran.
         found.sort();

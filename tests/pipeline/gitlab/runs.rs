@@ -46,12 +46,10 @@ fn a_refusal_fails_the_pipeline_and_nothing_is_deployed() {
 fn after_a_deploy_that_failed_the_job_that_goes_back_has_the_manifest() {
     let project = Project::new();
     // Tells what the job is given; all else is the real binary's.
-    let program = format!(
-        "#!/bin/sh\n[ \"$1\" = rollback ] || exec '{}' \"$@\"\n\
-         cp holdpoint-manifest.json \"$BESIDE/rollback-manifest\"\nprintf '%s\\n' \"$@\" >\"$BESIDE/rollback\"\n",
-        env!("CARGO_BIN_EXE_holdpoint")
+    project.holdpoint(
+        "if [ \"$1\" = rollback ]; then cp holdpoint-manifest.json \"$BESIDE/rollback-manifest\"; \
+         printf '%s\\n' \"$@\" >\"$BESIDE/rollback\"; exit; fi",
     );
-    project.program_beside("bin/holdpoint", &program);
     project.write_beside("fail", "");
     let ended = project.run(&[]).expect(false);
     ended.jobs(&[("test", "PASS"), ("holdpoint:gate", "PASS"), ("deploy", "FAIL")]);
@@ -88,7 +86,7 @@ fn the_deadline_of_the_gate_ends_the_pipeline() {
 fn a_deploy_alone_is_refused() {
     let project = Project::new();
     let ended = project.run(&["deploy"]).expect(false);
-    ended.jobs(&[("deploy", "FAIL")]);
+    ended.jobs(&[("deploy", "FAIL")]).says(&["FAIL 16"]);
     assert_eq!(project.deployed_with(), None);
     assert_eq!(project.running(), FROM);
 }
