@@ -107,10 +107,6 @@ class Build {
         return block('lock', arguments)
     }
 
-    Object dir(Map arguments) {
-        throw new IllegalArgumentException('dir is not played')
-    }
-
     Object withEnv(Map arguments) {
         Map variables = arguments.overrides.collectEntries { it.toString().split('=', 2) as List }
         return withVariables(variables, 'withEnv', arguments)

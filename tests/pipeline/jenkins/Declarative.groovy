@@ -173,8 +173,7 @@ class Declarative {
     }
 
     private Throwable failed(Throwable before, Throwable thrown) {
-        boolean aborted = thrown instanceof Interrupted && thrown.kind != 'failure'
-        build.currentBuild.result = aborted ? 'ABORTED' : 'FAILURE'
+        build.currentBuild.result = thrown instanceof Interrupted ? 'ABORTED' : 'FAILURE'
         build.say("ERROR: ${thrown.message}")
         return before ?: thrown
     }

@@ -29,7 +29,6 @@ class Steps {
         lock: [resource: CharSequence, label: CharSequence, inversePrecedence: Boolean, quantity: Integer, skipIfLocked: Boolean, variable: CharSequence],
         withCredentials: [bindings: List],
         withEnv: [overrides: List],
-        dir: [path: CharSequence],
     ]
 
     /** Those that cannot do without some parameters. */
@@ -37,7 +36,7 @@ class Steps {
         sh: ['script'], echo: ['message'], error: ['message'], fileExists: ['file'], readFile: ['file'], archiveArtifacts: ['artifacts'],
         stash: ['name'], unstash: ['name'], string: ['credentialsId', 'variable'], file: ['credentialsId', 'variable'],
         usernamePassword: ['credentialsId', 'usernameVariable', 'passwordVariable'], timeout: ['time'], withCredentials: ['bindings'],
-        withEnv: ['overrides'], dir: ['path'],
+        withEnv: ['overrides'],
     ]
 
     static boolean known(String name) {
