@@ -13,6 +13,7 @@ use holdpoint::repository::index::{Index, IndexFile};
 use holdpoint::repository::keyfile::KeyFile;
 use holdpoint::repository::tree::Tree;
 use holdpoint::repository::{Id, Snapshot, name, pack};
+use holdpoint::signing::{AllowedSigners, fingerprint, verify};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Component, Path};
@@ -22,6 +23,7 @@ pub type Target = fn(&[u8]);
 
 /// Every entry point, by the name of its file in `fuzz_targets/` and its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("allowed_signers", allowed_signers),
     ("config", config),
     ("index", index),
     ("key_file", key_file),
@@ -31,12 +33,27 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("repository_config", repository_config),
     ("restore_names", restore_names),
     ("sealed", sealed),
+    ("signature", signature),
     ("snapshot", snapshot),
     ("tree", tree),
 ];
 
 /// The key that seals what an attacker without the key cannot make: the parsers behind it must stand all the same.
 const KEY: [u8; 64] = [7; 64];
+
+/// A file of allowed signers: all of its lines, or a message that names one.
+pub fn allowed_signers(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = AllowedSigners::parse(text, "fuzz");
+    }
+}
+
+/// A signature, which is that of nobody who may sign.
+pub fn signature(data: &[u8]) {
+    let _ = fingerprint(data);
+    let nobody = AllowedSigners::default();
+    assert!(verify(b"a manifest", data, &nobody, &[]).is_err());
+}
 
 /// `holdpoint.toml`: a configuration or a list of mistakes.
 pub fn config(data: &[u8]) {

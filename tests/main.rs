@@ -13,6 +13,7 @@ mod docs;
 mod fuzz_corpus;
 mod gate;
 mod ledger;
+mod pipeline;
 mod readme;
 mod release;
 mod report;

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 /// What is deployed, how, and what then.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// What is captured before.
     #[command(flatten)]

@@ -3,24 +3,22 @@
 use super::session::variable;
 use crate::config::{Config, ProbeTarget, SourceKind, Text};
 use percent_encoding::percent_decode_str;
+use std::path::Path;
 
 /// Variables whose whole value is a secret.
 const SECRET: [&str; 4] = ["HOLDPOINT_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"];
 
-/// Variables that hold a secret or say where it is.
-const KEY_OR_PATH: [&str; 1] = ["HOLDPOINT_SIGNING_KEY"];
-
 /// Returns the secrets in the environment of this process.
 pub fn of_environment() -> Vec<String> {
     let values = SECRET.iter().filter_map(|name| variable(name));
-    let keys = KEY_OR_PATH.iter().filter_map(|name| variable(name)).filter(|value| is_private_key(value));
-    values.chain(keys).collect()
+    values.chain(variable("HOLDPOINT_SIGNING_KEY").iter().flat_map(|given| of_key(given))).collect()
 }
 
 /// Returns the secrets that the configuration names: what it takes from variables and files, and the passwords in its
 /// URLs. What cannot be read is left to whoever needs it.
 pub fn of_config(config: &Config) -> Vec<String> {
-    let mut secrets = Vec::new();
+    let key = config.signing.key_file.as_ref().and_then(|key| key.resolve().ok());
+    let mut secrets: Vec<String> = key.iter().flat_map(|given| of_key(given)).collect();
     for source in &config.sources {
         match &source.kind {
             SourceKind::Files(_) | SourceKind::Sqlite(_) => {}
@@ -74,8 +72,15 @@ fn of_url(text: &str) -> Vec<String> {
     found.flat_map(|raw| [raw.to_owned(), percent_decode_str(raw).decode_utf8_lossy().into_owned()]).collect()
 }
 
-fn is_private_key(value: &str) -> bool {
-    value.contains("PRIVATE KEY")
+/// Returns the lines of a private key that say something; `given` is the key itself or the path of its file.
+fn of_key(given: &str) -> Vec<String> {
+    const ARMOUR: &str = "-----";
+    let text = match Path::new(given.trim()) {
+        _ if given.contains(ARMOUR) => given.to_owned(),
+        path if path.is_file() => std::fs::read_to_string(path).unwrap_or_default(),
+        _ => return Vec::new(),
+    };
+    text.lines().filter(|line| !line.contains(ARMOUR)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -95,6 +100,17 @@ mod tests {
         ] {
             assert_eq!(of_url(url), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_key_is_found_in_its_text_and_in_its_file() {
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\naC1rZXk=\n-----END OPENSSH PRIVATE KEY-----\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), key).unwrap();
+        for given in [key, file.path().to_str().unwrap()] {
+            assert_eq!(of_key(given), ["b3BlbnNz", "aC1rZXk="]);
+        }
+        assert_eq!(of_key("/nowhere/key"), Vec::<String>::new());
     }
 
     #[test]

@@ -71,6 +71,11 @@ timeout = \"15m\"                 # the deadline of a whole run
 verify = \"new\"                  # read back what a run added | \"all\" | \"none\"
 retry = { attempts = 3, backoff = \"5s\" }
 
+# Who vouches for a pass, so that the deploy step can demand it (`holdpoint admit`; docs/signing.md).
+# [signing]
+# key_file = { env = \"HOLDPOINT_SIGNING_KEY\" }          # the gate's secret
+# allowed_signers = \"/etc/holdpoint/allowed_signers\"   # where whoever is deployed cannot write
+
 # What must be restorable before a deploy may go on.
 ";
 

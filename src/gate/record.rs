@@ -50,7 +50,8 @@ pub fn write_local(request: &Request, manifest: &Manifest) -> Result<()> {
     let json = to_json(manifest)?;
     let beside = signature_path(&request.manifest_out);
     match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+        // Where there is no such directory, writing says so.
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Err(error).io_context(|| format!("cannot remove the old signature {}", beside.display()));
         }
         _ => {}

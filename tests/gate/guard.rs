@@ -3,6 +3,7 @@
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
 use crate::support::version_server::{Answer, VersionServer};
+use crate::support::wait;
 use rustix::process::Signal;
 use std::path::Path;
 
@@ -123,18 +124,27 @@ fn the_guarded_command_may_ask_for_admission_itself() {
 /// Starts a deploy that is under way when this returns, and signals `guard` alone, as CI systems do.
 fn cancelled(shop: &Shop, trap: &str, signals: &[Signal]) -> crate::support::holdpoint::Output {
     let ready = shop.path().join("ready");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &ready, rustix::fs::Mode::RWXU).unwrap();
-    let script = format!("{trap} sleep 600 & echo $! >child; echo ready >ready; wait; wait");
+    let script = format!("{trap} sleep 600 & echo $! >child; touch ready; wait; wait");
     let running = shop.holdpoint().start(arguments(&["--first"], &script));
-    assert_eq!(std::fs::read_to_string(&ready).unwrap(), "ready\n");
-    signals.iter().for_each(|signal| running.signal(*signal));
+    assert!(wait::for_change(&[&shop.path()], running.pid(), || ready.exists()), "{}", running.stderr());
+    let heard = shop.path().join("heard");
+    for (place, signal) in signals.iter().enumerate() {
+        // The second one after the first was heard: of two that are pending the system may deliver either first.
+        let after = || place == 0 || heard.exists();
+        assert!(wait::for_change(&[&shop.path()], running.pid(), after), "{}", running.stderr());
+        running.signal(*signal);
+    }
     running.wait()
 }
 
 fn assert_gone(pid_file: &Path) {
     let pid = std::fs::read_to_string(pid_file).unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    // It was killed just now, and may take a moment.
+    while stat().contains(") R ") {
+        std::thread::yield_now();
+    }
+    assert!(stat().is_empty() || stat().contains(") Z "), "{}", stat());
 }
 
 #[test]
@@ -143,7 +153,7 @@ fn signals_are_passed_on_and_leave_no_lease_lock_or_child() {
         ("trap 'exit 4' INT;", &[Signal::INT][..], 130),
         ("", &[Signal::TERM], 143),
         // One that heeds nothing is killed after the second signal.
-        ("trap '' INT TERM;", &[Signal::INT, Signal::TERM], 130),
+        ("trap 'touch heard' INT; trap '' TERM;", &[Signal::INT, Signal::TERM], 130),
     ] {
         let shop = shop("");
         let output = cancelled(&shop, trap, signals).expect(exit);

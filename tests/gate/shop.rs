@@ -161,7 +161,8 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-fn lease(place: &Path) -> Option<Value> {
+/// Returns the highest file of the lease of an environment; `None` if there never was one.
+pub fn lease(place: &Path) -> Option<Value> {
     let highest = names(&place.join("lease"))
         .into_iter()
         .max_by_key(|name| name.trim_end_matches(".json").parse::<u64>().expect("a number"))?;

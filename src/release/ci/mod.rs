@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_run_has_one_name_for_all_its_jobs() {
-        let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let cases: &[Case<'_>] = &[
             (
                 &[
                     ("GITHUB_ACTIONS", "true"),

@@ -138,15 +138,16 @@ mod tests {
     #[test]
     fn what_was_not_used_for_the_longest_time_goes_first() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = CacheDirectory::open(folder.path(), 8000).unwrap();
+        let path = folder.path().join("cache");
+        let cache = CacheDirectory::open(&path, 8000).unwrap();
         let files: Vec<Vec<u8>> = (0..40).map(|number| vec![number; 500]).collect();
         for (number, data) in (0..).zip(&files) {
             cache.keep(&name(data), data);
             // The first one is used again and again.
             let long_ago = SystemTime::now() - Duration::from_secs(1000 - number);
-            File::options().write(true).open(folder.path().join(name(data))).unwrap().set_modified(long_ago).unwrap();
+            File::options().write(true).open(path.join(name(data))).unwrap().set_modified(long_ago).unwrap();
             assert_eq!(cache.find(&name(&files[0])).as_ref(), Some(&files[0]));
-            assert!(size(folder.path()) <= 8000);
+            assert!(size(&path) <= 8000);
         }
         assert_eq!(cache.find(&name(&files[39])).as_ref(), Some(&files[39]));
         assert_eq!(cache.find(&name(&files[1])), None);
@@ -206,12 +207,13 @@ mod tests {
     #[test]
     fn runs_side_by_side_see_whole_files_only() {
         let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
         let files: Vec<Vec<u8>> = (0..50).map(|number| vec![number; 20_000]).collect();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     // Small enough that they evict each other's.
-                    let cache = CacheDirectory::open(folder.path(), 200_000).unwrap();
+                    let cache = CacheDirectory::open(&path, 200_000).unwrap();
                     for data in files.iter().chain(&files) {
                         cache.keep(&name(data), data);
                         assert!(cache.find(&name(data)).is_none_or(|found| found == *data));
@@ -220,7 +222,7 @@ mod tests {
             }
         });
         // Each of the four may have written its share since it last looked.
-        assert!(size(folder.path()) <= 200_000 + 4 * 200_000 / SHARE + 4 * 20_000);
-        assert!(fs::read_dir(folder.path()).unwrap().all(|entry| entry.unwrap().file_name().len() == 64));
+        assert!(size(&path) <= 200_000 + 4 * 200_000 / SHARE + 4 * 20_000);
+        assert!(fs::read_dir(&path).unwrap().all(|entry| entry.unwrap().file_name().len() == 64));
     }
 }

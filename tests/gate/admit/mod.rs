@@ -46,7 +46,11 @@ impl Deployment {
     }
 
     fn admit(&self, release: &str, more: &[&str]) -> Output {
-        let fixed = ["admit", "--environment", "staging", "--release", release, "--commit", COMMIT];
+        self.admit_commit(COMMIT, release, more)
+    }
+
+    fn admit_commit(&self, commit: &str, release: &str, more: &[&str]) -> Output {
+        let fixed = ["admit", "--environment", "staging", "--release", release, "--commit", commit];
         self.shop.holdpoint().run(fixed.iter().chain(more))
     }
 

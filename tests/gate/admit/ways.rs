@@ -18,7 +18,7 @@ fn the_gates_step_was_deleted() {
     let deployment = Deployment::new();
     deployment.refused(deployment.admit("1.4.0", &[]), 16, "pass-missing", "skipped or deleted");
     deployment.gate("1.3.0");
-    deployment.refused(deployment.admit("2.0.0", &["--commit", OTHER]), 16, "pass-missing", "skipped or deleted");
+    deployment.refused(deployment.admit_commit(OTHER, "2.0.0", &[]), 16, "pass-missing", "skipped or deleted");
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn the_manifest_was_edited() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace(COMMIT, OTHER)).unwrap();
     deployment.refused(
-        deployment.admit("1.4.0", &["--commit", OTHER]),
+        deployment.admit_commit(OTHER, "1.4.0", &[]),
         16,
         "signature-invalid",
         "the manifest or the signature was altered",
     );
     std::fs::remove_file(folder.join("manifest.json.sig")).unwrap();
-    deployment.refused(deployment.admit("1.4.0", &["--commit", OTHER]), 16, "pass-unsigned", "has no signature");
+    deployment.refused(deployment.admit_commit(OTHER, "1.4.0", &[]), 16, "pass-unsigned", "has no signature");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn the_manifest_was_edited_and_signed_again_by_somebody_else() {
     deployment.keys.make("stranger");
     deployment.keys.sign("stranger", "holdpoint@manifest", &path);
     deployment.refused(
-        deployment.admit("1.4.0", &["--commit", OTHER]),
+        deployment.admit_commit(OTHER, "1.4.0", &[]),
         16,
         "signer-unknown",
         "not among the allowed signers",
@@ -144,7 +144,7 @@ fn the_commit_was_amended_after_the_gate() {
     let deployment = Deployment::new();
     deployment.gate("1.4.0");
     deployment.refused(
-        deployment.admit("1.4.0", &["--commit", OTHER]),
+        deployment.admit_commit(OTHER, "1.4.0", &[]),
         16,
         "pass-commit",
         "the commit was changed after the gate",
