@@ -35,6 +35,11 @@ for instance in 1 2 3; do
 done
 "#;
 
+/// The rows of the database.
+type Rows = Vec<(i64, i64)>;
+/// Names and contents of files.
+type Files = Vec<(String, String)>;
+
 /// An application of three instances with a database and files; it answers what its files say.
 struct World {
     shop: Shop,
@@ -164,7 +169,7 @@ commit = "/commit"
     }
 
     /// Returns everything that a rollback has to bring back.
-    fn data(&self) -> (Vec<(i64, i64)>, Vec<(String, String)>) {
+    fn data(&self) -> (Rows, Files) {
         let connection = Connection::open(self.shop.path("orders.db")).unwrap();
         let rows = connection.prepare("SELECT id, total FROM orders ORDER BY id").and_then(|mut query| {
             query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>()

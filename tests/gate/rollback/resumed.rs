@@ -82,7 +82,7 @@ fn a_rollback_that_was_killed_while_it_saved_or_restored_is_gone_on_with() {
     for step in ["safety snapshot", "restore orders", "restore uploads", "reconcile"] {
         let (world, id) = world("nowhere");
         // Enough to be caught at it.
-        world.shop.write("uploads/large", vec![7; 40 << 20]);
+        world.shop.write("uploads/large", vec![7; 16 << 20]);
         let mut first = world.start(&id);
         let name = format!("{step}: started");
         while !first.ended() && !world.steps(&id).contains(&name) {

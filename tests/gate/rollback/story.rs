@@ -56,6 +56,8 @@ fn a_release_is_undone_and_deploying_goes_on_once_somebody_thaws() {
     world.run(&["rollback", "--id", &id, "--plan"]).expect(15).says(&["nothing was changed"]);
     world.run(&["thaw", "--reason", "1.4.0 is undone"]).expect(0);
     gate(0);
+    let compared = world.shop.manifest().source("uploads")["change"]["release"].clone();
+    assert_eq!(compared, id.as_str(), "nothing is compared with the state that was saved before the rollback");
     let page: Value = world.run(&["show", &id, "--format", "json"]).expect(0).json();
     assert!(page.to_string().contains("rolled_back"), "{page:#}");
 }
