@@ -117,6 +117,9 @@ fn headline(request: &Request<'_>, admission: &Admission) -> String {
     let Request { application, environment, version, commit, .. } = request;
     let short = commit.get(..12).unwrap_or(commit);
     let what = format!("{application} {version} ({short}) into {environment}");
+    if let Some(back) = &admission.back {
+        return format!("admitted: {what}, again\nby the rollback of {}, under its freeze\n", back.release);
+    }
     match (&admission.claim, &admission.pass) {
         (Some(claim), Some(pass)) => {
             let signer = admission.signer.as_ref().map_or("nobody", |signer| signer.principal.as_str());

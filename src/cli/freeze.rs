@@ -110,7 +110,7 @@ fn reason(text: &str) -> Result<String> {
 }
 
 /// Returns who asks: the CI system's actor, or the user of this machine.
-fn who(session: &Session) -> String {
+pub fn who(session: &Session) -> String {
     let actor = session.ci.as_ref().and_then(|ci| ci.pipeline.actor.clone());
     let user = || ["USER", "LOGNAME"].into_iter().filter_map(variable).find(|name| !name.trim().is_empty());
     actor.or_else(user).unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))

@@ -20,6 +20,7 @@ mod reconcile;
 mod releases;
 mod repository;
 mod restore;
+mod rollback;
 mod schema;
 mod secrets;
 mod session;
@@ -83,6 +84,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),
         Command::Restore(options) => restore::run(&session, &options),
+        Command::Rollback(options) => rollback::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),

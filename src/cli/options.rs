@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-use super::{admit, check, completions, copy, freeze, gate, guard, init, ls, reconcile, releases, restore, schema};
+use super::{
+    admit, check, completions, copy, freeze, gate, guard, init, ls, reconcile, releases, restore, rollback, schema,
+};
 
 /// A hold point for deployments: no restorable snapshot, no deploy
 #[derive(Debug, Parser)]
@@ -129,6 +131,8 @@ pub enum Command {
     Freeze(freeze::FreezeOptions),
     /// Allow deployments into an environment again
     Thaw(freeze::ThawOptions),
+    /// Undo a release: restore its sources and deploy the version before it again
+    Rollback(rollback::Options),
     /// List the releases of an environment
     Releases(releases::ListOptions),
     /// Show one release
@@ -173,6 +177,7 @@ impl Command {
             Self::Thaw(_) => "thaw",
             Self::Reconcile(_) => "reconcile",
             Self::Restore(_) => "restore",
+            Self::Rollback(_) => "rollback",
             Self::Releases(_) => "releases",
             Self::Show(_) => "show",
             Self::Check(_) => "check",

@@ -9,7 +9,7 @@ use crate::config::{CaptureIn, SourceConfig};
 use crate::error::Result;
 use crate::ledger::{Ledger, Search, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Change, Manifest};
+use crate::model::manifest::{Change, Manifest, Purpose};
 use crate::policy::identity;
 use crate::policy::sanity::{self, Size};
 use crate::repository::archive::IssueKind;
@@ -37,7 +37,8 @@ pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>
 /// # Errors
 /// The store's own; records that cannot be read are in the answer.
 pub fn last_comparable(request: &Request, ledger: &Ledger) -> Result<Search<Stored>> {
-    if request.config.sources.iter().all(|source| source.capture == CaptureIn::Every) {
+    let every = request.config.sources.iter().all(|source| source.capture == CaptureIn::Every);
+    if every || request.purpose == Purpose::Safety {
         ledger.last_passed()
     } else {
         ledger.last_passed_for(request.purpose)

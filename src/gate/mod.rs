@@ -23,6 +23,7 @@ pub mod record;
 pub mod request;
 pub mod restore;
 mod retention;
+pub mod rollback;
 pub mod run;
 pub mod scratch;
 pub mod standing;

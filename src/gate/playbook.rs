@@ -155,13 +155,13 @@ fn is_cluster(source: &SourceRecord) -> bool {
 }
 
 /// Names the configuration unless it is the one that is found without a name.
-fn config_flag(request: &Request) -> Vec<String> {
+pub(super) fn config_flag(request: &Request) -> Vec<String> {
     let named = request.config.path.as_ref().filter(|path| path.as_os_str() != FILE_NAME);
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     named.map(|path| vec!["--config".to_owned(), absolute(path).display().to_string()]).unwrap_or_default()
 }
 
-fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
+pub(super) fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
     [
         ("--application", request.application.as_str()),
         ("--environment", &request.environment),

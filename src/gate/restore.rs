@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Restored, plan};
+use crate::repository::restore::{Plan, Restored, plan, plan_itself};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Target};
 use crate::storage::ReadFrom;
@@ -63,11 +63,29 @@ impl Restore<'_> {
     /// As [`crate::repository::restore::Plan::perform`].
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let workers =
-            Workers { threads: self.indexed.repository().readers(), progress: &progress, cancel: self.cancel };
+        let workers = self.workers(&progress);
         let plan = plan(self.indexed, root, Path::new("/"), &workers)?;
-        self.observer.started(Phase::Restore, label, &progress, Some(plan.bytes()));
-        let result = plan.perform(self.indexed, directory, self.force, &workers);
+        self.perform(plan, label, directory, &progress)
+    }
+
+    /// Restores `path` of a tree to where it came from; what holds it is made if needed, and otherwise left as it is.
+    ///
+    /// # Errors
+    /// As [`Restore::tree`].
+    pub fn in_place(&self, label: &str, root: Id, path: &Path) -> Result<Restored> {
+        let progress = Progress::new();
+        let workers = self.workers(&progress);
+        let plan = plan_itself(self.indexed, root, path, &workers)?;
+        self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)
+    }
+
+    fn workers<'w>(&'w self, progress: &'w Arc<Progress>) -> Workers<'w> {
+        Workers { threads: self.indexed.repository().readers(), progress, cancel: self.cancel }
+    }
+
+    fn perform(&self, plan: Plan, label: &str, directory: &Path, progress: &Arc<Progress>) -> Result<Restored> {
+        self.observer.started(Phase::Restore, label, progress, Some(plan.bytes()));
+        let result = plan.perform(self.indexed, directory, self.force, &self.workers(progress));
         self.observer.finished(Phase::Restore, label, if result.is_ok() { "restored" } else { "failed" });
         result
     }

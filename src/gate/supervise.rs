@@ -6,6 +6,7 @@ use super::request::Request;
 use super::run::{Outcome, Run, new_id};
 use crate::cancel::{Cancel, Reason};
 use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::lease::Lease;
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::progress::Observer;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -30,6 +31,21 @@ pub fn supervise(
     cancel: &Cancel,
     runtime: &Handle,
 ) -> Result<Outcome> {
+    supervise_under(None, request, observer, cancel, runtime)
+}
+
+/// [`supervise`] under a lease that the caller has already, and that goes back to it as that of any other run does
+/// ([`Request::keeps_lease`]).
+///
+/// # Errors
+/// As [`supervise`].
+pub fn supervise_under(
+    lease: Option<Lease>,
+    request: &Arc<Request>,
+    observer: &Arc<dyn Observer>,
+    cancel: &Cancel,
+    runtime: &Handle,
+) -> Result<Outcome> {
     let draft = Arc::new(Mutex::new(Draft::new(request, new_id(request)?)));
     let started = Instant::now();
     let (sender, receiver) = channel();
@@ -47,7 +63,7 @@ pub fn supervise(
             let observer = &*observer;
             let run = Run { request: &request, started, observer, cancel: &cancel, runtime: &runtime, draft: &draft };
             // Nobody listens any more if the run was given up.
-            let _ = sender.send(run.perform());
+            let _ = sender.send(run.perform(lease));
         })
     };
     thread.map_err(|error| Error::new(ErrorCode::Internal, "cannot start a thread").caused_by(error))?;

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
+use crate::model::rollback::StepState;
 use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 use bytes::Bytes;
@@ -87,6 +88,61 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The rollback of the release began, or began anew.
+    RollbackBegan {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// The beginning of the freeze that it works under: as long as that one lasts, it can be gone on with.
+        #[schemars(with = "String")]
+        frozen_at: Timestamp,
+        /// What was observed before it, in one sentence.
+        observed: String,
+        /// Why it went on although the manifest does not describe what runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forced: Option<String>,
+    },
+    /// A step of the rollback began, was done, or failed.
+    RollbackStep {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Which step, as the plan names it.
+        step: String,
+        /// How far it is.
+        state: StepState,
+        /// What came of it, or why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// The release that holds what the step saved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<ReleaseId>,
+    },
+    /// A deploy step that asked was admitted to deploy the older version again.
+    RollbackAdmitted {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Which run of a pipeline.
+        run: String,
+        /// Who started the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
+        /// Who signed the rollback's pass.
+        signer: String,
+    },
+    /// The release was rolled back: every step is done.
+    RolledBack {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// What was seen to run at the end, in one sentence.
+        explanation: String,
+    },
 }
 
 impl Event {
@@ -97,7 +153,11 @@ impl Event {
             | Self::Admitted { at, .. }
             | Self::Guarded { at, .. }
             | Self::Frozen { at, .. }
-            | Self::Thawed { at, .. } => *at,
+            | Self::Thawed { at, .. }
+            | Self::RollbackBegan { at, .. }
+            | Self::RollbackStep { at, .. }
+            | Self::RollbackAdmitted { at, .. }
+            | Self::RolledBack { at, .. } => *at,
         }
     }
 
@@ -116,6 +176,10 @@ impl Event {
             Self::Guarded { .. } => "guarded",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",
+            Self::RollbackBegan { .. } => "rollback-began",
+            Self::RollbackStep { .. } => "rollback-step",
+            Self::RollbackAdmitted { .. } => "rollback-admitted",
+            Self::RolledBack { .. } => "rolled-back",
         }
     }
 }

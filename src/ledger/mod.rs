@@ -10,6 +10,7 @@ pub mod freeze;
 pub mod lease;
 pub mod manifest;
 mod releases;
+pub mod rollback_pass;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Questions to the ledger: what is there, what passed last, what is deployed.
 
+use super::events::Event;
 use super::releases::{Ledger, Stored};
 use super::walk::{RELEASES, Walk, second};
 use crate::cancel::Cancel;
@@ -51,6 +52,11 @@ pub struct Unreadable {
     pub error: Error,
 }
 
+/// Says whether a later run may be compared with a release: it passed, and is no rescue of a broken state.
+fn is_comparable(stored: &Stored) -> bool {
+    stored.manifest.state == State::Passed && stored.manifest.purpose != Purpose::Safety
+}
+
 /// What the ledger believes is deployed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployed {
@@ -98,7 +104,19 @@ impl Ledger {
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
     pub fn last_passed(&self) -> Result<Search<Stored>> {
-        self.search(self.searched_within, |stored| Ok((stored.manifest.state == State::Passed).then_some(stored)))
+        self.search(self.searched_within, |stored| Ok(is_comparable(&stored).then_some(stored)))
+    }
+
+    /// Returns the newest release whose pass was used: the one that is being deployed, or was last.
+    ///
+    /// # Errors
+    /// The store's own, or an event that cannot be read; records that cannot be read are in the answer.
+    pub fn last_admitted(&self) -> Result<Search<Stored>> {
+        self.search(self.searched_within.min(DEPLOYED_WITHIN), |stored| {
+            let events = self.events(&stored.manifest.id)?;
+            let admitted = events.iter().any(|record| matches!(record.event, Event::Admitted { .. }));
+            Ok(admitted.then_some(stored))
+        })
     }
 
     /// Returns the newest release that passed and was run for `purpose`, or else the newest that passed: runs of the other

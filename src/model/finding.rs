@@ -200,6 +200,20 @@ finding_codes! {
     SnapshotGone = "snapshot-gone" => ManifestInvalid;
     /// The configuration is not the one that the gate ran with, or cannot be compared with it.
     ConfigChanged = "config-changed" => ManifestInvalid;
+    /// What is deployed is not what the manifest of a rollback describes.
+    DeployedMismatch = "deployed-mismatch" => DeployedMismatch;
+    /// Nothing is configured that deploys the older version again.
+    RedeployMissing = "redeploy-missing" => DeployedMismatch;
+    /// No allowed signers are named, so nobody checked the signature of the manifest.
+    SignatureUnchecked = "signature-unchecked" => ManifestInvalid;
+    /// A rollback goes on without a snapshot of the present state.
+    SafetySkipped = "safety-skipped" => PolicyRefused;
+    /// A rollback issues no pass, so a deploy step that asks will be refused.
+    RollbackPassMissing = "rollback-pass-missing" => ManifestInvalid;
+    /// A source would be restored to something else than what was captured, or to nothing known.
+    WrongTarget = "wrong-target" => RestoreFailed;
+    /// A source cannot be restored by a rollback; a person has to.
+    RestoreByHand = "restore-by-hand" => RestoreFailed;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
     /// The search for an earlier release ended before the oldest one, and what it looked for was not found.

@@ -7,5 +7,6 @@ pub mod manifest;
 pub mod progress;
 pub mod reconciliation;
 pub mod release_id;
+pub mod rollback;
 pub mod verdict;
 pub mod version;

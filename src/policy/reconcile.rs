@@ -105,7 +105,7 @@ fn measure(instance: &Instance, wanted: &Wanted<'_>, other: &Wanted<'_>) -> Runs
 }
 
 /// Says whether one commit is the other, which may be given by its first digits.
-fn is_same_commit(one: &str, two: &str) -> bool {
+pub fn is_same_commit(one: &str, two: &str) -> bool {
     let length = one.len().min(two.len());
     match (one.get(..length), two.get(..length)) {
         (Some(one), Some(two)) => length > 0 && one.eq_ignore_ascii_case(two),

@@ -22,6 +22,8 @@ pub(super) enum Stdout {
     Pipe(PipeWriter),
     /// Into the tail, beside standard error.
     Tail,
+    /// Onto this process's standard error, as is standard error: people watch it, and nothing of it is kept.
+    Shown,
 }
 
 /// A running program. Dropping it ends its group: SIGTERM, a grace, SIGKILL.
@@ -48,11 +50,16 @@ impl Running {
         let longest_secret = program.secrets.iter().map(String::len).max().unwrap_or(0);
         let tail = TailReader::start(reader, longest_secret)?;
         command.stdin(stdin);
+        let stdout_is_shown = matches!(stdout, Stdout::Shown);
         match stdout {
             Stdout::Pipe(pipe) => command.stdout(pipe),
             Stdout::Tail => command.stdout(writer.try_clone().io_context(|| "cannot share a pipe".to_owned())?),
+            Stdout::Shown => command.stdout(std::io::stderr()),
         };
-        command.stderr(writer);
+        match stdout_is_shown {
+            true => command.stderr(std::io::stderr()),
+            false => command.stderr(writer),
+        };
         let spawned = command.spawn();
         // The command holds our copies of the pipes' ends; without them gone, no pipe would ever end.
         drop(command);

@@ -17,7 +17,7 @@ mod tail;
 
 pub use attend::{Attended, attend};
 pub use program::Program;
-pub use run::{Output, feed, run_to_end};
+pub use run::{Output, feed, run_shown, run_to_end};
 pub use secret_file::SecretFile;
 pub use status::in_words;
 pub use stream::Stream;

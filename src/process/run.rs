@@ -96,6 +96,15 @@ pub fn feed(program: &Program, input: &mut dyn Read, cancel: &Cancel) -> Result<
     running.wait()?.success()
 }
 
+/// Runs a program with nothing on standard input and shows all that it prints on standard error, and fails unless it
+/// exited 0.
+///
+/// # Errors
+/// `process-failed` if it cannot be started or fails, with its status in words; the reason of a cancellation.
+pub fn run_shown(program: &Program, cancel: &Cancel) -> Result<()> {
+    Running::start(program, Stdio::null(), Stdout::Shown, Limit::new(cancel, None))?.wait()?.success()
+}
+
 /// Writes everything; returns false if the program does not read any more.
 fn write_all(running: &Running, stdin: &mut PipeWriter, mut data: &[u8]) -> Result<bool> {
     while !data.is_empty() {

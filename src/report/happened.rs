@@ -22,5 +22,18 @@ pub fn happened(event: &Event) -> String {
             format!("the environment was frozen by {by}{until}: {reason}")
         }
         Event::Thawed { by, reason, .. } => format!("the environment was thawed by {by}: {reason}"),
+        Event::RollbackBegan { by, observed, forced, .. } => {
+            let forced = forced.as_ref().map(|reason| format!("; forced: {reason}")).unwrap_or_default();
+            format!("a rollback was begun by {by}: {observed}{forced}")
+        }
+        Event::RollbackStep { step, state, message, .. } => {
+            let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            format!("rollback: {step}: {}{message}", state.as_str())
+        }
+        Event::RollbackAdmitted { run, actor, signer, .. } => {
+            let actor = actor.as_ref().map(|actor| format!(" of {actor}")).unwrap_or_default();
+            format!("run {run}{actor} was admitted to deploy the older version again; its pass is signed by {signer}")
+        }
+        Event::RolledBack { by, explanation, .. } => format!("rolled back by {by}: {explanation}"),
     }
 }

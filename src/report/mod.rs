@@ -7,6 +7,7 @@ mod elsewhere;
 mod happened;
 pub mod html;
 pub mod progress;
+pub mod rollback;
 pub mod schema;
 mod table;
 pub mod text;

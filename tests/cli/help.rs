@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "init",
     "doctor",
     "plan",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 19] = [
     "admit",
     "reconcile",
     "restore",
+    "rollback",
     "freeze",
     "thaw",
     "releases",

@@ -12,6 +12,7 @@ mod kill;
 mod locked;
 mod network;
 mod pass;
+mod rollback;
 mod sanity;
 pub mod shop;
 mod store;

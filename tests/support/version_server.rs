@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 pub enum Answer {
     /// Sends a status, headers (`Name: value`) and a body.
     Http { status: u16, headers: Vec<String>, body: String },
+    /// Answers 200 with the JSON document that is in this file now; closes the connection if there is none.
+    File(std::path::PathBuf),
     /// Sends nothing and keeps the connection open.
     Hang,
     /// Closes the connection.
@@ -132,6 +134,12 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<Option<TcpS
         let mut script = shared.script.lock().unwrap();
         if script.len() > 1 { script.pop() } else { script.last().cloned() }
     };
+    let answer = match answer {
+        Some(Answer::File(path)) => {
+            std::fs::read_to_string(path).ok().map(|body| Answer::text("application/json", body))
+        }
+        answer => answer,
+    };
     match answer {
         Some(Answer::Http { status, headers, body }) => {
             write!(stream, "HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\nConnection: close\r\n", body.len())?;
@@ -142,7 +150,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<Option<TcpS
             Ok(None)
         }
         Some(Answer::Hang) => Ok(Some(stream)),
-        Some(Answer::HangUp) | None => Ok(None),
+        Some(Answer::HangUp | Answer::File(_)) | None => Ok(None),
     }
 }
 

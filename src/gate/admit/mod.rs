@@ -4,6 +4,7 @@
 //! since the gate: the freeze, the snapshots, what is deployed. Using the pass and opening the claim happens under the
 //! environment's lease, so that of two that ask at once one deploys.
 
+mod back;
 mod evidence;
 mod find;
 mod take;
@@ -16,6 +17,7 @@ use crate::config::ProbeConfig;
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
 use crate::ledger::events::{Event, EventRecord};
+use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Pipeline, ProbeKind};
@@ -77,6 +79,8 @@ pub struct Admission {
     pub findings: Vec<Finding>,
     /// The claim that is open now for this run; `None` if it may not deploy.
     pub claim: Option<Claim>,
+    /// The pass of the rollback that waits for this deployment; there is no claim then.
+    pub back: Option<RollbackPass>,
 }
 
 impl Admission {
@@ -86,7 +90,7 @@ impl Admission {
     }
 
     fn refused(pass: Option<Stored>, signer: Option<Signer>, findings: Vec<Finding>) -> Self {
-        let mut admission = Self { pass, signer, findings, claim: None };
+        let mut admission = Self { pass, signer, findings, claim: None, back: None };
         admission.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
         admission
     }
@@ -101,9 +105,13 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     let now = Timestamp::now();
     let (standing, found) = both(|| both(|| ledger.freeze_at(now), || ledger.claim()), || find::find(request, &ledger));
     let (freeze, claim) = (standing.0?, standing.1?);
-    let mut findings: Vec<_> =
-        freeze.map(|freeze| standing::frozen(request.environment, &freeze)).into_iter().collect();
+    let mut findings: Vec<_> = freeze.iter().map(|freeze| standing::frozen(request.environment, freeze)).collect();
     let claim = claim.filter(|claim| claim.is_open(now));
+    if let Some(freeze) = &freeze
+        && let Some(admission) = back::admit(request, &ledger, (freeze, claim.as_ref()), now)?
+    {
+        return Ok(admission);
+    }
     let Found { pass, newer } = match found? {
         Ok(found) => found,
         Err(why) => {

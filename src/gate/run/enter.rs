@@ -36,7 +36,11 @@ pub(super) struct Entered {
 }
 
 impl Run<'_> {
+    /// Takes the lease, unless the caller of the run has it already.
     pub(super) fn take_lease(&self, held: &mut Held) -> Result<()> {
+        if held.lease.is_some() {
+            return Ok(());
+        }
         let request = self.request;
         let id = self.draft(|draft| draft.id.clone());
         let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;

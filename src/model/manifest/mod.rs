@@ -79,6 +79,8 @@ pub enum Purpose {
     Gate,
     /// No deploy: the snapshots count for comparison, and no release is judged.
     Snapshot,
+    /// The state before a rollback, saved as it is: broken as it may be, nothing is ever compared with it.
+    Safety,
 }
 
 /// How a run of the gate ended.

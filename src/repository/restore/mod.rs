@@ -12,7 +12,7 @@ mod target;
 mod tests;
 
 pub use metadata::Note;
-pub use plan::{Plan, plan};
+pub use plan::{Plan, plan, plan_itself};
 pub use target::MARKER;
 
 use super::blobs::Indexed;

@@ -108,19 +108,39 @@ pub fn plan(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> 
             _ => planner.add(indexed, None, *node)?,
         },
     }
-    let reader = TreeReader::new(indexed, ReadFrom::Anywhere);
-    while !planner.queue.is_empty() {
-        let batch: Vec<_> = planner.queue.drain(..planner.queue.len().min(BATCH)).collect();
-        for ((dir, id), tree) in batch.iter().zip(read_all(&reader, &batch, indexed, workers)?) {
-            check_names(id, &tree)?;
-            for node in tree.nodes {
-                planner.add(indexed, *dir, node)?;
+    planner.walk(indexed, workers)
+}
+
+/// Plans the restore of what `path` leads to below the tree `root`, under its own name: into the directory that holds it.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_itself(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> Result<Plan> {
+    let mut planner = Planner::default();
+    match find(indexed, root, path)? {
+        Found::Root(tree) => planner.queue.push_back((None, tree)),
+        Found::Node(node) => planner.add(indexed, None, *node)?,
+    }
+    planner.walk(indexed, workers)
+}
+
+impl Planner {
+    /// Reads the trees that are left, and ends the plan.
+    fn walk(mut self, indexed: &Indexed, workers: &Workers<'_>) -> Result<Plan> {
+        let reader = TreeReader::new(indexed, ReadFrom::Anywhere);
+        while !self.queue.is_empty() {
+            let batch: Vec<_> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
+            for ((dir, id), tree) in batch.iter().zip(read_all(&reader, &batch, indexed, workers)?) {
+                check_names(id, &tree)?;
+                for node in tree.nodes {
+                    self.add(indexed, *dir, node)?;
+                }
             }
         }
+        let mut plan = self.plan;
+        plan.uses.sort_unstable_by_key(|one| (one.pack, one.blob.offset, one.file, one.at));
+        Ok(plan)
     }
-    let mut plan = planner.plan;
-    plan.uses.sort_unstable_by_key(|one| (one.pack, one.blob.offset, one.file, one.at));
-    Ok(plan)
 }
 
 impl Plan {

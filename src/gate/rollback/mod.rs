@@ -1,0 +1,44 @@
+//! `rollback`: executes the way back of one manifest.
+//!
+//! [`plan`] looks at everything and changes nothing: is this the manifest of what runs, may it be believed, does each
+//! source lead where it came from? [`perform`] freezes the environment and does the steps under its lease, one after
+//! another, each recorded in the [`journal`], so that a rollback that was interrupted is gone on with where it was.
+
+mod added;
+mod evidence;
+mod fit;
+mod hooks;
+mod journal;
+mod pass;
+mod perform;
+mod plan;
+mod safety;
+mod sources;
+
+pub use evidence::Given;
+pub use perform::{Outcome, perform};
+pub use plan::{go_on_command, plan};
+
+use super::request;
+use crate::signing::AllowedSigners;
+use std::time::Duration;
+
+/// What is asked of a rollback: everything that was decided before anything was looked at.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The manifest of the release that is undone.
+    pub given: &'a Given,
+    /// Who may have signed it, if that is known.
+    pub signers: Option<&'a AllowedSigners>,
+    /// Where and what: the place, the configuration, the key. The safety snapshot is a run of its kind; what a run
+    /// captures and for which release is for the rollback to say.
+    pub run: request::Request,
+    /// Why to go on even if the manifest does not describe what runs.
+    pub force: Option<String>,
+    /// Why not to save the present state first.
+    pub no_safety_snapshot: Option<String>,
+    /// How long to wait at the end until the older version answers.
+    pub wait: Duration,
+    /// Who asks.
+    pub by: String,
+}

@@ -1,0 +1,49 @@
+//! The pass that lets the rollback's own deploy step through its freeze.
+
+use super::Request;
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::ledger::freeze::Freeze;
+use crate::ledger::rollback_pass::{Deployment, RollbackPass};
+use crate::model::finding::{Finding, FindingCode};
+use jiff::Timestamp;
+
+/// Says why no pass can be issued for the deploy step, if none can.
+pub(super) fn why_none(request: &Request<'_>) -> Option<Finding> {
+    let from = &request.given.manifest.release.from;
+    let why = match (&from.version, &from.commit, &request.run.signer) {
+        (None, ..) => return None,
+        (_, None, _) => "the manifest does not tell the commit of the older version",
+        (_, _, None) => "no signing key is configured",
+        (Some(_), Some(_), Some(_)) => return None,
+    };
+    let message = format!("no rollback pass is issued: {why}; a redeploy that asks `holdpoint admit` is refused");
+    Some(
+        Finding::warning(FindingCode::RollbackPassMissing, message)
+            .hint("give the key by HOLDPOINT_SIGNING_KEY, and let the probe tell the commit"),
+    )
+}
+
+/// Issues the pass, if it can be issued.
+///
+/// # Errors
+/// The store's own.
+pub(super) fn issue(request: &Request<'_>, ledger: &Ledger, freeze: &Freeze) -> Result<()> {
+    let manifest = &request.given.manifest;
+    let from = &manifest.release.from;
+    let (Some(version), Some(commit), Some(signer)) = (&from.version, &from.commit, &request.run.signer) else {
+        return Ok(());
+    };
+    let of = Deployment {
+        application: &request.run.application,
+        environment: &request.run.environment,
+        release: &manifest.id,
+        version,
+        commit,
+        frozen_at: freeze.at,
+    };
+    let now = Timestamp::now();
+    let pass = RollbackPass::new(&of, now, now + request.run.config.gate.claim_for).to_json()?;
+    let signature = signer.sign(&pass)?;
+    ledger.issue_rollback_pass(pass, signature)
+}

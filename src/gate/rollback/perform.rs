@@ -1,0 +1,249 @@
+//! Doing what was planned, step by step, under the lease and the freeze of the environment.
+
+use super::super::reconcile::{self, Observe};
+use super::journal::{self, Came, Journal};
+use super::sources::Hands;
+use super::{Request, go_on_command, hooks, pass, safety, sources};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::ledger::Ledger;
+use crate::ledger::events::Event;
+use crate::ledger::freeze::Freeze;
+use crate::ledger::lease::{self, Lease, Owner};
+use crate::model::progress::Observer;
+use crate::model::reconciliation::{Outcome as Reconciliation, Side};
+use crate::model::release_id::ReleaseId;
+use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
+use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// How a rollback ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What there was to do, and how far each step is.
+    pub plan: RollbackPlan,
+    /// The freeze that a person has to thaw; `None` if it did not come to one.
+    pub freeze: Option<Freeze>,
+    /// Why it is not done; `None` if it is.
+    pub error: Option<Error>,
+    /// The command that goes on with it, if it is not done.
+    pub go_on: String,
+}
+
+impl Outcome {
+    /// Returns the exit code: 0, or what kept the rollback from its end; 17 for whatever failed.
+    pub fn exit(&self) -> ExitCode {
+        match self.error.as_ref().map(|error| error.code().exit()) {
+            None => ExitCode::Pass,
+            Some(
+                exit @ (ExitCode::Interrupted | ExitCode::Terminated | ExitCode::Busy | ExitCode::DeployedMismatch),
+            ) => exit,
+            Some(_) => ExitCode::RestoreFailed,
+        }
+    }
+}
+
+/// Does what `plan` says, under `lease` if the caller has it already. Nothing in the plan may refuse.
+///
+/// What is done is done whatever happens later, and is not done again by the next rollback of this release, as long as
+/// the freeze lasts that it leaves behind.
+pub fn perform(
+    request: &Request<'_>,
+    plan: RollbackPlan,
+    lease: Option<Lease>,
+    observer: &Arc<dyn Observer>,
+    cancel: &Cancel,
+    runtime: &Handle,
+) -> Outcome {
+    let ledger = Ledger::new(request.run.place.ledger_storage());
+    let hands = Hands { observer, cancel, runtime };
+    let mut rollback = Rollback { request, ledger, hands, plan, freeze: None, saved: None };
+    let error = rollback.perform(lease).err();
+    let Rollback { plan, freeze, .. } = rollback;
+    Outcome { plan, freeze, error, go_on: go_on_command(request) }
+}
+
+struct Rollback<'r> {
+    request: &'r Request<'r>,
+    ledger: Ledger,
+    hands: Hands<'r>,
+    plan: RollbackPlan,
+    freeze: Option<Freeze>,
+    /// The release that holds the state before the rollback.
+    saved: Option<ReleaseId>,
+}
+
+impl Rollback<'_> {
+    fn perform(&mut self, lease: Option<Lease>) -> Result<()> {
+        let mut lease = match lease {
+            Some(lease) => lease,
+            None => self.take_lease()?,
+        };
+        let freeze = self.begin()?;
+        let count = self.plan.steps.len();
+        for number in 0..count {
+            let Some(step) = self.plan.steps.get(number).filter(|step| !step.is_done()).cloned() else { continue };
+            self.hands.cancel.check()?;
+            lease.check()?;
+            let estimate = step.estimate_seconds.map(|seconds| format!(", about {seconds:.0} s")).unwrap_or_default();
+            self.hands.observer.note(&format!("step {} of {count}: {}{estimate}", number + 1, step.action));
+            self.record(number, &step, StepState::Started, Came::default())?;
+            match self.step(&step, lease, &freeze) {
+                Ok((held, came)) => {
+                    lease = held;
+                    self.saved = came.saved.clone().or(self.saved.take());
+                    self.record(number, &step, StepState::Done, came)?;
+                }
+                Err(error) => {
+                    // The failure itself is what has to be told, even if the ledger does not take it.
+                    let _ = self.record(number, &step, StepState::Failed, Came::to(error.chain()));
+                    return Err(self.under(error, &step));
+                }
+            }
+        }
+        lease.check()?;
+        self.end()?;
+        // The work is done: a lease that cannot be given back runs out by itself.
+        let _ = lease.release();
+        Ok(())
+    }
+
+    fn take_lease(&self) -> Result<Lease> {
+        let run = &self.request.run;
+        let owner = Owner::current(Some(self.plan.id.clone()), run.pipeline.run_url.clone())?;
+        let acquired = lease::acquire(run.place.ledger_storage(), owner, self.hands.cancel)?;
+        if let Some(finding) = acquired.finding {
+            self.hands.observer.note(&format!("warning: {}", finding.message));
+        }
+        Ok(acquired.lease)
+    }
+
+    /// Freezes the environment, and opens the journal or goes on with it.
+    fn begin(&mut self) -> Result<Freeze> {
+        let id = &self.plan.id;
+        let now = Timestamp::now();
+        let standing = self.ledger.freeze_at(now)?;
+        let journal = Journal::read(&self.ledger, id, standing.as_ref())?;
+        if journal.began != self.plan.resumes {
+            let message = format!("another rollback of {id} went on since this one was planned");
+            return Err(Error::new(ErrorCode::Busy, message).hint("start again, and look at the plan"));
+        }
+        let freeze = match standing {
+            Some(freeze) => freeze,
+            None => self.freeze(now)?,
+        };
+        self.freeze = Some(freeze.clone());
+        self.saved = journal.saved;
+        if journal.began.is_none() {
+            let began = Event::RollbackBegan {
+                at: Timestamp::now(),
+                by: self.request.by.clone(),
+                frozen_at: freeze.at,
+                observed: self.plan.observed.clone(),
+                forced: self.request.force.clone(),
+            };
+            self.ledger.record_event(id, &began)?;
+        }
+        Ok(freeze)
+    }
+
+    fn freeze(&self, at: Timestamp) -> Result<Freeze> {
+        let id = &self.plan.id;
+        let by = self.request.by.clone();
+        let reason = format!("rollback of {} (release {id})", self.plan.undone);
+        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None };
+        if let Some(other) = self.ledger.freeze(&freeze)? {
+            return Ok(other);
+        }
+        self.ledger.record_event(id, &Event::Frozen { at, by, reason, until: None })?;
+        Ok(freeze)
+    }
+
+    fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
+        journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
+        if let Some(step) = self.plan.steps.get_mut(number) {
+            step.state = Some(state);
+        }
+        Ok(())
+    }
+
+    /// Does one step; returns the lease, and what came of it in words.
+    fn step(&self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
+        let came = match &step.task {
+            Task::Safety => {
+                let (lease, id) = safety::save(self.request, lease, &self.hands)?;
+                return Ok((lease, Came { message: Some(format!("saved as {id}")), saved: Some(id) }));
+            }
+            Task::Hook(argv) => {
+                hooks::run(self.request, argv, self.hands.cancel)?;
+                Came::default()
+            }
+            Task::Restore(source) => {
+                Came::to(sources::restore(self.request, source, self.saved.as_ref(), &self.hands)?)
+            }
+            Task::Redeploy(argv) => {
+                pass::issue(self.request, &self.ledger, freeze)?;
+                let deployed = hooks::run(self.request, argv, self.hands.cancel);
+                // Nobody else may use it, whatever came of the deployment.
+                let withdrawn = self.ledger.withdraw_rollback_pass();
+                deployed.and(withdrawn)?;
+                Came::default()
+            }
+            Task::Reconcile => Came::to(self.reconcile()?),
+        };
+        Ok((lease, came))
+    }
+
+    fn reconcile(&self) -> Result<String> {
+        let manifest = &self.request.given.manifest;
+        let run = &self.request.run;
+        let Some(probe) = &run.settings.deployed else { return Ok("no probe is configured".to_owned()) };
+        let request = reconcile::Request {
+            manifest,
+            expected: Side::From,
+            observe: Observe::Probe(probe),
+            directory: run.directory.clone(),
+            versioning: run.config.versioning,
+            wait: self.request.wait,
+        };
+        let reconciled = reconcile::reconcile(&request, self.hands.cancel, self.hands.runtime)?;
+        let event = Event::Reconciled {
+            at: reconciled.at,
+            expected: Side::From,
+            outcome: reconciled.outcome,
+            instances: reconciled.instances,
+            explanation: reconciled.explanation.clone(),
+        };
+        self.ledger.record_event(&manifest.id, &event)?;
+        if reconciled.outcome == Reconciliation::Matched {
+            return Ok(reconciled.explanation);
+        }
+        Err(Error::new(ErrorCode::ProbeFailed, reconciled.explanation)
+            .hint("see that the older version starts, then go on with the rollback"))
+    }
+
+    /// Says that the release is undone: nobody waits for its deployment any more.
+    fn end(&self) -> Result<()> {
+        let explanation = match &self.plan.back_to {
+            Some(version) if self.plan.steps.iter().any(|step| step.task == Task::Reconcile) => {
+                format!("{version} runs again, and the data is as it was before {}", self.plan.undone)
+            }
+            _ => format!("the data is as it was before {}; nothing was observed", self.plan.undone),
+        };
+        self.ledger.close_claim(&self.plan.id)?;
+        let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };
+        self.ledger.record_event(&self.plan.id, &event).map(drop)
+    }
+
+    /// Says which step an error kept from being done.
+    fn under(&self, error: Error, step: &RollbackStep) -> Error {
+        let message = format!("the rollback stopped at `{}`", step.step);
+        match error.code().exit() {
+            ExitCode::Interrupted | ExitCode::Terminated | ExitCode::Busy | ExitCode::DeployedMismatch => {
+                error.under_same_code(message)
+            }
+            _ => error.under(ErrorCode::RestoreFailed, message),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A rollback, before it is done and while it is: what is there to do, in which order, and how far it came.
+
+use super::finding::Finding;
+use super::manifest::Instance;
+use super::release_id::ReleaseId;
+use super::version::Version;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// It was begun; without one of the others after it, it was interrupted.
+    Started,
+    /// It is done, and is not done again.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+impl StepState {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a rollback will do, and what is known of it before.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackPlan {
+    /// The release that is undone.
+    pub id: ReleaseId,
+    /// The application.
+    pub application: String,
+    /// The environment.
+    pub environment: String,
+    /// The version that is undone.
+    pub undone: Version,
+    /// The version to go back to; absent if none was deployed before, or none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<Version>,
+    /// Its commit, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_to_commit: Option<String>,
+    /// What was observed, in one sentence.
+    pub observed: String,
+    /// What each instance answered.
+    pub instances: Vec<Instance>,
+    /// When the rollback began that this one goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Timestamp>,
+    /// Data written after this moment is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_loss_from: Option<Timestamp>,
+    /// How long all restores take together, in seconds, as far as the manifest can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate_seconds: Option<f64>,
+    /// What there is to do, in order.
+    pub steps: Vec<RollbackStep>,
+    /// What stays as it is.
+    pub not_reverted: Vec<String>,
+    /// What speaks against it, or is to be known before.
+    pub findings: Vec<Finding>,
+}
+
+/// One step of a rollback.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackStep {
+    /// Its name, under which the ledger records it.
+    pub step: String,
+    /// What it does, in words.
+    pub action: String,
+    /// What it is.
+    #[serde(skip)]
+    pub task: Task,
+    /// Who answers for what it restores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it overwrites something.
+    pub destructive: bool,
+    /// How long it takes, in seconds, by what was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate_seconds: Option<f64>,
+    /// How far it is; absent if it was not begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StepState>,
+}
+
+/// What a step is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Saves the present state.
+    Safety,
+    /// Runs a program that stops what writes, or starts it again.
+    Hook(Vec<String>),
+    /// Restores the source of this name.
+    Restore(String),
+    /// Runs the program that deploys the older version.
+    Redeploy(Vec<String>),
+    /// Looks whether the older version runs.
+    Reconcile,
+}
+
+impl RollbackStep {
+    /// Says whether it is done.
+    pub fn is_done(&self) -> bool {
+        self.state == Some(StepState::Done)
+    }
+}

@@ -1,0 +1,75 @@
+//! A rollback for people: the plan before it, and what became of it.
+
+use super::text::{Style, findings};
+use super::units::{duration, plain, time};
+use crate::error::Error;
+use crate::ledger::freeze::Freeze;
+use crate::model::rollback::{RollbackPlan, RollbackStep, StepState};
+use std::fmt::Write;
+
+/// Renders what a rollback will do.
+pub fn plan(plan: &RollbackPlan, style: Style) -> String {
+    let mut text = String::new();
+    let back_to = plan.back_to.as_ref().map_or("(no version before)", |version| version.as_str());
+    let _ = writeln!(
+        text,
+        "roll back {} → {}   {} → {}   release {}",
+        plain(&plan.application),
+        plain(&plan.environment),
+        plain(plan.undone.as_str()),
+        plain(back_to),
+        plan.id
+    );
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "{label:<13}{value}");
+    };
+    line("observed", plain(&plan.observed));
+    if let Some(began) = plan.resumes {
+        line("goes on with", format!("the rollback that began {}", time(began)));
+    }
+    match plan.data_loss_from {
+        Some(from) => line("LOST", format!("what was written since {}", time(from))),
+        None => line("LOST", "when the snapshots were taken is unknown".to_owned()),
+    }
+    match plan.estimate_seconds {
+        Some(seconds) => line("takes", format!("about {} for the restores", duration(seconds))),
+        None => line("takes", "unknown: nothing was measured".to_owned()),
+    }
+    text += "\n";
+    let _ = writeln!(text, "   freeze {}, until somebody thaws it", plain(&plan.environment));
+    text += &steps(&plan.steps);
+    for left in &plan.not_reverted {
+        let _ = writeln!(text, "   not reverted: {}", plain(left));
+    }
+    text + &findings(&plan.findings, style)
+}
+
+/// Renders how far a rollback came.
+pub fn outcome(plan: &RollbackPlan, freeze: Option<&Freeze>, error: Option<&Error>) -> String {
+    let mut text = steps(&plan.steps);
+    let what = plain(plan.undone.as_str());
+    let _ = match error {
+        None => writeln!(text, "rolled back: {what} is undone"),
+        Some(error) => writeln!(text, "not rolled back: {}", plain(&error.chain())),
+    };
+    if let Some(freeze) = freeze {
+        let _ = writeln!(text, "{} is {}", plain(&plan.environment), plain(&freeze.to_string()));
+    }
+    text
+}
+
+fn steps(steps: &[RollbackStep]) -> String {
+    let mut text = String::new();
+    for (number, step) in (1..).zip(steps) {
+        let mark = match step.state {
+            None => "",
+            Some(StepState::Started) => "interrupted",
+            Some(state) => state.as_str(),
+        };
+        let owner = step.owner.as_ref().map(|owner| format!(", by {}", plain(owner))).unwrap_or_default();
+        let takes = step.estimate_seconds.map(|seconds| format!(", about {}", duration(seconds))).unwrap_or_default();
+        let mark = if mark.is_empty() { String::new() } else { format!("   [{mark}]") };
+        let _ = writeln!(text, "{number:>2} {}{owner}{takes}{mark}", plain(&step.action));
+    }
+    text
+}
