@@ -2,7 +2,7 @@
 
 use super::options::Format;
 use super::session::Session;
-use super::{admit, gate, output, page};
+use super::{admit, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::guard;
@@ -36,6 +36,9 @@ pub struct Options {
     /// Ask the running system again until it matches or DURATION has passed
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
+    /// Roll back if the command fails or something else runs afterwards
+    #[arg(long)]
+    pub rollback_on_failure: bool,
     /// The command that deploys, and its arguments; there is no shell
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -62,12 +65,14 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reconciliation: Option<&'a Event>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rollback: Option<String>,
 }
 
 /// Runs `guard`.
 pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    let Options { gate: gated, wait, command } = options;
+    let Options { gate: gated, wait, rollback_on_failure, command } = options;
     let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
     let request = Arc::new(request);
     let run = admit::run_id(session, None)?;
@@ -80,7 +85,7 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     session.cancel.check()?;
     guard::open(&request, &outcome, &run)?;
     let lease = outcome.lease.take();
-    let guarded = Guarded { session, request: &request, manifest: &outcome.manifest };
+    let guarded = Guarded { session, request: &request, manifest: &outcome.manifest, rollback_on_failure };
     Ok(guarded.deploy(&command, &run, wait, lease)?)
 }
 
@@ -106,6 +111,7 @@ struct Guarded<'a> {
     session: &'a Session,
     request: &'a Request,
     manifest: &'a Manifest,
+    rollback_on_failure: bool,
 }
 
 impl Guarded<'_> {
@@ -128,8 +134,7 @@ impl Guarded<'_> {
         if is_over {
             note(ledger.close_claim(&self.manifest.id).map(drop));
         }
-        note(page::write(self.session, &ledger, &self.manifest.id).map(drop));
-        let lost = lease.and_then(|lease| lease.release().err());
+        let lost = lease.as_ref().and_then(|lease| lease.check().err());
         let exit = match (cancelled, &reconciliation) {
             (Some(Reason::Interrupt), _) => ExitCode::Interrupted,
             (Some(_), _) => ExitCode::Terminated,
@@ -139,10 +144,31 @@ impl Guarded<'_> {
             _ => ExitCode::Pass,
         };
         problems.extend(lost.map(|error| error.chain()));
+        let failed = matches!(exit, ExitCode::CommandFailed | ExitCode::DeployedMismatch);
+        let undone = if failed && self.rollback_on_failure {
+            Some(rollback::of_guard(self.session, self.manifest.id.as_str(), lease))
+        } else {
+            // Held to here, so that nobody came in between.
+            problems.extend(lease.and_then(|lease| lease.release().err()).map(|error| error.chain()));
+            None
+        };
+        let (exit, rolled_back) = match undone {
+            None => (exit, None),
+            Some(Ok((ExitCode::Pass, _))) => (exit, Some(true)),
+            Some(Ok((why, problem))) => {
+                problems.extend(problem);
+                (ExitCode::first_of([exit, ExitCode::RestoreFailed, why]), Some(false))
+            }
+            Some(Err(error)) => {
+                problems.push(error.chain());
+                (ExitCode::first_of([exit, ExitCode::RestoreFailed]), Some(false))
+            }
+        };
+        problems.extend(page::write(self.session, &ledger, &self.manifest.id).err().map(|error| error.chain()));
         for problem in &problems {
             output::note(&format!("warning: {problem}"));
         }
-        self.tell(exit, &ended, reconciliation.as_ref())?;
+        self.tell(exit, &ended, reconciliation.as_ref(), rolled_back)?;
         Ok(exit)
     }
 
@@ -190,7 +216,13 @@ impl Guarded<'_> {
         }))
     }
 
-    fn tell(&self, exit: ExitCode, ended: &Ended, reconciliation: Option<&Event>) -> Result<()> {
+    fn tell(
+        &self,
+        exit: ExitCode,
+        ended: &Ended,
+        reconciliation: Option<&Event>,
+        rolled_back: Option<bool>,
+    ) -> Result<()> {
         let (id, environment) = (&self.manifest.id, &self.request.environment);
         let rollback = format!("holdpoint rollback --id {id} --environment {environment} --yes {environment}");
         match self.session.format() {
@@ -202,7 +234,8 @@ impl Guarded<'_> {
                 manifest: self.request.manifest_out.display().to_string(),
                 guarded: ended,
                 reconciliation,
-                rollback: (exit != ExitCode::Pass).then(|| rollback.clone()),
+                rolled_back,
+                rollback: (exit != ExitCode::Pass && rolled_back != Some(true)).then(|| rollback.clone()),
             })?,
             Format::Text => {
                 let mut text = format!("the command {}\n", ended.status);
@@ -210,6 +243,11 @@ impl Guarded<'_> {
                     Some(event) => text::reconcile(self.manifest, event, self.session.style()),
                     None if ended.succeeded => "no probe is configured: what runs now was not looked at\n".to_owned(),
                     None => String::new(),
+                };
+                text += match rolled_back {
+                    Some(true) => "rolled back: what ran before runs again, and the environment is frozen\n",
+                    Some(false) => "NOT rolled back\n",
+                    None => "",
                 };
                 output::print(&text)?;
             }
@@ -232,7 +270,9 @@ impl Guarded<'_> {
         });
         let failed = format!("the command {}", ended.status);
         let reason = if ended.succeeded { explanation } else { Some(failed.as_str()) };
-        let words = Closing { has_verdict: true, reason, next: Some(&rollback), ..self.session.closing("guard") };
+        let thaw = format!("holdpoint thaw --environment {environment} --reason TEXT");
+        let next = if rolled_back == Some(true) { &thaw } else { &rollback };
+        let words = Closing { has_verdict: true, reason, next: Some(next), ..self.session.closing("guard") };
         output::close(exit, words);
         Ok(())
     }

@@ -7,7 +7,8 @@ use crate::support::version_server::{Answer, VersionServer};
 #[test]
 fn a_destructive_migration_is_undone_in_its_own_server_and_in_no_other() {
     let (server, other) = (Postgres::start(), Postgres::start());
-    let rows = "CREATE TABLE orders (id integer PRIMARY KEY, total integer); INSERT INTO orders VALUES (1, 10), (2, 20)";
+    let rows =
+        "CREATE TABLE orders (id integer PRIMARY KEY, total integer); INSERT INTO orders VALUES (1, 10), (2, 20)";
     server.create("shop", rows);
     other.create("shop", "CREATE TABLE orders (id integer); INSERT INTO orders VALUES (99)");
     let mut shop = Shop::new().env("DATABASE_URL", server.url("shop"));
