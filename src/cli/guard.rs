@@ -1,7 +1,7 @@
 //! `guard`: gate, the deploy's own command, reconcile; in one line of any pipeline.
 
 use super::options::Format;
-use super::session::Session;
+use super::session::{Diverted, Session};
 use super::{admit, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -82,11 +82,13 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     if outcome.exit != ExitCode::Pass {
         return Ok(refused(session, &request, &outcome)?);
     }
+    // From here on signals are for the command: none may get lost between the claim and its start.
+    let signals = session.divert_signals();
     session.cancel.check()?;
     guard::open(&request, &outcome, &run)?;
     let lease = outcome.lease.take();
     let guarded = Guarded { session, request: &request, manifest: &outcome.manifest, rollback_on_failure };
-    Ok(guarded.deploy(&command, &run, wait, lease)?)
+    Ok(guarded.deploy((&command, &run), wait, lease, signals)?)
 }
 
 /// Says that the gate refused: nothing was run.
@@ -116,20 +118,38 @@ struct Guarded<'a> {
 
 impl Guarded<'_> {
     /// Runs the command under the lease, looks at what runs then, and tells what became of it.
-    fn deploy(&self, argv: &[OsString], run: &str, wait: Duration, lease: Option<Lease>) -> Result<ExitCode> {
-        let (ended, cancelled) = self.command(argv, run)?;
+    fn deploy(
+        &self,
+        (argv, run): (&[OsString], &str),
+        wait: Duration,
+        lease: Option<Lease>,
+        signals: Diverted,
+    ) -> Result<ExitCode> {
+        let (ended, cancelled) = self.command(argv, run, &signals)?;
+        drop(signals);
         let ledger = Ledger::new(self.request.place.ledger_storage());
         let mut problems = Vec::new();
         let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.chain()));
         note(guard::record(&ledger, self.manifest, ended.succeeded, ended.status.clone()));
-        let reconciliation = if cancelled.is_none() { self.reconcile(wait)? } else { None };
+        // Whatever keeps us from looking, how the command ended is known and has to be told.
+        let (reconciliation, unseen) = match cancelled {
+            Some(_) => (None, None),
+            None => match self.reconcile(wait) {
+                Ok(reconciliation) => (reconciliation, None),
+                Err(error) => {
+                    note(Err(Error::new(error.code(), error.chain())));
+                    (None, Some(error.code().exit()))
+                }
+            },
+        };
         if let Some(event) = &reconciliation {
             note(ledger.record_event(&self.manifest.id, event).map(drop));
         }
         // Without a probe the command's word is all there is.
         let is_over = match &reconciliation {
-            Some(event) => event.matched().is_some(),
-            None => ended.succeeded && cancelled.is_none(),
+            // With one version on both sides a match shows nothing of a deploy that failed.
+            Some(event) => event.matched().is_some() && (ended.succeeded || !self.is_redeploy()),
+            None => ended.succeeded && cancelled.is_none() && unseen.is_none(),
         };
         if is_over {
             note(ledger.close_claim(&self.manifest.id).map(drop));
@@ -141,7 +161,7 @@ impl Guarded<'_> {
             _ if !ended.succeeded => ExitCode::CommandFailed,
             (None, Some(event)) if event.matched().is_none() => ExitCode::DeployedMismatch,
             _ if lost.is_some() => ExitCode::Busy,
-            _ => ExitCode::Pass,
+            _ => unseen.unwrap_or(ExitCode::Pass),
         };
         problems.extend(lost.map(|error| error.chain()));
         let failed = matches!(exit, ExitCode::CommandFailed | ExitCode::DeployedMismatch);
@@ -172,19 +192,28 @@ impl Guarded<'_> {
         Ok(exit)
     }
 
+    /// Says whether the version that is deployed is the one that ran before.
+    fn is_redeploy(&self) -> bool {
+        let release = &self.manifest.release;
+        release.from.version.as_ref().is_some_and(|from| from.is_same_release(&release.to.version))
+    }
+
     /// Runs the command; returns how it ended, and the signal that was passed on to it.
-    fn command(&self, argv: &[OsString], run: &str) -> Result<(Ended, Option<Reason>)> {
+    fn command(&self, argv: &[OsString], run: &str, signals: &Diverted) -> Result<(Ended, Option<Reason>)> {
         let Some((program, arguments)) = argv.split_first() else {
             return Err(Error::new(ErrorCode::Usage, "no command is given").hint("give it after `--`"));
         };
         let mut command = Command::new(program);
         command.args(arguments).envs(guard::variables(self.manifest, &self.request.manifest_out, run));
+        // Who deploys must not be able to vouch for the next deploy.
+        for name in self.session.signing_key_variables() {
+            command.env_remove(name);
+        }
         if self.session.format() == Format::Json {
             // Standard output is one document.
             let stderr = std::io::stderr().as_fd().try_clone_to_owned();
             command.stdout(stderr.map_or_else(|_| Stdio::null(), Stdio::from));
         }
-        let signals = self.session.divert_signals();
         match attend(command, &signals.received) {
             Ok(attended) => {
                 let (status, cancelled) = (attended.status, attended.cancelled);
@@ -235,7 +264,7 @@ impl Guarded<'_> {
                 guarded: ended,
                 reconciliation,
                 rolled_back,
-                rollback: (exit != ExitCode::Pass && rolled_back != Some(true)).then(|| rollback.clone()),
+                rollback: (!matches!(exit, ExitCode::Pass | ExitCode::Busy) && rolled_back != Some(true)).then(|| rollback.clone()),
             })?,
             Format::Text => {
                 let mut text = format!("the command {}\n", ended.status);
@@ -269,9 +298,19 @@ impl Guarded<'_> {
             ..CiReport::new("guard", exit)
         });
         let failed = format!("the command {}", ended.status);
-        let reason = if ended.succeeded { explanation } else { Some(failed.as_str()) };
+        let busy = "the lease was lost while the command ran, so another run may have been at work";
+        let reason = match exit {
+            ExitCode::Busy => Some(busy),
+            _ if ended.succeeded => explanation,
+            _ => Some(failed.as_str()),
+        };
+        let look = format!("holdpoint reconcile --id {id} --environment {environment}");
         let thaw = format!("holdpoint thaw --environment {environment} --reason TEXT");
-        let next = if rolled_back == Some(true) { &thaw } else { &rollback };
+        let next = match (rolled_back, exit) {
+            (Some(true), _) => &thaw,
+            (_, ExitCode::Busy) => &look,
+            _ => &rollback,
+        };
         let words = Closing { has_verdict: true, reason, next: Some(next), ..self.session.closing("guard") };
         output::close(exit, words);
         Ok(())
