@@ -134,8 +134,9 @@ fn headline(request: &Request<'_>, admission: &Admission) -> String {
 /// Makes sure that the commit is exactly known: what is deployed is what is checked out, unless somebody said which it is.
 fn check_commit(target: &Target) -> Result<()> {
     if let Some(finding) = target.findings.iter().find(|finding| finding.code == FindingCode::CommitNotHead) {
-        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message.clone())
-            .hint("the commit was changed after the gate, or another one was checked out: deploy the one that was gated"));
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message.clone()).hint(
+            "the commit was changed after the gate, or another one was checked out: deploy the one that was gated",
+        ));
     }
     if ![40, 64].contains(&target.commit.len()) {
         let message = format!("{} is the beginning of a commit, and a pass is for exactly one", target.commit);

@@ -264,7 +264,8 @@ impl Guarded<'_> {
                 guarded: ended,
                 reconciliation,
                 rolled_back,
-                rollback: (!matches!(exit, ExitCode::Pass | ExitCode::Busy) && rolled_back != Some(true)).then(|| rollback.clone()),
+                rollback: (!matches!(exit, ExitCode::Pass | ExitCode::Busy) && rolled_back != Some(true))
+                    .then(|| rollback.clone()),
             })?,
             Format::Text => {
                 let mut text = format!("the command {}\n", ended.status);

@@ -20,7 +20,12 @@ use tokio::runtime::Handle;
 ///
 /// # Errors
 /// The store's own.
-pub(super) fn signature(request: &Request<'_>, ledger: &Ledger, pass: &Stored, now: Timestamp) -> Result<Result<Signer, Finding>> {
+pub(super) fn signature(
+    request: &Request<'_>,
+    ledger: &Ledger,
+    pass: &Stored,
+    now: Timestamp,
+) -> Result<Result<Signer, Finding>> {
     let id = &pass.manifest.id;
     let Some(signature) = ledger.signature(id)? else {
         return Ok(Err(Finding::refusal(FindingCode::PassUnsigned, format!("the pass {id} has no signature"))
@@ -80,7 +85,12 @@ pub(super) fn overtaken(ledger: &Ledger, pass: &Manifest, others: &[Manifest]) -
 ///
 /// # Errors
 /// A cancellation.
-pub(super) fn deployed(request: &Request<'_>, pass: &Manifest, cancel: &Cancel, runtime: &Handle) -> Result<Vec<Finding>> {
+pub(super) fn deployed(
+    request: &Request<'_>,
+    pass: &Manifest,
+    cancel: &Cancel,
+    runtime: &Handle,
+) -> Result<Vec<Finding>> {
     let Some(probe) = request.probe else {
         let was_observed = matches!(pass.release.from.probe, ProbeKind::Http | ProbeKind::Command | ProbeKind::File);
         if was_observed {

@@ -107,9 +107,11 @@ pub(super) fn take(
 /// and one that was put there says nothing.
 fn not_by(claim: &Claim, ledger: &Ledger, pass: &Stored) -> Result<Option<Finding>> {
     let events = ledger.events(&pass.manifest.id)?;
-    let is_ours = |event: &Event| matches!(event, Event::Admitted { at, run, .. } if *run == claim.run && *at == claim.opened_at);
+    let is_ours =
+        |event: &Event| matches!(event, Event::Admitted { at, run, .. } if *run == claim.run && *at == claim.opened_at);
     let is_over = |event: &Event| event.matched().is_some() || matches!(event, Event::RolledBack { .. });
-    let ours = events.iter().any(|record| is_ours(&record.event)) && !events.iter().any(|record| is_over(&record.event));
+    let ours =
+        events.iter().any(|record| is_ours(&record.event)) && !events.iter().any(|record| is_over(&record.event));
     Ok((!ours).then(|| checks::used(&pass.manifest, &events).unwrap_or_else(came_and_went)))
 }
 
