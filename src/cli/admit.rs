@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::admit::{self, Admission, Request};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::release::resolve::{self, Sources};
+use crate::release::resolve::{self, Sources, Target};
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
@@ -45,6 +45,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         tree: session.tree.as_ref(),
         versioning: session.config.versioning,
     })?;
+    check_commit(&target)?;
     let (signers, in_checkout) = allowed_signers(session, options)?;
     let run = run_id(session, options.run.as_deref())?;
     let pipeline = session.ci.as_ref().map(|ci| ci.pipeline.clone()).unwrap_or_default();
@@ -130,6 +131,20 @@ fn headline(request: &Request<'_>, admission: &Admission) -> String {
     }
 }
 
+/// Makes sure that the commit is exactly known: what is deployed is what is checked out, unless somebody said which it is.
+fn check_commit(target: &Target) -> Result<()> {
+    if let Some(finding) = target.findings.iter().find(|finding| finding.code == FindingCode::CommitNotHead) {
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message.clone()).hint(
+            "the commit was changed after the gate, or another one was checked out: deploy the one that was gated",
+        ));
+    }
+    if ![40, 64].contains(&target.commit.len()) {
+        let message = format!("{} is the beginning of a commit, and a pass is for exactly one", target.commit);
+        return Err(Error::new(ErrorCode::Usage, message).hint("give all its digits by --commit: git rev-parse HEAD"));
+    }
+    Ok(())
+}
+
 /// Reads the allowed signers, and warns where whoever is deployed could have written them.
 fn allowed_signers(session: &Session, options: &Options) -> Result<(AllowedSigners, Option<Finding>)> {
     let Some(path) = session.allowed_signers_file(options.allowed_signers.as_deref()) else {
@@ -141,8 +156,10 @@ fn allowed_signers(session: &Session, options: &Options) -> Result<(AllowedSigne
         let (path, top) = (path.canonicalize(), top.canonicalize());
         matches!((path, top), (Ok(path), Ok(top)) if path.starts_with(&top))
     };
-    let in_checkout = is_inside(&session.top()?).then(|| {
-        let message = format!("the allowed signers are {}, a file of the checkout that is deployed", path.display());
+    let named_outside = session.allowed_signers_are_named(options.allowed_signers.as_deref());
+    let in_checkout = (is_inside(&session.top()?) || !named_outside).then(|| {
+        let whose = if named_outside { "is a file of" } else { "is named by a file of" };
+        let message = format!("the allowed signers: {} {whose} the checkout that is deployed", path.display());
         Finding::warning(FindingCode::SignersInCheckout, message)
             .hint("keep them where whoever is deployed cannot write, and name them by HOLDPOINT_ALLOWED_SIGNERS")
     });

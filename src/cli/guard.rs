@@ -1,8 +1,8 @@
 //! `guard`: gate, the deploy's own command, reconcile; in one line of any pipeline.
 
 use super::options::Format;
-use super::session::Session;
-use super::{admit, gate, output, page};
+use super::session::{Diverted, Session};
+use super::{admit, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::guard;
@@ -36,6 +36,9 @@ pub struct Options {
     /// Ask the running system again until it matches or DURATION has passed
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
+    /// Roll back if the command fails or something else runs afterwards
+    #[arg(long)]
+    pub rollback_on_failure: bool,
     /// The command that deploys, and its arguments; there is no shell
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -62,12 +65,14 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reconciliation: Option<&'a Event>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rollback: Option<String>,
 }
 
 /// Runs `guard`.
 pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    let Options { gate: gated, wait, command } = options;
+    let Options { gate: gated, wait, rollback_on_failure, command } = options;
     let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
     let request = Arc::new(request);
     let run = admit::run_id(session, None)?;
@@ -77,11 +82,13 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     if outcome.exit != ExitCode::Pass {
         return Ok(refused(session, &request, &outcome)?);
     }
+    // From here on signals are for the command: none may get lost between the claim and its start.
+    let signals = session.divert_signals();
     session.cancel.check()?;
     guard::open(&request, &outcome, &run)?;
     let lease = outcome.lease.take();
-    let guarded = Guarded { session, request: &request, manifest: &outcome.manifest };
-    Ok(guarded.deploy(&command, &run, wait, lease)?)
+    let guarded = Guarded { session, request: &request, manifest: &outcome.manifest, rollback_on_failure };
+    Ok(guarded.deploy((&command, &run), wait, lease, signals)?)
 }
 
 /// Says that the gate refused: nothing was run.
@@ -106,59 +113,107 @@ struct Guarded<'a> {
     session: &'a Session,
     request: &'a Request,
     manifest: &'a Manifest,
+    rollback_on_failure: bool,
 }
 
 impl Guarded<'_> {
     /// Runs the command under the lease, looks at what runs then, and tells what became of it.
-    fn deploy(&self, argv: &[OsString], run: &str, wait: Duration, lease: Option<Lease>) -> Result<ExitCode> {
-        let (ended, cancelled) = self.command(argv, run)?;
+    fn deploy(
+        &self,
+        (argv, run): (&[OsString], &str),
+        wait: Duration,
+        lease: Option<Lease>,
+        signals: Diverted,
+    ) -> Result<ExitCode> {
+        let (ended, cancelled) = self.command(argv, run, &signals)?;
+        drop(signals);
         let ledger = Ledger::new(self.request.place.ledger_storage());
         let mut problems = Vec::new();
         let mut note = |result: Result<()>| problems.extend(result.err().map(|error| error.chain()));
         note(guard::record(&ledger, self.manifest, ended.succeeded, ended.status.clone()));
-        let reconciliation = if cancelled.is_none() { self.reconcile(wait)? } else { None };
+        // Whatever keeps us from looking, how the command ended is known and has to be told.
+        let (reconciliation, unseen) = match cancelled {
+            Some(_) => (None, None),
+            None => match self.reconcile(wait) {
+                Ok(reconciliation) => (reconciliation, None),
+                Err(error) => {
+                    note(Err(Error::new(error.code(), error.chain())));
+                    (None, Some(error.code().exit()))
+                }
+            },
+        };
         if let Some(event) = &reconciliation {
             note(ledger.record_event(&self.manifest.id, event).map(drop));
         }
         // Without a probe the command's word is all there is.
         let is_over = match &reconciliation {
-            Some(event) => event.matched().is_some(),
-            None => ended.succeeded && cancelled.is_none(),
+            // With one version on both sides a match shows nothing of a deploy that failed.
+            Some(event) => event.matched().is_some() && (ended.succeeded || !self.is_redeploy()),
+            None => ended.succeeded && cancelled.is_none() && unseen.is_none(),
         };
         if is_over {
             note(ledger.close_claim(&self.manifest.id).map(drop));
         }
-        note(page::write(self.session, &ledger, &self.manifest.id).map(drop));
-        let lost = lease.and_then(|lease| lease.release().err());
+        let lost = lease.as_ref().and_then(|lease| lease.check().err());
         let exit = match (cancelled, &reconciliation) {
             (Some(Reason::Interrupt), _) => ExitCode::Interrupted,
             (Some(_), _) => ExitCode::Terminated,
             _ if !ended.succeeded => ExitCode::CommandFailed,
             (None, Some(event)) if event.matched().is_none() => ExitCode::DeployedMismatch,
             _ if lost.is_some() => ExitCode::Busy,
-            _ => ExitCode::Pass,
+            _ => unseen.unwrap_or(ExitCode::Pass),
         };
         problems.extend(lost.map(|error| error.chain()));
+        let failed = matches!(exit, ExitCode::CommandFailed | ExitCode::DeployedMismatch);
+        let undone = if failed && self.rollback_on_failure {
+            Some(rollback::of_guard(self.session, self.manifest.id.as_str(), lease))
+        } else {
+            // Held to here, so that nobody came in between.
+            problems.extend(lease.and_then(|lease| lease.release().err()).map(|error| error.chain()));
+            None
+        };
+        let (exit, rolled_back) = match undone {
+            None => (exit, None),
+            Some(Ok((ExitCode::Pass, _))) => (exit, Some(true)),
+            Some(Ok((why, problem))) => {
+                problems.extend(problem);
+                (ExitCode::first_of([exit, ExitCode::RestoreFailed, why]), Some(false))
+            }
+            Some(Err(error)) => {
+                problems.push(error.chain());
+                (ExitCode::first_of([exit, ExitCode::RestoreFailed]), Some(false))
+            }
+        };
+        problems.extend(page::write(self.session, &ledger, &self.manifest.id).err().map(|error| error.chain()));
         for problem in &problems {
             output::note(&format!("warning: {problem}"));
         }
-        self.tell(exit, &ended, reconciliation.as_ref())?;
+        self.tell(exit, &ended, reconciliation.as_ref(), rolled_back)?;
         Ok(exit)
     }
 
+    /// Says whether the version that is deployed is the one that ran before.
+    fn is_redeploy(&self) -> bool {
+        let release = &self.manifest.release;
+        release.from.version.as_ref().is_some_and(|from| from.is_same_release(&release.to.version))
+    }
+
     /// Runs the command; returns how it ended, and the signal that was passed on to it.
-    fn command(&self, argv: &[OsString], run: &str) -> Result<(Ended, Option<Reason>)> {
+    fn command(&self, argv: &[OsString], run: &str, signals: &Diverted) -> Result<(Ended, Option<Reason>)> {
         let Some((program, arguments)) = argv.split_first() else {
             return Err(Error::new(ErrorCode::Usage, "no command is given").hint("give it after `--`"));
         };
         let mut command = Command::new(program);
         command.args(arguments).envs(guard::variables(self.manifest, &self.request.manifest_out, run));
+        // Who deploys must not be able to vouch for the next deploy.
+        for name in self.session.signing_key_variables() {
+            command.env_remove(name);
+        }
         if self.session.format() == Format::Json {
             // Standard output is one document.
             let stderr = std::io::stderr().as_fd().try_clone_to_owned();
             command.stdout(stderr.map_or_else(|_| Stdio::null(), Stdio::from));
         }
-        let signals = self.session.divert_signals();
         match attend(command, &signals.received) {
             Ok(attended) => {
                 let (status, cancelled) = (attended.status, attended.cancelled);
@@ -190,7 +245,13 @@ impl Guarded<'_> {
         }))
     }
 
-    fn tell(&self, exit: ExitCode, ended: &Ended, reconciliation: Option<&Event>) -> Result<()> {
+    fn tell(
+        &self,
+        exit: ExitCode,
+        ended: &Ended,
+        reconciliation: Option<&Event>,
+        rolled_back: Option<bool>,
+    ) -> Result<()> {
         let (id, environment) = (&self.manifest.id, &self.request.environment);
         let rollback = format!("holdpoint rollback --id {id} --environment {environment} --yes {environment}");
         match self.session.format() {
@@ -202,7 +263,9 @@ impl Guarded<'_> {
                 manifest: self.request.manifest_out.display().to_string(),
                 guarded: ended,
                 reconciliation,
-                rollback: (exit != ExitCode::Pass).then(|| rollback.clone()),
+                rolled_back,
+                rollback: (!matches!(exit, ExitCode::Pass | ExitCode::Busy) && rolled_back != Some(true))
+                    .then(|| rollback.clone()),
             })?,
             Format::Text => {
                 let mut text = format!("the command {}\n", ended.status);
@@ -210,6 +273,11 @@ impl Guarded<'_> {
                     Some(event) => text::reconcile(self.manifest, event, self.session.style()),
                     None if ended.succeeded => "no probe is configured: what runs now was not looked at\n".to_owned(),
                     None => String::new(),
+                };
+                text += match rolled_back {
+                    Some(true) => "rolled back: what ran before runs again, and the environment is frozen\n",
+                    Some(false) => "NOT rolled back\n",
+                    None => "",
                 };
                 output::print(&text)?;
             }
@@ -231,8 +299,20 @@ impl Guarded<'_> {
             ..CiReport::new("guard", exit)
         });
         let failed = format!("the command {}", ended.status);
-        let reason = if ended.succeeded { explanation } else { Some(failed.as_str()) };
-        let words = Closing { has_verdict: true, reason, next: Some(&rollback), ..self.session.closing("guard") };
+        let busy = "the lease was lost while the command ran, so another run may have been at work";
+        let reason = match exit {
+            ExitCode::Busy => Some(busy),
+            _ if ended.succeeded => explanation,
+            _ => Some(failed.as_str()),
+        };
+        let look = format!("holdpoint reconcile --id {id} --environment {environment}");
+        let thaw = format!("holdpoint thaw --environment {environment} --reason TEXT");
+        let next = match (rolled_back, exit) {
+            (Some(true), _) => &thaw,
+            (_, ExitCode::Busy) => &look,
+            _ => &rollback,
+        };
+        let words = Closing { has_verdict: true, reason, next: Some(next), ..self.session.closing("guard") };
         output::close(exit, words);
         Ok(())
     }

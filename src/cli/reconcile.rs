@@ -131,7 +131,14 @@ fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<Vec<E
     if event.matched().is_some() {
         ledger.close_claim(&manifest.id)?;
     }
-    page::write(session, &ledger, &manifest.id)
+    // What was observed is recorded; a page that could not be made anew changes nothing of that.
+    match page::write(session, &ledger, &manifest.id) {
+        Ok(events) => Ok(events),
+        Err(error) => {
+            output::note(&format!("warning: {}", error.chain()));
+            ledger.events(&manifest.id)
+        }
+    }
 }
 
 /// Reads a manifest from a file.

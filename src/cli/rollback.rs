@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
 use crate::gate::rollback::{self, Given, Outcome, Request};
 use crate::ledger::events::EventRecord;
+use crate::ledger::lease::Lease;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
@@ -17,12 +18,16 @@ use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::rollback as text;
+use crate::report::text::Style;
 use crate::report::verdict::{Answer, ErrorDocument, VerdictDocument};
 use crate::signing::AllowedSigners;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long the older version may take to answer at the end, unless it is said otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(120);
 
 /// Which release is undone, and how sure the caller is.
 #[derive(Debug, clap::Args)]
@@ -120,6 +125,39 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Vec::new()
     });
     tell(session, &given.manifest, &outcome, &events)
+}
+
+/// Rolls back the release whose deployment just failed under `guard`, which holds the lease; returns the exit code, and what
+/// kept the rollback from its end.
+///
+/// # Errors
+/// The manifest or the keys cannot be read, the store's own; a cancellation.
+pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Result<(ExitCode, Option<String>)> {
+    let ledger = session.ledger()?;
+    let given = Given::of_ledger(id, &ledger)?;
+    let signers = session.allowed_signers_file(None).as_deref().map(AllowedSigners::read).transpose()?;
+    let request = Request {
+        given: &given,
+        signers: signers.as_ref(),
+        run: template(session, &given.manifest)?,
+        // It is this very release that was deployed, however far that came.
+        force: Some("its deployment under guard failed".to_owned()),
+        no_safety_snapshot: None,
+        wait: DEFAULT_WAIT,
+        by: who(session),
+    };
+    let plan = rollback::plan(&request, &session.cancel, session.runtime.handle())?;
+    output::note(text::plan(&plan, Style { color: false }).trim_end());
+    let (_, refusal) = Verdict::of(&plan.findings);
+    if refusal != ExitCode::Pass {
+        return Ok((refusal, plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words)));
+    }
+    let observer = session.observer();
+    let outcome = rollback::perform(&request, plan, lease, &observer, &session.cancel, session.runtime.handle());
+    drop(observer);
+    let Outcome { plan, freeze, error, .. } = &outcome;
+    output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
+    Ok((outcome.exit(), error.as_ref().map(Error::chain)))
 }
 
 /// Collects what any run needs to know; the rollback itself says what is captured.

@@ -5,7 +5,7 @@ use super::options::{Format, Global};
 use super::output::{inert, note};
 use super::secrets;
 use crate::cancel::{Cancel, Reason};
-use crate::config::{self, Config, EnvironmentConfig};
+use crate::config::{self, Config, EnvironmentConfig, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::gate::copies::CopyStore;
 use crate::gate::place::{Naming, Place, Secret};
@@ -244,12 +244,26 @@ impl Session {
         }
     }
 
+    /// Returns the variables that may hold the key which signs.
+    pub fn signing_key_variables(&self) -> Vec<&str> {
+        let configured = match &self.config.signing.key_file {
+            Some(Text::Env(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        std::iter::once(SIGNING_KEY).chain(configured).collect()
+    }
+
     /// Returns the file of the allowed signers, if one is named: by `flag`, by `HOLDPOINT_ALLOWED_SIGNERS`, by the
     /// configuration.
     pub fn allowed_signers_file(&self, flag: Option<&Path>) -> Option<PathBuf> {
         let variable = variable("HOLDPOINT_ALLOWED_SIGNERS").filter(|path| !path.trim().is_empty());
         let named = flag.map(Path::to_owned).or_else(|| variable.map(PathBuf::from));
         named.or_else(|| self.config.signing.allowed_signers.clone())
+    }
+
+    /// Says whether somebody outside of the configuration names the allowed signers.
+    pub fn allowed_signers_are_named(&self, flag: Option<&Path>) -> bool {
+        flag.is_some() || variable("HOLDPOINT_ALLOWED_SIGNERS").is_some_and(|path| !path.trim().is_empty())
     }
 
     /// Returns the password of the store, if the environment gives one.

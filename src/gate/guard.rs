@@ -26,6 +26,11 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         lease.check()?;
     }
     let now = Timestamp::now();
+    // The gate saw none when it began; since then it may have captured for a while.
+    if let Some(freeze) = ledger.freeze_at(now)? {
+        let finding = standing::frozen(&request.environment, &freeze);
+        return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
     let old = ledger.claim()?;
     let busy = |claim: &Claim| {
         let finding = standing::claimed(claim);
@@ -56,8 +61,12 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         signer: None,
         key: request.signer.as_ref().map(SigningKey::fingerprint),
     };
-    if ledger.use_pass(&manifest.id, &admitted)?.is_none() {
-        ledger.close_claim(&manifest.id)?;
+    let used = ledger.use_pass(&manifest.id, &admitted);
+    if !matches!(used, Ok(Some(_))) {
+        // Nothing is run: nobody should wait for it.
+        let closed = ledger.close_claim(&manifest.id);
+        used?;
+        closed?;
         return Err(Error::new(ErrorCode::ManifestInvalid, format!("the pass {} was used already", manifest.id))
             .hint("run the gate again"));
     }

@@ -3,12 +3,15 @@
 use super::claim::unreadable;
 use super::releases::Ledger;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
+use crate::storage::{Class, PutMode, ReadFrom};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 const FREEZE: &str = "freeze.json";
+/// How often a freeze is written before it is given up.
+const TRIES: usize = 5;
 
 /// Why, by whom and until when an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -60,19 +63,20 @@ impl Ledger {
     /// # Errors
     /// The store's own, or `manifest-invalid` if there is one that cannot be read.
     pub fn freeze(&self, freeze: &Freeze) -> Result<Option<Freeze>> {
-        if let Some(old) = self.stored_freeze()? {
-            if old.is_in_effect(freeze.at) {
-                return Ok(Some(old));
+        let json: Bytes = serde_json::to_vec_pretty(freeze)
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a freeze as JSON").caused_by(error))?
+            .into();
+        // What counts is what is there in the end: others may freeze and thaw at this very moment.
+        for _ in 0..TRIES {
+            match self.stored_freeze()? {
+                Some(there) if there == *freeze => return Ok(None),
+                Some(other) if other.is_in_effect(freeze.at) => return Ok(Some(other)),
+                Some(_) => self.storage.delete(FREEZE)?,
+                None => {}
             }
-            self.storage.delete(FREEZE)?;
+            let _ = self.storage.put(FREEZE, &json, PutMode::CreateOnly, Class::Transient)?;
         }
-        let json = serde_json::to_vec_pretty(freeze)
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a freeze as JSON").caused_by(error))?;
-        match self.storage.put(FREEZE, &json.into(), PutMode::CreateOnly, Class::Transient)? {
-            PutOutcome::Written => Ok(None),
-            // Another one was as quick; that it was this very request, repeated on its way, is as good.
-            PutOutcome::Exists => Ok(self.stored_freeze()?.filter(|other| other != freeze)),
-        }
+        Err(Error::new(ErrorCode::Busy, "others freeze and thaw this environment at this moment").hint("start again"))
     }
 
     /// Thaws the environment; returns the freeze that was there, also one that had run out.

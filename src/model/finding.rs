@@ -180,6 +180,8 @@ finding_codes! {
     PassVersion = "pass-version" => ManifestInvalid;
     /// The pass is for another environment or application.
     PassEnvironment = "pass-environment" => ManifestInvalid;
+    /// The pass was made in another store than the one that is asked.
+    PassStore = "pass-store" => ManifestInvalid;
     /// The pass has no signature.
     PassUnsigned = "pass-unsigned" => ManifestInvalid;
     /// The signature is not over these bytes: the manifest or the signature was altered.

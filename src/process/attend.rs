@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, at, bounded, never, select};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// How long a program may take to end after the first signal: CI systems kill ten seconds after it.
@@ -36,7 +36,19 @@ pub fn attend(mut command: Command, signals: &Receiver<Reason>) -> Result<Attend
         command.process_group(0);
     }
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = command.spawn().map_err(|error| {
+    let (ended, end) = bounded(1);
+    let (hand_over, taken) = bounded::<Child>(1);
+    let wait = move || {
+        let Ok(mut child) = taken.recv() else { return };
+        // Nobody listens any more once we are gone.
+        let _ = ended.send(child.wait());
+    };
+    // Before the program: one that nobody waits for must not be started.
+    std::thread::Builder::new()
+        .name("attend".to_owned())
+        .spawn(wait)
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start a thread").caused_by(error))?;
+    let child = command.spawn().map_err(|error| {
         Error::new(ErrorCode::ProcessFailed, format!("cannot start {name}"))
             .caused_by(error)
             .hint("check that it is there and may be run, and that a script names its interpreter")
@@ -46,15 +58,8 @@ pub fn attend(mut command: Command, signals: &Receiver<Reason>) -> Result<Attend
         // It may have ended meanwhile.
         let _ = if has_group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
     };
-    let (ended, end) = bounded(1);
-    let wait = move || {
-        // Nobody listens any more once we are gone.
-        let _ = ended.send(child.wait());
-    };
-    std::thread::Builder::new()
-        .name("attend".to_owned())
-        .spawn(wait)
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start a thread").caused_by(error))?;
+    // It waits for nothing else.
+    let _ = hand_over.send(child);
     let mut cancelled = None;
     let mut kill_at: Option<Instant> = None;
     let status = loop {
@@ -63,7 +68,12 @@ pub fn attend(mut command: Command, signals: &Receiver<Reason>) -> Result<Attend
             recv(end) -> status => break status.map_err(|_| gone(&name))?.io_context(|| format!("cannot wait for {name}"))?,
             recv(signals) -> reason => {
                 let Ok(reason) = reason else { continue };
-                send(if reason == Reason::Interrupt { Signal::INT } else { Signal::TERM });
+                match reason {
+                    // The terminal sent that to the program, too: a second one is an order to drop everything.
+                    Reason::Interrupt if !has_group => {}
+                    Reason::Interrupt => send(Signal::INT),
+                    _ => send(Signal::TERM),
+                }
                 let grace = if cancelled.is_none() { GRACE } else { LAST_GRACE };
                 let deadline = Instant::now() + grace;
                 kill_at = Some(kill_at.map_or(deadline, |before| before.min(deadline)));
@@ -75,6 +85,8 @@ pub fn attend(mut command: Command, signals: &Receiver<Reason>) -> Result<Attend
             }
         }
     };
+    // One that came as the program ended was for it as well.
+    cancelled = cancelled.or_else(|| signals.try_recv().ok());
     if cancelled.is_some() && has_group {
         // What it left behind was to end, too.
         let _ = kill_process_group(pid, Signal::KILL);

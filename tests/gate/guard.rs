@@ -108,6 +108,24 @@ fn a_command_that_deploys_something_else_is_seen() {
 }
 
 #[test]
+fn a_deploy_that_failed_is_rolled_back_if_that_is_asked_for() {
+    let server = VersionServer::start([Answer::version("1.3.0")]);
+    let shop = shop(&probe(&server));
+    let before = std::fs::read(shop.path().join("uploads/invoice.txt")).unwrap();
+    let output = shop.run(&arguments(&["--rollback-on-failure"], "echo gone >uploads/invoice.txt; exit 3")).expect(20);
+    assert!(output.stdout.contains("rolled back: what ran before runs again"), "{}\n{}", output.stdout, output.stderr);
+    output.says(&["next: holdpoint thaw --environment staging"]);
+    assert_eq!(std::fs::read(shop.path().join("uploads/invoice.txt")).unwrap(), before);
+    assert_free(&shop, false);
+    shop.run(&arguments(&[], "true")).expect(14);
+    shop.run(&["thaw", "-e", "staging", "--reason", "looked at"]).expect(0);
+    // One that cannot be undone says so.
+    let script = "rm -r .holdpoint/store/shop/staging/repository/data; exit 3";
+    let output = shop.run(&arguments(&["--rollback-on-failure"], script)).expect(17);
+    assert!(output.stdout.contains("NOT rolled back"), "{}", output.stdout);
+}
+
+#[test]
 fn the_guarded_command_may_ask_for_admission_itself() {
     let keys = Keys::new();
     let shop = Shop::with(|holdpoint| {

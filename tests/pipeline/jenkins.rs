@@ -18,7 +18,7 @@ const HOSTILE: &str = "$(touch pwned)`touch pwned`; touch pwned #\"' \\ %0A --fi
 const DEPLOYMENT: [&str; 4] = ["Deployment", "Gate", "Deploy", "Reconcile"];
 
 /// Returns the states of all stages of the Jenkinsfile, where only a deployment was asked for.
-fn states<'a>(deployment: [&'a str; 4]) -> Vec<(&'a str, &'a str)> {
+fn states(deployment: [&str; 4]) -> Vec<(&str, &str)> {
     DEPLOYMENT.into_iter().zip(deployment).chain([("Rollback", "skipped")]).collect()
 }
 

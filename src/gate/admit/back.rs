@@ -43,6 +43,12 @@ pub(super) fn admit(
         Err(finding) => (None, Some(finding)),
     };
     let mut findings: Vec<Finding> = doubt.into_iter().chain(age(pass, now)).collect();
+    // One that was put back after the rollback had ended lets nobody through.
+    let is_over = |event: &Event| matches!(event, Event::RolledBack { at, .. } if *at > pass.issued_at);
+    if ledger.events(&pass.release)?.iter().any(|record| is_over(&record.event)) {
+        let message = format!("the rollback of {} has ended, and with it its pass", pass.release);
+        findings.push(Finding::refusal(FindingCode::PassUsed, message));
+    }
     // The claim of the release that is undone ends with the rollback; anybody else's is in the way.
     findings.extend(claim.filter(|claim| claim.release != pass.release).map(standing::claimed));
     let Some(signer) = signer.filter(|_| findings.is_empty()) else {

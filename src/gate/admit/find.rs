@@ -1,7 +1,7 @@
 //! Finding the pass: the newest record of the gate for exactly this commit and version, or why there is none.
 
 use super::Request;
-use crate::error::Result;
+use crate::error::{ExitCode, Result};
 use crate::ledger::{Ledger, Listed, Stored};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, Purpose};
@@ -15,8 +15,8 @@ const LOOKS: [usize; 2] = [8, 100];
 pub(super) struct Found {
     /// The record that decides.
     pub(super) pass: Stored,
-    /// Releases that were recorded after it.
-    pub(super) newer: Vec<Manifest>,
+    /// The releases around it, as many as were looked at.
+    pub(super) others: Vec<Manifest>,
 }
 
 /// Finds the pass, or says why there is none.
@@ -26,7 +26,14 @@ pub(super) fn find(request: &Request<'_>, ledger: &Ledger) -> Result<Result<Foun
         listed = ledger.list(limit)?;
         let short = listed.len() < limit;
         if let Some(at) = listed.iter().position(|entry| is_it(request, entry)) {
-            return Ok(take(listed, at));
+            let found = take(listed, at);
+            return match found {
+                Ok(found) => Ok(match ignored_refusal(request, ledger, &found.pass)? {
+                    Some(refusal) => Err(vec![refusal]),
+                    None => Ok(found),
+                }),
+                Err(findings) => Ok(Err(findings)),
+            };
         }
         if short {
             break;
@@ -50,12 +57,12 @@ fn is_version(request: &Request<'_>, manifest: &Manifest) -> bool {
 
 /// Takes the record at a place, unless one that is newer cannot be read: that one may have refused the release.
 fn take(listed: Vec<Listed>, at: usize) -> Result<Found, Vec<Finding>> {
-    let mut newer = Vec::new();
-    for entry in listed.into_iter().take(at + 1) {
+    let (mut pass, mut others) = (None, Vec::new());
+    for (place, entry) in listed.into_iter().enumerate() {
         match entry.record {
-            Ok(stored) if newer.len() == at => return Ok(Found { pass: stored, newer }),
-            Ok(stored) => newer.push(stored.manifest),
-            Err(error) => {
+            Ok(stored) if place == at => pass = Some(stored),
+            Ok(stored) => others.push(stored.manifest),
+            Err(error) if place < at => {
                 let message = format!(
                     "release {} cannot be read, and may say something else of this deployment: {}",
                     entry.id,
@@ -63,9 +70,27 @@ fn take(listed: Vec<Listed>, at: usize) -> Result<Found, Vec<Finding>> {
                 );
                 return Err(vec![Finding::refusal(FindingCode::LedgerDamaged, message)]);
             }
+            Err(_) => {}
         }
     }
-    Err(Vec::new())
+    match pass {
+        Some(pass) => Ok(Found { pass, others }),
+        None => Err(vec![Finding::refusal(FindingCode::PassMissing, "the pass cannot be read")]),
+    }
+}
+
+/// Finds a later run of the gate for the same deployment that was refused before it held the lease, and is no release for
+/// that: the pipeline did not heed it. That another run was at work refuses nothing about the release.
+fn ignored_refusal(request: &Request<'_>, ledger: &Ledger, pass: &Stored) -> Result<Option<Finding>> {
+    let later = |manifest: &Manifest| {
+        manifest.created_at > pass.manifest.created_at
+            && manifest.purpose == Purpose::Gate
+            && manifest.release.to.commit == request.commit
+            && is_version(request, manifest)
+            && manifest.decision.exit_code != ExitCode::Busy.number()
+    };
+    let attempts = ledger.newest_attempts(LOOKS[0])?;
+    Ok(attempts.iter().map(|attempt| &attempt.manifest).find(|manifest| later(manifest)).map(refused))
 }
 
 /// Says which way round the gate this was.

@@ -5,29 +5,25 @@
 //! environment's lease, so that of two that ask at once one deploys.
 
 mod back;
+mod checks;
 mod evidence;
 mod find;
 mod take;
 
 use super::place::Place;
 use super::standing;
-use super::survey::probe_runner;
 use crate::cancel::Cancel;
 use crate::config::ProbeConfig;
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
-use crate::ledger::events::{Event, EventRecord};
 use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Manifest, Pipeline, ProbeKind};
-use crate::model::reconciliation::{Outcome, Side};
+use crate::model::manifest::{Manifest, Pipeline};
 use crate::model::verdict::Verdict;
 use crate::model::version::{Version, Versioning};
 use crate::policy::admission::{Wanted, judge};
-use crate::policy::reconcile::compare;
-use crate::release::probe;
-use crate::signing::{AllowedSigners, Doubt, Signer, verify};
+use crate::signing::{AllowedSigners, Signer};
 use crate::storage::many::both;
 use find::Found;
 use jiff::Timestamp;
@@ -84,9 +80,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Returns the exit code that tells the decision.
+    /// Returns the exit code that tells the decision: 0 only for whom a claim, or the pass of a rollback, stands.
     pub fn exit(&self) -> ExitCode {
-        Verdict::of(&self.findings).1
+        match Verdict::of(&self.findings).1 {
+            ExitCode::Pass if self.claim.is_none() && self.back.is_none() => ExitCode::Busy,
+            exit => exit,
+        }
     }
 
     fn refused(pass: Option<Stored>, signer: Option<Signer>, findings: Vec<Finding>) -> Self {
@@ -112,7 +111,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     {
         return Ok(admission);
     }
-    let Found { pass, newer } = match found? {
+    let Found { pass, others } = match found? {
         Ok(found) => found,
         Err(why) => {
             findings.extend(why);
@@ -130,7 +129,8 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         config_digest: request.config_digest,
     };
     findings.extend(judge(&pass.manifest, &wanted));
-    let signer = match signature(request, &ledger, &pass, now)? {
+    findings.extend(elsewhere(request, &pass.manifest));
+    let signer = match checks::signature(request, &ledger, &pass, now)? {
         Ok(signer) => Some(signer),
         Err(finding) => {
             findings.push(finding);
@@ -139,14 +139,14 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     };
     let events = ledger.events(&pass.manifest.id)?;
     if !again {
-        findings.extend(used(&pass.manifest, &events));
-        findings.extend(overtaken(&ledger, &newer)?);
+        findings.extend(checks::used(&pass.manifest, &events));
+        findings.extend(checks::overtaken(&ledger, &pass.manifest, &others)?);
     }
     if !refuses(&findings) {
         // The snapshots and the running system know nothing of each other.
         let (evidence, deployed) = both(
             || evidence::snapshots(request.place, &pass.manifest, cancel),
-            || if again { Ok(Vec::new()) } else { deployed(request, &pass.manifest, cancel, runtime) },
+            || if again { Ok(Vec::new()) } else { checks::deployed(request, &pass.manifest, cancel, runtime) },
         );
         findings.extend(evidence?);
         findings.extend(deployed?);
@@ -155,88 +155,19 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
     let claim = claim.filter(|_| again);
-    take::take(request, &ledger, (pass, signer, findings), claim, cancel)
+    take::take(request, &ledger, (pass, signer, findings), claim, (cancel, runtime))
 }
 
 fn refuses(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.level == Level::Refusal)
 }
 
-/// Checks who signed the pass, for when it was made and for now.
-fn signature(request: &Request<'_>, ledger: &Ledger, pass: &Stored, now: Timestamp) -> Result<Result<Signer, Finding>> {
-    let id = &pass.manifest.id;
-    let Some(signature) = ledger.signature(id)? else {
-        return Ok(Err(Finding::refusal(FindingCode::PassUnsigned, format!("the pass {id} has no signature"))
-            .hint("give the gate a key: HOLDPOINT_SIGNING_KEY, or [signing] key_file")));
-    };
-    let verified = verify(&pass.bytes, &signature, request.signers, &[pass.manifest.created_at, now]);
-    Ok(verified.map_err(|doubt| {
-        let code = match &doubt {
-            Doubt::Invalid(_) => FindingCode::SignatureInvalid,
-            Doubt::NotAllowed(_) => FindingCode::SignerUnknown,
-        };
-        Finding::refusal(code, format!("the pass {id}: {doubt}"))
-            .hint("find out who can write to the store, and run the gate again")
-    }))
-}
-
-fn used(pass: &Manifest, events: &[EventRecord]) -> Option<Finding> {
-    let (at, run) = events.iter().find_map(|record| match &record.event {
-        Event::Admitted { at, run, run_url, .. } => Some((*at, run_url.as_ref().unwrap_or(run))),
-        _ => None,
-    })?;
-    let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
-    let message = format!("the pass {} was used already: at {at} by {run}", pass.id);
-    Some(Finding::refusal(FindingCode::PassUsed, message).hint("a pass is for one deployment: run the gate again"))
-}
-
-/// Says so if a release that was recorded later was deployed since: then the pass is about a system that is gone.
-fn overtaken(ledger: &Ledger, newer: &[Manifest]) -> Result<Option<Finding>> {
-    for manifest in newer {
-        let events = ledger.events(&manifest.id)?;
-        if events.iter().any(|record| matches!(record.event, Event::Admitted { .. })) {
-            let message =
-                format!("{} ({}) was admitted since this pass was made", manifest.release.to.version, manifest.id);
-            return Ok(Some(
-                Finding::refusal(FindingCode::PassOvertaken, message).hint("run the gate again for what runs now"),
-            ));
-        }
-    }
-    Ok(None)
-}
-
-/// Looks whether the version that the gate saw is still the one that is deployed.
-fn deployed(request: &Request<'_>, pass: &Manifest, cancel: &Cancel, runtime: &Handle) -> Result<Vec<Finding>> {
-    let Some(probe) = request.probe else {
-        let message = "no probe is configured: whether the version that the gate saw is still deployed is unknown";
-        return Ok(vec![
-            Finding::warning(FindingCode::ProbeMissing, message)
-                .hint(format!("configure [environment.{}.deployed]", request.environment)),
-        ]);
-    };
-    let runner = probe_runner(request.directory.clone());
-    let observed = runtime.block_on(probe::observe(probe, request.versioning, cancel, &runner))?;
-    let silent = observed.instances.iter().all(|instance| instance.version.is_none());
-    let changed = |message: String| {
-        Ok(vec![Finding::refusal(FindingCode::FromChanged, message).hint("run the gate again: it saved another state")])
-    };
-    if pass.release.from.probe == ProbeKind::First {
-        if silent {
-            return Ok(Vec::new());
-        }
-        return changed("the gate was told that nothing is deployed, and something answers".to_owned());
-    }
-    let comparison = compare(&pass.release, Side::From, &[], &observed.instances);
-    match comparison.outcome {
-        Outcome::Matched => Ok(Vec::new()),
-        Outcome::Unknown if silent => Ok(vec![
-            Finding::refusal(FindingCode::ProbeFailed, comparison.explanation)
-                .hint("see that the application answers before something else is deployed over it"),
-        ]),
-        // The gate did not know what ran; it said so, and nothing can have changed that anybody knows of.
-        Outcome::Unknown if pass.release.from.version.is_none() => {
-            Ok(vec![Finding::warning(FindingCode::ProbeMissing, comparison.explanation)])
-        }
-        _ => changed(format!("since the gate the deployed version changed: {}", comparison.explanation)),
-    }
+/// Says so if the ledger is not the one that the gate wrote to: in a copy of it nobody would see that the pass is used.
+fn elsewhere(request: &Request<'_>, pass: &Manifest) -> Option<Finding> {
+    let (theirs, ours) = (&pass.store.location, request.place.location());
+    (*theirs != ours).then(|| {
+        let message = format!("the pass {} was made in the store {theirs}, and this is {ours}", pass.id);
+        Finding::refusal(FindingCode::PassStore, message)
+            .hint("name the gate's store by --store; a copy of it cannot tell which passes are used")
+    })
 }

@@ -1,6 +1,6 @@
 //! Using the pass: under the lease of the environment, create-only, once.
 
-use super::{Admission, Request, standing};
+use super::{Admission, Request, checks, find, standing};
 use crate::cancel::Cancel;
 use crate::error::{ErrorCode, Result};
 use crate::ledger::claim::Claim;
@@ -12,6 +12,7 @@ use crate::policy::admission::judge_age;
 use crate::signing::Signer;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// How long to wait for another run that holds the lease: one that admits is done in a moment, a gate is not.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,15 +25,17 @@ pub(super) fn take(
     ledger: &Ledger,
     (pass, signer, mut findings): (Stored, Option<Signer>, Vec<Finding>),
     claim: Option<Claim>,
-    cancel: &Cancel,
+    (cancel, runtime): (&Cancel, &Handle),
 ) -> Result<Admission> {
     let id = pass.manifest.id.clone();
     if let Some(claim) = claim {
         // Its own claim keeps everybody else out, `guard` holds the lease itself. Only the mark may be missing, if the
         // run was cut off in between.
         findings.extend(judge_age(&pass.manifest, Timestamp::now(), None, request.valid_for));
+        if ledger.use_pass(&id, &admitted(request, signer.as_ref(), claim.opened_at))?.is_none() {
+            findings.extend(not_by(&claim, ledger, &pass)?);
+        }
         if !super::refuses(&findings) {
-            ledger.use_pass(&id, &admitted(request, signer.as_ref(), claim.opened_at))?;
             return Ok(Admission { claim: Some(claim), ..Admission::refused(Some(pass), signer, findings) });
         }
         return Ok(Admission::refused(Some(pass), signer, findings));
@@ -52,6 +55,24 @@ pub(super) fn take(
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
     findings.extend(judge_age(&pass.manifest, now, ledger.age_by_store(&id)?, request.valid_for));
+    match find::find(request, ledger)? {
+        Ok(found) if found.pass.digest == pass.digest => {
+            findings.extend(checks::used(&pass.manifest, &ledger.events(&id)?));
+            findings.extend(checks::overtaken(ledger, &pass.manifest, &found.others)?);
+        }
+        Ok(found) => {
+            let message = format!("the gate judged this release again meanwhile ({})", found.pass.manifest.id);
+            findings.push(Finding::refusal(FindingCode::PassOvertaken, message).hint("ask again"));
+        }
+        Err(why) => findings.extend(why),
+    }
+    if !super::refuses(&findings) {
+        for finding in checks::deployed(request, &pass.manifest, cancel, runtime)? {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+    }
     if super::refuses(&findings) {
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
@@ -65,15 +86,39 @@ pub(super) fn take(
         expires_at: now + request.claim_for,
     };
     if !ledger.open_claim(&claim, old.as_ref())? {
-        findings.extend(ledger.claim()?.as_ref().map(standing::claimed));
+        let other = ledger.claim()?;
+        findings.push(other.as_ref().map_or_else(came_and_went, standing::claimed));
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
-    if ledger.use_pass(&id, &admitted(request, signer.as_ref(), now))?.is_none() {
-        ledger.close_claim(&id)?;
-        findings.extend(super::used(&pass.manifest, &ledger.events(&id)?));
+    let used = lease.check().and_then(|()| ledger.use_pass(&id, &admitted(request, signer.as_ref(), now)));
+    if !matches!(used, Ok(Some(_))) {
+        // Nothing is deployed by this run: nobody should wait for it.
+        let closed = ledger.close_claim(&id);
+        used?;
+        closed?;
+        let by = checks::used(&pass.manifest, &ledger.events(&id)?);
+        findings.push(by.unwrap_or_else(came_and_went));
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
     Ok(Admission { claim: Some(claim), ..Admission::refused(Some(pass), signer, findings) })
+}
+
+/// Says so unless the pass was used by this very claim, and nothing was said of its deployment yet: a claim is not signed,
+/// and one that was put there says nothing.
+fn not_by(claim: &Claim, ledger: &Ledger, pass: &Stored) -> Result<Option<Finding>> {
+    let events = ledger.events(&pass.manifest.id)?;
+    let is_ours =
+        |event: &Event| matches!(event, Event::Admitted { at, run, .. } if *run == claim.run && *at == claim.opened_at);
+    let is_over = |event: &Event| event.matched().is_some() || matches!(event, Event::RolledBack { .. });
+    let ours =
+        events.iter().any(|record| is_ours(&record.event)) && !events.iter().any(|record| is_over(&record.event));
+    Ok((!ours).then(|| checks::used(&pass.manifest, &events).unwrap_or_else(came_and_went)))
+}
+
+/// Says that somebody else was at work at this very moment.
+fn came_and_went() -> Finding {
+    let message = "another deployment came and went at this very moment";
+    Finding::refusal(FindingCode::Claimed, message).hint("see what runs, by `holdpoint reconcile`; then ask again")
 }
 
 /// Returns the event that marks the pass as used.

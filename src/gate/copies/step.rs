@@ -15,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::model::finding::Finding;
 use crate::model::manifest::{CopyRecord, CopyState, Manifest, Previous};
 use crate::model::progress::Observer;
+use crate::model::release_id::ReleaseId;
 use crate::repository::copy::CopyReport;
 use crate::repository::{Id, Indexed, Repository};
 use crate::storage::transfer::put_verified;
@@ -196,7 +197,8 @@ pub fn record_everywhere(
     let (store, manifest) = (store.clone(), manifest.clone());
     let work = move || {
         for copy in copies {
-            let written = write_to(&copy, &key(&manifest), &manifest, PutMode::CreateOnly, Class::Record)
+            let written = write_signature(&store, &copy, &manifest.id)
+                .and_then(|()| write_to(&copy, &key(&manifest), &manifest, PutMode::CreateOnly, Class::Record))
                 .and_then(|()| write_head(&store, &copy));
             if written.is_ok() {
                 withdraw(std::slice::from_ref(&copy));
@@ -227,6 +229,12 @@ pub fn record_everywhere(
 
 fn key(manifest: &Manifest) -> String {
     format!("{}/manifest.json", Ledger::folder(&manifest.id))
+}
+
+/// Writes the signature of a manifest, if it has one, before the manifest: none must be there without.
+fn write_signature(store: &Place, copy: &CopyStore, id: &ReleaseId) -> Result<()> {
+    let Some(signature) = Ledger::new(store.ledger_storage()).signature(id)? else { return Ok(()) };
+    Ledger::new(copy.place.ledger_storage()).record_signature(id, &String::from_utf8_lossy(&signature))
 }
 
 fn write_to(copy: &CopyStore, key: &str, manifest: &Manifest, mode: PutMode, class: Class) -> Result<()> {

@@ -11,11 +11,13 @@ use jiff::Timestamp;
 /// Says why no pass can be issued for the deploy step, if none can.
 pub(super) fn why_none(request: &Request<'_>) -> Option<Finding> {
     let from = &request.given.manifest.release.from;
-    let why = match (&from.version, &from.commit, &request.run.signer) {
+    let why = match (&from.version, &from.commit, &request.run.signer, request.signers) {
         (None, ..) => return None,
-        (_, None, _) => "the manifest does not tell the commit of the older version",
-        (_, _, None) => "no signing key is configured",
-        (Some(_), Some(_), Some(_)) => return None,
+        (_, None, ..) => "the manifest does not tell the commit of the older version",
+        (_, _, None, _) => "no signing key is configured",
+        // What nobody vouches for must not be vouched for by us.
+        (.., None) => "nobody checked who signed the manifest",
+        (Some(_), Some(_), Some(_), Some(_)) => return None,
     };
     let message = format!("no rollback pass is issued: {why}; a redeploy that asks `holdpoint admit` is refused");
     Some(
@@ -31,7 +33,9 @@ pub(super) fn why_none(request: &Request<'_>) -> Option<Finding> {
 pub(super) fn issue(request: &Request<'_>, ledger: &Ledger, freeze: &Freeze) -> Result<()> {
     let manifest = &request.given.manifest;
     let from = &manifest.release.from;
-    let (Some(version), Some(commit), Some(signer)) = (&from.version, &from.commit, &request.run.signer) else {
+    let (Some(version), Some(commit), Some(signer), Some(_)) =
+        (&from.version, &from.commit, &request.run.signer, request.signers)
+    else {
         return Ok(());
     };
     let of = Deployment {

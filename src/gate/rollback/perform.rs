@@ -1,15 +1,17 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
+use super::super::standing;
 use super::journal::{self, Came, Journal};
 use super::sources::Hands;
-use super::{Request, go_on_command, hooks, pass, safety, sources};
+use super::{Request, fit, go_on_command, hooks, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
 use crate::ledger::lease::{self, Lease, Owner};
+use crate::model::finding::Level;
 use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
@@ -129,7 +131,15 @@ impl Rollback<'_> {
             let message = format!("another rollback of {id} went on since this one was planned");
             return Err(Error::new(ErrorCode::Busy, message).hint("start again, and look at the plan"));
         }
+        if journal.began.is_none() {
+            self.look_again()?;
+        }
         let freeze = match standing {
+            // One that ends by itself would let others deploy into what is half restored.
+            Some(freeze) if freeze.until.is_some() && journal.began.is_none() => {
+                self.ledger.thaw()?;
+                self.freeze(now)?
+            }
             Some(freeze) => freeze,
             None => self.freeze(now)?,
         };
@@ -146,6 +156,23 @@ impl Rollback<'_> {
             self.ledger.record_event(id, &began)?;
         }
         Ok(freeze)
+    }
+
+    /// Refuses where another deployment began since the plan was shown.
+    fn look_again(&self) -> Result<()> {
+        let claim = self.ledger.claim()?.filter(|claim| claim.is_open(Timestamp::now()));
+        if let Some(claim) = claim.filter(|claim| claim.release != self.plan.id) {
+            let finding = standing::claimed(&claim);
+            return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+        }
+        let seen = fit::look(self.request, &self.ledger, self.hands.cancel, self.hands.runtime)?;
+        match seen.finding.filter(|finding| finding.level == Level::Refusal) {
+            Some(finding) => {
+                Err(Error::new(ErrorCode::ProbeFailed, format!("{}; nothing was changed", finding.message))
+                    .hint("look at the plan again"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn freeze(&self, at: Timestamp) -> Result<Freeze> {

@@ -27,6 +27,9 @@ fn a_pass_is_used_once_and_its_deployment_is_closed_by_reconcile() {
     deployment.refused(deployment.admit("1.5.0", &[]), 14, "claimed", "--id");
     deployment.shop.run(&[&reconcile[..], &["1.4.0"]].concat()).expect(0);
     deployment.refused(deployment.admit("1.4.0", &["--run", "ci:1"]), 16, "pass-used", "was used already");
+    // What the gate saved while that deployment was under way is not what a rollback would need.
+    deployment.refused(deployment.admit("1.5.0", &[]), 16, "pass-overtaken", "since this pass was made");
+    deployment.gate("1.5.0");
     deployment.admit("1.5.0", &[]).expect(0);
 }
 
@@ -52,6 +55,19 @@ fn the_runs_of_a_ci_system_are_told_apart_by_their_attempts() {
     let (code, text) = ask("2");
     assert_eq!(code, 14);
     assert!(text.contains("https://github.example/acme/shop/actions/runs/7"), "{text}");
+}
+
+#[test]
+fn a_claim_that_somebody_put_there_brings_no_pass_back() {
+    let deployment = Deployment::new();
+    deployment.gate("1.4.0");
+    deployment.admit("1.4.0", &["--run", "ci:1"]).expect(0);
+    let path = deployment.shop.path().join(".holdpoint/store/shop/staging/claim.json");
+    let claim = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, claim.replace("ci:1", "ci:2")).unwrap();
+    deployment.admit("1.4.0", &["--run", "ci:2"]).expect(16).refuses_in_words();
+    std::fs::write(&path, claim).unwrap();
+    deployment.admit("1.4.0", &["--run", "ci:1"]).expect(0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::Deployment;
 use crate::support::environment::{command, must};
+use crate::support::git::Repository;
 use crate::support::shop::COMMIT;
 use crate::support::version_server::{Answer, VersionServer};
 use std::path::Path;
@@ -150,6 +151,42 @@ fn the_commit_was_amended_after_the_gate() {
         "the commit was changed after the gate",
     );
     deployment.refused(deployment.admit("1.4.1", &[]), 16, "pass-version", "judged this commit as 1.4.0");
+}
+
+#[test]
+fn another_commit_is_checked_out_than_the_pipeline_is_for() {
+    let deployment = Deployment::with(|holdpoint| {
+        let holdpoint = holdpoint.env("GITHUB_ACTIONS", "true").env("GITHUB_SHA", COMMIT);
+        holdpoint.env("HOLDPOINT_STORE", "../store").password().env("HOLDPOINT_RELEASE", "1.4.0")
+    });
+    let shop = &deployment.shop;
+    shop.run(&["gate", "-e", "staging", "--first"]).expect(0);
+    shop.run(&["admit", "-e", "staging", "--run", "a"]).expect(0);
+    Repository::new(shop.path()).commit("Amended");
+    shop.run(&["admit", "-e", "staging", "--run", "a"]).expect(16).says(&["is checked out"]).refuses_in_words();
+    shop.run(&["admit", "-e", "staging", "--run", "a", "--commit", "3f9c2ab1"]).expect(2);
+}
+
+#[test]
+fn the_pass_is_used_in_a_copy_of_the_store() {
+    let deployment = Deployment::new();
+    deployment.gate("1.4.0");
+    deployment.admit("1.4.0", &[]).expect(0);
+    let shop = &deployment.shop;
+    copy(&shop.path().join(".holdpoint"), &shop.beside("elsewhere/.holdpoint"));
+    let ledger = shop.beside("elsewhere/.holdpoint/store/shop/staging");
+    std::fs::remove_file(ledger.join("claim.json")).unwrap();
+    let store = shop.beside("elsewhere/.holdpoint/store").display().to_string();
+    let output = deployment.admit("1.4.0", &["--store", &store]).expect(16);
+    assert!(output.stdout.contains("[pass-store]"), "{}", output.stdout);
+}
+
+#[test]
+fn the_gate_was_run_again_and_refused_before_it_could_save() {
+    let deployment = Deployment::new();
+    deployment.gate("1.4.0");
+    deployment.shop.gate("1.4.0", &["--first", "missing"]).expect(10);
+    deployment.refused(deployment.admit("1.4.0", &[]), 16, "pass-refused", "the pipeline went on all the same");
 }
 
 #[test]

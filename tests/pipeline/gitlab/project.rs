@@ -254,7 +254,7 @@ impl Ended {
         self
     }
 
-    /// Asserts what became of each job: `PASS`, or `FAIL` with its code; one that is not named did not run.
+    /// Asserts what became of each job, `PASS`, `WARN` or `FAIL`; one that is not named did not run.
     #[track_caller]
     pub fn jobs(&self, expected: &[(&str, &str)]) -> &Self {
         let mut found = Vec::new();

@@ -129,8 +129,9 @@ impl Scene {
             let environment = fs::read(process.join("environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
         };
-        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()).filter(marked);
-        assert_eq!(processes.collect::<Vec<_>>(), [PathBuf::new(); 0], "processes are left");
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let processes: Vec<_> = processes.filter(marked).collect();
+        assert!(processes.is_empty(), "processes are left: {processes:?}");
         assert_eq!(names(&self.path("tmp")), [""; 0], "temporary files are left");
         assert_eq!(names(&self.path("store/shop/staging/repository/locks")), [""; 0], "locks are left");
         let lease = self.path("store/shop/staging/lease");
