@@ -39,24 +39,28 @@ fn exactly_the_older_version_is_admitted_under_the_freeze_and_only_meanwhile() {
 #[test]
 fn a_rollback_pass_counts_only_with_its_signature_and_under_its_freeze() {
     let world = world();
-    // The script keeps what it was given.
-    let script = world.shop.read("ask.sh") + "cp .holdpoint/store/shop/staging/rollback-pass.json* .\n";
-    world.shop.write("ask.sh", script);
+    let binary = env!("CARGO_BIN_EXE_holdpoint");
+    // While the rollback waits: without its signature, and edited, the pass counts for nobody.
+    let place = world.place("rollback-pass.json").display().to_string();
+    let refused = format!("if {binary} admit -e staging >> doubts 2>&1; then exit 1; fi\n");
+    let script = [
+        "set -e\n",
+        &format!("cp {place} {place}.sig .\nrm {place}.sig\n{refused}cp rollback-pass.json.sig {place}.sig\n"),
+        &format!("echo >>{place}\n{refused}cp rollback-pass.json {place}\n"),
+        &world.shop.read("ask.sh").replacen("set -e\n", "", 1),
+    ];
+    world.shop.write("ask.sh", script.concat());
     let id = world.deploy();
     world.roll_back(&id, &[]).expect(0);
+    let doubts = world.shop.read("doubts");
+    assert!(doubts.contains("[pass-unsigned]") && doubts.contains("[signature-invalid]"), "{doubts}");
+    // Put back after the end it lets nobody through: neither under its freeze nor under another one.
     let again = || world.run(&["admit", "--release", "1.3.0", "--commit", OLD]);
-    let put = |name: &str, text: &str| std::fs::write(world.place(name), text).unwrap();
-    let (pass, signature) = (world.shop.read("rollback-pass.json"), world.shop.read("rollback-pass.json.sig"));
-    put("rollback-pass.json", &pass);
-    again().expect(14);
-    put("rollback-pass.json.sig", &signature);
-    again().expect(0);
-    put("rollback-pass.json", &pass.replace("shop", "shop "));
-    again().expect(14);
-    put("rollback-pass.json", &format!("{pass} "));
-    assert!(again().expect(14).stdout.contains("[signature-invalid]"));
-    put("rollback-pass.json", &pass);
+    for name in ["rollback-pass.json", "rollback-pass.json.sig"] {
+        std::fs::write(world.place(name), world.shop.read(name)).unwrap();
+    }
+    assert!(again().expect(14).stdout.contains("[pass-used]"));
     world.run(&["thaw", "--reason", "1.4.0 is undone"]).expect(0);
     world.run(&["freeze", "--reason", "holidays"]).expect(0);
-    again().expect(14);
+    assert!(again().expect(14).stdout.contains("holidays"));
 }
