@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod delivery;
 mod dependencies;
 mod docs;
 mod fuzz_corpus;
