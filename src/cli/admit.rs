@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::admit::{self, Admission, Request};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::release::resolve::{self, Sources, Target};
+use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
@@ -37,14 +37,7 @@ pub struct Options {
 /// Runs `admit`.
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (application, environment) = (session.application()?, session.environment()?);
-    let target = resolve::resolve(&Sources {
-        release: options.release.as_deref(),
-        commit: options.commit.as_deref(),
-        variables: &variable,
-        ci: session.ci.as_ref(),
-        tree: session.tree.as_ref(),
-        versioning: session.config.versioning,
-    })?;
+    let target = session.target(options.release.as_deref(), options.commit.as_deref())?;
     check_commit(&target)?;
     let (signers, in_checkout) = allowed_signers(session, options)?;
     let run = run_id(session, options.run.as_deref())?;

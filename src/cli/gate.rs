@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Purpose;
 use crate::model::version::Version;
-use crate::release::resolve::{self, Sources, Target, given_version};
+use crate::release::resolve::{Target, given_version};
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page};
@@ -182,7 +182,7 @@ fn planned_line(source: &plan::PlannedSource) -> String {
 /// Runs `doctor`.
 pub fn doctor(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     session.environment()?;
-    let (target, check) = match target(session, &options) {
+    let (target, check) = match session.target(options.release.as_deref(), options.commit.as_deref()) {
         Ok(target) => {
             let detail = format!("{}, commit {}", target.version, target.commit);
             let findings = target.findings.clone();
@@ -232,23 +232,11 @@ fn names_a_release(options: &Options) -> bool {
     options.release.is_some() || options.commit.is_some() || set("HOLDPOINT_RELEASE") || set("HOLDPOINT_COMMIT")
 }
 
-/// Finds out what is to be deployed.
-fn target(session: &Session, options: &Options) -> Result<Target> {
-    resolve::resolve(&Sources {
-        release: options.release.as_deref(),
-        commit: options.commit.as_deref(),
-        variables: &variable,
-        ci: session.ci.as_ref(),
-        tree: session.tree.as_ref(),
-        versioning: session.config.versioning,
-    })
-}
-
 /// Collects all that was said into one request.
 pub(super) fn request(session: &Session, options: &Options, purpose: Purpose) -> Result<Request> {
     // Said first: who forgot it has not thought of the version yet.
     session.environment()?;
-    let target = match target(session, options) {
+    let target = match session.target(options.release.as_deref(), options.commit.as_deref()) {
         // Outside of a deploy there may be no release; what was given must be right, though.
         Err(_) if purpose == Purpose::Snapshot && !names_a_release(options) => Target {
             version: Version::from("unreleased".to_owned()),

@@ -14,6 +14,7 @@ use crate::model::progress::Observer;
 use crate::process::{Program, run_to_end};
 use crate::release::ci::{self, CiRun};
 use crate::release::git::WorkTree;
+use crate::release::resolve::{self, Sources, Target};
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::progress;
@@ -158,6 +159,21 @@ impl Session {
                 _ => format!("name it by --environment NAME; the configuration knows {}", known.join(", ")),
             };
             Error::new(ErrorCode::Usage, "no environment is named").hint(hint)
+        })
+    }
+
+    /// Finds out what is to be deployed; `release` and `commit` are what the command line says.
+    ///
+    /// # Errors
+    /// As [`resolve::resolve`].
+    pub fn target(&self, release: Option<&str>, commit: Option<&str>) -> Result<Target> {
+        resolve::resolve(&Sources {
+            release,
+            commit,
+            variables: &variable,
+            ci: self.ci.as_ref(),
+            tree: self.tree.as_ref(),
+            versioning: self.config.versioning,
         })
     }
 
