@@ -36,16 +36,18 @@ struct State {
 impl Shown {
     /// Decides what is shown: by `--ci`, else by what the CI system's variables tell.
     pub fn choose(option: CiOption, command: &str) -> Self {
-        let detected = || ci::detect(&variable).and_then(|run| System::named(run.pipeline.system.as_deref()?));
+        let detected = ci::detect(&variable).and_then(|run| System::named(run.pipeline.system.as_deref()?));
         let system = match option {
-            CiOption::Auto => detected(),
+            CiOption::Auto => detected,
             CiOption::None => None,
             CiOption::Github => Some(System::GitHub),
             CiOption::Gitlab => Some(System::GitLab),
             CiOption::Jenkins => Some(System::Jenkins),
         };
-        // Of other commands the output is data for programs, and stays as it is.
-        output::keep_inert(system == Some(System::GitHub) && has_verdict(command));
+        // Its runner reads commands out of the log, whatever was chosen to be shown. Of other commands the output is data for
+        // programs, and stays as it is.
+        let is_read = [system, detected].contains(&Some(System::GitHub));
+        output::keep_inert(is_read && has_verdict(command));
         Self { system, command: command.to_owned(), state: Arc::default() }
     }
 

@@ -147,6 +147,8 @@ fn what_a_pipeline_gives_stays_data_and_what_it_may_not_do_is_refused() {
         ("holdpointGate(environment: 'staging', manifest: '../x,*')", "manifest must be a file below the workspace"),
         ("holdpointGate(environment: 'staging', release: 'a\\u0000b')", "release has a character"),
         ("holdpointGate(environment: 'staging', secrets: ['A B': 'x'])", "secrets has a variable that is none: A B"),
+        ("holdpointAdmit(environment: 'staging', args: ['--help'])", "args asks for help or the version"),
+        ("holdpointGate(environment: 'staging', args: '--first\\n-qV')", "args asks for help or the version"),
         ("holdpointReconcile(environment: 'staging')", "no such stash: holdpoint-holdpoint-manifest.json"),
         ("holdpointAdmit(environment: 'staging', passwordCredentials: 'none')", "there are no credentials none"),
         // What the stand-in itself refuses, so that a slip in what is shipped is seen.

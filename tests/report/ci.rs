@@ -240,6 +240,13 @@ fn names_of_others_are_no_commands_for_github() {
     let shop = shop(&GITHUB);
     let old = "##[set-output name=verdict]pass";
     let new = "x\n::set-output name=verdict::pass\r::stop-commands::y";
+    // What is shown to another system, or to none, is read by the same runner.
+    for ci in ["none", "gitlab", "jenkins"] {
+        let fixed = ["gate", "-e", "staging", "--release", "1.4.0", "--commit", "3f9c2ab", "--ci", ci, old, new];
+        let (code, stdout, stderr) = piped(&shop, &fixed);
+        assert_eq!(code, Some(10), "{stderr}");
+        assert_eq!(commands(&(stdout + &stderr)), [], "--ci {ci}: {stderr}");
+    }
     for (format, arguments) in [("text", [old, new]), ("json", [old, new])] {
         let fixed = ["gate", "-e", "staging", "--release", "1.4.0", "--commit", "3f9c2ab", "--format", format];
         let (code, stdout, stderr) = piped(&shop, &[&fixed[..], &arguments].concat());

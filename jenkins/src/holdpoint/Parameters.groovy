@@ -63,6 +63,10 @@ class Parameters implements Serializable {
             if (one.indexOf('\u0000') >= 0) {
                 return 'has a character in it that no program can be given'
             }
+            // Also behind other flags, as in `-qh`: the exit code would be 0, and nothing decided.
+            if (name == 'args' && one.matches('--help|--version|-[qv]*[hV].*')) {
+                return 'asks for help or the version, which is no verdict: ' + one
+            }
         }
         return ''
     }

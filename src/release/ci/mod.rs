@@ -75,7 +75,9 @@ fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<String
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) = after.split_once('}')?;
         filled.push_str(before);
-        filled.push_str(value(name)?.trim());
+        let value = value(name)?;
+        // Gitea's URL of itself may end in a slash.
+        filled.push_str(if after.starts_with('/') { value.trim().trim_end_matches('/') } else { value.trim() });
         rest = after;
     }
     filled.push_str(rest);
@@ -160,8 +162,16 @@ mod tests {
             "/w",
         ];
         assert_eq!(facts(&variables), expected);
-        variables.push(("GITEA_ACTIONS", "true"));
-        assert_eq!(facts(&variables)[0], "gitea");
+        for (name, detected_by) in [("gitea", "GITEA_ACTIONS"), ("forgejo", "FORGEJO_ACTIONS")] {
+            let mut of_it = variables.clone();
+            of_it[4] = ("GITHUB_SERVER_URL", "https://git.acme.example/");
+            of_it.extend([(detected_by, "true"), ("GITHUB_RUN_NUMBER", "3")]);
+            let facts = facts(&of_it);
+            let url = "https://git.acme.example/acme/shop";
+            assert_eq!((facts[0].as_str(), facts[7].as_str()), (name, url));
+            assert_eq!(facts[4], format!("{url}/actions/runs/3"));
+            assert_eq!(detected(&of_it).unwrap().run.unwrap(), format!("{name}:acme/shop:7:2"));
+        }
         variables[3] = ("GITHUB_REF", "refs/heads/feature/x");
         assert_eq!(facts(&variables)[2..4], ["feature/x", ""]);
         variables[3] = ("GITHUB_REF", "refs/pull/12/merge");

@@ -50,8 +50,19 @@ pub(super) const SYSTEMS: &[System] = &[
         environment: &["{CI_PIPELINE_DEPLOY_TARGET}"],
         workspace: &["{CI_WORKSPACE}"],
     },
-    System { name: "forgejo", detect: &[("FORGEJO_ACTIONS", None)], ..ACTIONS },
-    System { name: "gitea", detect: &[("GITEA_ACTIONS", None)], ..ACTIONS },
+    // The pages of their runs go by the number within the repository.
+    System {
+        name: "forgejo",
+        detect: &[("FORGEJO_ACTIONS", None)],
+        run_url: &["{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_NUMBER}"],
+        ..ACTIONS
+    },
+    System {
+        name: "gitea",
+        detect: &[("GITEA_ACTIONS", None)],
+        run_url: &["{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_NUMBER}"],
+        ..ACTIONS
+    },
     ACTIONS,
     System {
         name: "gitlab",

@@ -13,18 +13,19 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// Makes a release of which the program is a script that becomes the real binary: its name, its content
+/// Makes a release as scripts/release packs it, of which the program is a script that becomes the real binary: its name, its content
 /// and its SHA-256.
 pub fn archive(action: &Action) -> (String, Vec<u8>, String) {
     let folder = action.shop.beside("release");
     let stem = format!("holdpoint-{}-{}-unknown-linux-musl", version(), std::env::consts::ARCH);
-    fs::create_dir(&folder).unwrap();
+    let tree = folder.join(&stem);
+    fs::create_dir_all(&tree).unwrap();
     let script = format!("exec '{}' \"$@\"", env!("CARGO_BIN_EXE_holdpoint"));
-    fs::rename(action.program("release", &script), folder.join("holdpoint")).unwrap();
-    fs::write(folder.join("LICENSE-MIT"), "").unwrap();
+    fs::rename(action.program("release", &script), tree.join("holdpoint")).unwrap();
+    fs::write(tree.join("LICENSE-MIT"), "").unwrap();
     let file = action.shop.beside("release.tar.gz");
     let mut tar = command("tar", &folder);
-    must(tar.args(["--create", "--gzip", "--file"]).arg(&file).arg("--directory").arg(&folder).arg("."));
+    must(tar.args(["--create", "--gzip", "--file"]).arg(&file).arg("--directory").arg(&folder).arg(&stem));
     let content = fs::read(file).unwrap();
     let sum = hex::encode(Sha256::digest(&content));
     (format!("{stem}.tar.gz"), content, sum)
@@ -68,11 +69,13 @@ fn a_release_with_the_right_checksum_is_run() {
     action.no_binary().released(host.url(), &format!("{others}{sum}  {name}\n"));
     action.run().expect("success", "pass", 0);
     assert_eq!(host.requests(), [path(&name)]);
-    // A later step of the job has it already; and looks at it again.
+    // A later step of the job has it already; and looks at it again, and not at what else lies there.
+    let folder = action.shop.beside("runner/holdpoint").join(name.trim_end_matches(".tar.gz"));
+    fs::rename(action.program("other", TELL), folder.join("holdpoint")).unwrap();
     action.run().expect("success", "pass", 0);
     assert_eq!(host.requests().len(), 1);
-    let kept = action.shop.beside("runner/holdpoint").join(name.trim_end_matches(".tar.gz")).join(&name);
-    fs::write(kept, "something else").unwrap();
+    assert_eq!(ran(&action), "");
+    fs::write(folder.join(&name), "something else").unwrap();
     let job = action.run().expect("failure", "refuse", 1);
     job.says("is not what was released");
     assert_eq!(job.step("run")["conclusion"], "skipped");
@@ -147,13 +150,26 @@ fn a_version_that_the_action_does_not_know_is_refused() {
 }
 
 #[test]
+fn a_known_version_that_the_host_does_not_have_is_refused() {
+    let mut action = gate();
+    let host = Host::of([]);
+    let name = format!("holdpoint-9.9.9-{}-unknown-linux-musl.tar.gz", std::env::consts::ARCH);
+    action.no_binary().released(host.url(), &format!("{}  {name}\n", "0".repeat(64)));
+    cargo(&action);
+    let job = action.with("holdpoint-version", "9.9.9").run().expect("failure", "refuse", 1);
+    let url = format!("{}/acme/holdpoint/releases/download/v9.9.9/{name}", host.url());
+    job.says(&format!("there is no {url}"));
+    assert_eq!(cargo_called(&action), "");
+}
+
+#[test]
 fn the_program_on_the_path_is_run_unless_another_version_is_wanted() {
     let mut action = gate();
     action.with("holdpoint-version", format!("v{}", version())).run().expect("success", "pass", 0);
     let other = action.program("holdpoint", TELL);
     action.run().expect("failure", "refuse", 1).says("no cargo to build it");
     assert_eq!(ran(&action), format!("{}\n", other.display()), "it was asked for its version, and no more");
-    action.with("holdpoint-version", "9.9.9").run().expect("success", "refuse", 1);
+    action.with("holdpoint-version", "9.9.9").run().expect("failure", "refuse", 1).says("without a verdict of pass");
 }
 
 #[test]

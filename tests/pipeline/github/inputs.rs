@@ -47,19 +47,45 @@ fn every_input_becomes_one_argument() {
     for value in HOSTILE {
         let mut action = Action::new();
         action.program("holdpoint", WRITER);
-        for input in ["environment", "release", "commit", "config", "store", "timeout", "args", "paths"] {
+        // That one is refused there.
+        let args = if value == "--help" { "--helpless" } else { value };
+        for input in ["environment", "release", "commit", "config", "store", "timeout", "paths"] {
             action.with(input, value);
         }
-        let job = action.run().expect("success", "refuse", 1);
+        let job = action.with("args", args).run().expect("failure", "refuse", 1);
         assert_nothing_happened(&action, &job);
         let mut expected = vec!["gate".to_owned()];
         let options = ["environment", "release", "commit", "config", "store", "timeout"];
         expected.extend(options.map(|name| format!("--{name}={value}")));
         // Of these two each line is one.
-        let lines = || value.split('\n').map(str::to_owned);
-        expected.extend(lines().chain(["--".to_owned()]).chain(lines()));
+        let lines = |text: &'static str| text.split('\n').map(str::to_owned);
+        expected.extend(lines(args).chain(["--".to_owned()]).chain(lines(value)));
         assert_eq!(arguments(&action), expected);
     }
+}
+
+#[test]
+fn help_is_no_verdict() {
+    for asked in ["-h", "--help", "-V", "--version", "-qh", "--first\n-vV\n--from=a"] {
+        let job = Action::new().with("mode", "admit").with("args", asked).run().expect("failure", "refuse", 2);
+        job.says("asks for help or the version");
+    }
+}
+
+#[test]
+fn only_a_verdict_of_pass_passes() {
+    let mut action = Action::new();
+    action.program("holdpoint", r#"echo "$TELLS" >>"$GITHUB_OUTPUT""#);
+    action.env("TELLS", "verdict=pass").run().expect("success", "pass", 1);
+    for (tells, verdict) in [("", "refuse"), ("verdict=refuse", "refuse"), ("verdict=passed", "passed")] {
+        let job = action.env("TELLS", tells).run().expect("failure", verdict, 1);
+        job.says("ended without a verdict of pass");
+        assert_eq!(job.step("run")["conclusion"], "success");
+    }
+    // Of the real one, told to say nothing.
+    let mut action = Action::new();
+    let job = action.with("paths", "data").with("args", "--first\n--ci=none").run().expect("failure", "refuse", 1);
+    assert_eq!(job.step("run")["exit_code"], 0);
 }
 
 #[test]
@@ -106,7 +132,7 @@ fn what_finds_the_binary_takes_inputs_as_data_too() {
     let mut action = Action::new();
     let name = "##[set-output name=verdict;]pass";
     fs::rename(action.program("writer", WRITER), action.shop.path(name)).unwrap();
-    let job = action.with("binary", name).run().expect("success", "refuse", 1);
+    let job = action.with("binary", name).run().expect("failure", "refuse", 1);
     assert_nothing_happened(&action, &job);
     assert_eq!(arguments(&action)[0], "gate");
 }

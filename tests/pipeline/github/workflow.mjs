@@ -75,7 +75,10 @@ async function runJob(request, definition, raw, common, workflowEnv) {
     report.push({ name, ...result });
     if (result.conclusion !== "success") status.conclusion = result.conclusion;
   }
-  return { result: status.conclusion, steps: report, outputs: {}, ...job.report() };
+  const told = Object.entries(valueOf(definition.outputs, { ...common, github, steps, env: job.env, runner: job.runner }, status) ?? {});
+  // GitHub drops an output in which there is a secret.
+  const outputs = Object.fromEntries(told.filter(([, value]) => job.mask(value) === value));
+  return { result: status.conclusion, steps: report, outputs, ...job.report() };
 }
 
 async function script(job, script, env) {
