@@ -82,7 +82,7 @@ object Production : BuildType({
                 onDependencyCancel = FailureAction.CANCEL
             }
             artifacts {
-                artifactRules = "holdpoint/holdpoint-manifest.json"
+                artifactRules = "holdpoint/holdpoint-manifest.json => ."
             }
         }
     }
