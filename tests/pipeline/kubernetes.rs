@@ -201,7 +201,7 @@ fn the_gate_and_admit_of_the_example_run() {
     // A sync that is tried again runs the gate again, and its pass meets the claim of the first.
     gates();
     let refused = run(&admit, &[]);
-    assert!(refused.stderr.contains(&format!("reconcile --id {first}")), "{}", refused.stderr);
+    assert!(refused.stdout.contains(&format!("reconcile --id {first}")), "{}", refused.stdout);
     refused.expect(14);
     // Nobody deployed it: that has to be said of the first, and the gate to be asked after it.
     run(&reconcile, &["--id", &first, "--expect=to"]).expect(15);
