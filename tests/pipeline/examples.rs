@@ -76,6 +76,9 @@ fn every_example_gates_then_admits_right_before_it_deploys_then_reconciles() {
                         .unwrap_or_else(|error| panic!("{path}: {line}: {error}"));
                 }
                 assert!(call.contains("--environment production"), "{path}: {line}");
+                // Signals reach the binary where it takes the place of the shell; after `admit` the shell may have to deploy.
+                let last = name != "admit" || line.contains("run: ") || line.contains("script: ");
+                assert!(!last || line.contains("exec holdpoint "), "{path} keeps a shell in between: {line}");
                 steps.push(name.to_owned());
             } else if line.contains("./deploy.sh") {
                 steps.push("deploy".to_owned());
@@ -83,6 +86,56 @@ fn every_example_gates_then_admits_right_before_it_deploys_then_reconciles() {
         }
         assert_eq!(steps, ["gate", "admit", "deploy", "reconcile"], "{path}");
         assert!(read("README.md").contains(&format!("({path})")), "README.md lacks {path}");
+    }
+}
+
+/// Where the signing key of each example is: what the deploy must not be given.
+const KEYS: &[(&str, &str)] = &[
+    ("circleci/.circleci/config.yml", "holdpoint-production-gate"),
+    ("azure/azure-pipelines.yml", "holdpoint-signing-key"),
+    ("buildkite/.buildkite/pipeline.yml", "HOLDPOINT_SIGNING_KEY"),
+    ("bitbucket/bitbucket-pipelines.yml", "deployment: production-gate"),
+    ("drone/.drone.yml", "holdpoint_signing_key"),
+    ("woodpecker/.woodpecker/production.yml", "holdpoint_signing_key"),
+    ("teamcity/.teamcity/settings.kts", "/etc/holdpoint/signing_key"),
+];
+
+/// Returns whether a line stands, by its indentation, in a block that gates and does not deploy.
+fn is_of_the_gate(lines: &[&str], line: usize) -> bool {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut inner = indent(lines[line]);
+    for head in (0..line).rev().filter(|head| !lines[*head].is_empty()) {
+        if indent(lines[head]) >= inner {
+            continue;
+        }
+        inner = indent(lines[head]);
+        let end = (head + 1..lines.len()).find(|end| !lines[*end].is_empty() && indent(lines[*end]) <= inner);
+        let block = lines[head..end.unwrap_or(lines.len())].join("\n");
+        if block.contains("./deploy.sh") {
+            return false;
+        }
+        if block.contains("holdpoint gate ") || lines[head].trim() == "- gate:" {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn the_signing_key_is_there_for_the_gate_alone() {
+    assert_eq!(
+        KEYS.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+        EXAMPLES.iter().map(|(path, ..)| path).collect::<Vec<_>>()
+    );
+    for (path, place) in KEYS {
+        let text = read(path);
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with(['#', '/'])).collect();
+        let names = |line: &str| line.contains(place) || line.to_uppercase().contains("SIGNING_KEY");
+        let named: Vec<_> = (0..lines.len()).filter(|line| names(lines[*line])).collect();
+        assert!(named.iter().any(|line| lines[*line].contains(place)), "{path} does not name {place}");
+        for line in named {
+            assert!(is_of_the_gate(&lines, line), "{path}: the gate is not alone with {}", lines[line]);
+        }
     }
 }
 

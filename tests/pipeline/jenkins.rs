@@ -41,9 +41,17 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
     for earlier in ["holdpoint-manifest.json", "holdpoint-manifest.json.sig", "holdpoint-manifest.html"] {
         wrong.write(earlier, "of an earlier build");
     }
-    let scenes = [&pass, &refused, &slow, &broken, &kept_back, &unproved, &cancelled, &back, &wrong];
+    let unbound = Scene::new().steps("holdpointGate(environment: 'staging', passwordCredentials: 'none')");
+    for earlier in ["holdpoint-manifest.json", "holdpoint-manifest.json.sig", "holdpoint-description.txt"] {
+        unbound.write(earlier, "of an earlier build");
+    }
+    // Begins to deploy, spoils the data, fails, and is undone by the real binary.
+    let undone = Scene::new().given("ROLLBACK_ON_FAILURE", true).rolls_back();
+    undone.program("shop/deploy.sh", "echo \"$2\" >VERSION; echo spoilt >data/orders.csv; exit 3");
+    let scenes = [&pass, &refused, &slow, &broken, &kept_back, &unproved, &cancelled, &back, &wrong, &unbound, &undone];
     let reports = run(&scenes);
-    let [passes, refuses, times_out, breaks, keeps, proves, cancels, goes_back, errs] = reports.try_into().unwrap();
+    let [passes, refuses, times_out, breaks, keeps, proves, cancels, goes_back, errs, unbinds, undoes] =
+        reports.try_into().unwrap();
 
     passed(&pass, &passes);
     refuses.assert("FAILURE", &states(["failed", "failed", "skipped", "skipped"]));
@@ -56,7 +64,7 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
     // The binary's own deadline comes first, by far.
     assert_eq!(times_out.0["timeouts"], json!([7200, 122]));
     cancels.assert("ABORTED", &states(["failed", "failed", "skipped", "skipped"]));
-    assert_eq!(cancels.0["signals"], json!(["INT"]), "{}", cancels.log());
+    assert_eq!(cancels.0["signals"], json!(["TERM"]), "{}", cancels.log());
     recorded(&cancelled, &cancels, "cancelled");
 
     breaks.assert("FAILURE", &states(["failed", "ran", "failed", "skipped"]));
@@ -84,6 +92,14 @@ fn the_jenkinsfile_gates_deploys_reconciles_and_rolls_back() {
 
     errs.fails_with("do not deploy (exit code 2)");
     assert_eq!(errs.0["archived"], json!([]), "the record of an earlier build is kept as this one's");
+    unbinds.fails_with("there are no credentials none");
+    assert_eq!((&unbinds.0["archived"], unbinds.text("description")), (&json!([]), ""), "{}", unbinds.log());
+
+    undoes.assert("FAILURE", &states(["failed", "ran", "failed", "skipped"]));
+    assert_eq!(undone.read("shop/VERSION"), "1.3.0\n", "{}", undoes.log());
+    assert_eq!(undone.read("shop/data/orders.csv"), "id,total\n1,10\n", "{}", undoes.log());
+    assert!(undoes.text("description").starts_with("holdpoint rollback: "), "{}", undoes.text("description"));
+    undone.assert_nothing_left();
 }
 
 #[track_caller]

@@ -149,6 +149,8 @@ fn hooks_come_in_their_order() {
 fn the_gate_and_admit_of_the_example_run() {
     let (_, _, gate) = job(EXAMPLES[0], "holdpoint-gate");
     let (_, _, admit) = job(EXAMPLES[0], "holdpoint-admit");
+    let (_, _, mut reconcile) = job(EXAMPLES[0], "holdpoint-reconcile");
+    reconcile["args"].as_array_mut().unwrap().retain(|argument| argument != "--wait=5m");
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     for name in ["work", "uploads"] {
@@ -167,7 +169,9 @@ fn the_gate_and_admit_of_the_example_run() {
     let (_, rest) = after.split_once("[[source]]").unwrap();
     let (rest, _) = rest.split_once("[environment.production.deployed]").unwrap();
     let rest = rest.replace("/srv/uploads", &path("uploads"));
-    fs::write(path("holdpoint.toml"), format!("{before}[[source]]{rest}")).unwrap();
+    let probe = format!("[environment.production.deployed]\nkind = \"file\"\npath = {:?}\n", path("version"));
+    fs::write(path("version"), "1.3.0\n").unwrap();
+    fs::write(path("holdpoint.toml"), format!("{before}[[source]]{rest}{probe}")).unwrap();
     let run = |container: &Value, more: &[&str]| {
         let mut holdpoint = Holdpoint::new(path("work"));
         for (name, value) in variables(container) {
@@ -186,12 +190,30 @@ fn the_gate_and_admit_of_the_example_run() {
         });
         holdpoint.run(arguments.chain(more.iter().map(|argument| (*argument).to_owned())))
     };
-    run(&gate, &["--first"]).expect(0);
-    assert!(fs::exists(path("work/holdpoint-manifest.json")).unwrap());
-    run(&admit, &[]).expect(0);
-    // The same run may ask again, as when a sync is tried again.
+    let gates = || {
+        run(&gate, &[]).expect(0);
+        let manifest = fs::read(path("work/holdpoint-manifest.json")).unwrap();
+        serde_json::from_slice::<Value>(&manifest).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let first = gates();
     run(&admit, &[]).expect(0);
     run(&admit, &["--run", "another"]).expect(14);
+    // A sync that is tried again runs the gate again, and its pass meets the claim of the first.
+    gates();
+    let refused = run(&admit, &[]);
+    assert!(refused.stdout.contains(&format!("reconcile --id {first}")), "{}", refused.stdout);
+    refused.expect(14);
+    // Nobody deployed it: that has to be said of the first, and the gate to be asked after it.
+    run(&reconcile, &["--id", &first, "--expect=to"]).expect(15);
+    run(&admit, &[]).expect(14);
+    run(&reconcile, &["--id", &first, "--expect=from"]).expect(0);
+    run(&admit, &[]).expect(16);
+    gates();
+    run(&admit, &[]).expect(0);
+    // As a hook does it right after a sync that failed: about the newest.
+    run(&reconcile, &["--expect=from"]).expect(0);
+    gates();
+    run(&admit, &[]).expect(0);
     // And the configuration as it stands is one.
     fs::write(path("holdpoint.toml"), &config).unwrap();
     let holdpoint = Holdpoint::new(path("work")).password().env("DATABASE_URL", "postgres://shop@127.0.0.1/shop");

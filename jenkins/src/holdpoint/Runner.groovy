@@ -49,10 +49,10 @@ class Runner implements Serializable {
     }
 
     void attempt(List words, List files) {
-        // Agents keep workspaces: what an earlier build left there must not pass for the record of this one.
-        String clean = 'rm -f -- ' + Parameters.line([DESCRIPTION] + files)
+        // Agents keep workspaces: what an earlier build left there must not pass for the record of this one, whatever fails from here on.
+        steps.sh(label: 'Remove earlier records', script: 'rm -f -- ' + Parameters.line([DESCRIPTION] + files))
         // `exec`, because what cancels a build signals the shell.
-        String script = clean + '\nexec ' + Parameters.line(words)
+        String script = 'exec ' + Parameters.line(words)
         def status = null
         try {
             withSecrets {

@@ -44,18 +44,31 @@ fn a_refusal_fails_the_pipeline_and_nothing_is_deployed() {
 
 #[test]
 fn after_a_deploy_that_failed_the_job_that_goes_back_has_the_manifest() {
-    let project = Project::new();
+    // What is captured is outside of the checkout, which every job has anew.
+    let project = Project::with(|project| {
+        project.replace(".gitlab-ci.yml", "        uploads\n        config\n", "        $BESIDE/orders.csv\n");
+        // Begins, and spoils what it should have kept.
+        project.replace("deploy.sh", "[ ! -e", "echo spoilt >\"$BESIDE/orders.csv\"\n[ ! -e");
+    });
+    project.write_beside("orders.csv", "1,10\n");
     // Tells what the job is given; all else is the real binary's.
     project.holdpoint(
         "if [ \"$1\" = rollback ]; then cp holdpoint-manifest.json \"$BESIDE/rollback-manifest\"; \
-         printf '%s\\n' \"$@\" >\"$BESIDE/rollback\"; exit; fi",
+         printf '%s\\n' \"$@\" >\"$BESIDE/rollback\"; fi",
     );
     project.write_beside("fail", "");
     let ended = project.run(&[]).expect(false);
     ended.jobs(&[("test", "PASS"), ("holdpoint:gate", "PASS"), ("deploy", "FAIL")]);
     assert!(project.deployed_with().is_some(), "the deploy began");
     assert!(!project.beside("rollback").exists(), "it waits for somebody");
-    project.run(&["holdpoint:rollback"]).expect(true).jobs(&[("holdpoint:rollback", "PASS")]);
+    // Without what GitLab says of a job that was started by hand.
+    let alone = project.run(&["holdpoint:rollback"]).expect(true);
+    alone.says(&["nobody started this job", "WARN 2"]);
+    assert!(!project.beside("rollback").exists(), "it ran");
+    let by_hand = project.run(&["holdpoint:rollback", "--variable", "CI_JOB_MANUAL=true"]).expect(true);
+    by_hand.jobs(&[("holdpoint:rollback", "PASS")]);
+    assert_eq!(std::fs::read_to_string(project.beside("orders.csv")).unwrap(), "1,10\n", "{}", by_hand.output);
+    assert_eq!(project.running(), FROM);
     let arguments = std::fs::read_to_string(project.beside("rollback")).unwrap();
     let expected = ["rollback", "--environment=production", "--manifest=holdpoint-manifest.json", "--yes=production"];
     assert_eq!(arguments.lines().collect::<Vec<_>>(), expected);

@@ -55,6 +55,7 @@ impl Job {
             job.env(format!("HOLDPOINT_INPUT_{name}"), "");
         }
         job.env("HOLDPOINT_INPUT_ENVIRONMENT", "production").env("HOLDPOINT_INPUT_WAIT", "5m");
+        job.env("CI_JOB_MANUAL", "true");
         job.envs(self.variables.iter().map(|(name, value)| (name, value))).args(["-e", "-c", script]);
         job
     }
@@ -174,6 +175,9 @@ fn a_release_is_run_only_if_its_checksum_is_the_one_in_the_template() {
     for shell in SHELLS {
         let job = Job::new().input("VERSION", "9.9.9").input("RELEASES", &address);
         assert!(lines(&job.run(shell, &with(&sum)))[0].starts_with("downloaded by"), "{shell}");
+        let deploy = script(".holdpoint:admit").replace("# --- begin\n", &format!("# --- begin\n{sum}\n"));
+        let output = lines(&job.run(shell, &format!("{deploy}echo deployed")));
+        assert_eq!((output[1].as_str(), output[3].as_str()), ("admit", "deployed"), "{shell}");
         let wrong = format!("{}  {}", "0".repeat(64), sum.split_once("  ").unwrap().1);
         job.refused(shell, &with(&wrong), 2, "is not what was released");
         job.refused(shell, &gate, 2, "this template has no checksum of holdpoint-9.9.9-");
@@ -183,5 +187,20 @@ fn a_release_is_run_only_if_its_checksum_is_the_one_in_the_template() {
         job.refused(shell, &with(&sum), 2, "does not say where to download");
         let job = job.input("RELEASES", format!("{address}/nowhere"));
         job.refused(shell, &with(&sum), 2, "cannot be downloaded");
+        assert_eq!(fs::read_dir(job.path("tmp")).unwrap().count(), 0, "{shell}: a download is left");
+    }
+}
+
+#[test]
+fn the_way_back_is_not_gone_unless_somebody_started_the_job() {
+    for shell in SHELLS {
+        let mut job = Job::new();
+        job.program("bin/holdpoint", PROGRAM);
+        for said in ["", "false"] {
+            job.variables = vec![("CI_JOB_MANUAL".to_owned(), said.to_owned())];
+            job.refused(shell, &script("holdpoint:rollback"), 2, "nobody started this job");
+        }
+        // The others ask for nobody.
+        assert_eq!(lines(&job.run(shell, &script("holdpoint:gate")))[1], "gate", "{shell}");
     }
 }

@@ -1,8 +1,10 @@
 import java.util.concurrent.TimeUnit
 
-/** Runs a script as the agent does, `sh -xe FILE`, and ends it as Jenkins does when the build is cancelled. */
+/** Runs a script as the agent does, `sh -xe FILE`, and ends it as Jenkins does when the build is cancelled: by its cookie. */
 class Shell {
-    /** How long a cancelled process has after SIGINT until SIGTERM comes. */
+    /** The variable by which Jenkins knows the processes of a build. */
+    static final String COOKIE = 'JENKINS_SERVER_COOKIE'
+    /** How long a cancelled process has after SIGTERM until SIGKILL comes. */
     static final long PATIENCE = 7500
 
     File directory
@@ -11,6 +13,7 @@ class Shell {
     Closure interrupted = { null }
     /** The signals that were sent. */
     List signals = []
+    private final String cookie = 'durable-' + UUID.randomUUID()
 
     /** Runs a script and returns its exit code; what it writes goes to `log`, its standard output to `output` if there is one. */
     int run(String script, Closure log, StringBuilder output) {
@@ -21,6 +24,7 @@ class Shell {
             builder.directory(directory)
             builder.environment().clear()
             builder.environment().putAll(environment)
+            builder.environment().put(COOKIE, cookie)
             builder.redirectInput(new File('/dev/null'))
             Process process = builder.start()
             List readers = [
@@ -46,9 +50,9 @@ class Shell {
         while (!process.waitFor(5, TimeUnit.MILLISECONDS)) {
             String kind = interrupted()
             if (kind != null) {
-                signal(process, 'INT')
+                signal('TERM')
                 if (!process.waitFor(PATIENCE, TimeUnit.MILLISECONDS)) {
-                    signal(process, 'TERM')
+                    signal('KILL')
                     process.waitFor()
                 }
                 return kind
@@ -57,10 +61,23 @@ class Shell {
         return null
     }
 
-    private void signal(Process process, String name) {
+    private void signal(String name) {
         signals.add(name)
-        // The method of the public class: that of the class behind it is closed to reflection.
-        String pid = Process.getMethod('pid').invoke(process).toString()
-        new ProcessBuilder('kill', '-' + name, pid).start().waitFor()
+        new ProcessBuilder(['kill', '-' + name] + processes()).start().waitFor()
+    }
+
+    /** The processes that have the cookie in their environment, in the order in which they were started. */
+    private List processes() {
+        String mark = COOKIE + '=' + cookie
+        List found = new File('/proc').list().findAll { it.isInteger() && variables(it).contains(mark) }
+        return found.sort { it.toInteger() }
+    }
+
+    private static List variables(String pid) {
+        try {
+            return new File("/proc/$pid/environ").getText('UTF-8').split('\0') as List
+        } catch (IOException gone) {
+            return []
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Scene {
         scene.configure("[[source]]\nname = \"data\"\nkind = \"files\"\npaths = [\"data\"]\n");
         scene.write("data/orders.csv", "id,total\n1,10\n").write("VERSION", "1.3.0\n");
         scene.program("shop/deploy.sh", "printenv >deployed; echo \"$2\" >VERSION");
-        // What the binary does not do yet is noted down, and succeeds.
+        // A rollback is noted down, and succeeds.
         let played = "[ \"$1\" = rollback ] || exec \"$HOLDPOINT\" \"$@\"\nprintf '%s\\n' \"$@\" >>../calls\n\
             echo 'a rollback &lt;played&gt;' >holdpoint-description.txt\n\
             case \"$*\" in *--manifest=*) cat holdpoint-manifest.json >../used ;; esac";
@@ -84,6 +84,16 @@ impl Scene {
     pub fn configure(&self, sources: &str) -> &Self {
         let probe = "[environment.staging.deployed]\nkind = \"file\"\npath = \"VERSION\"\n";
         self.write("holdpoint.toml", format!("application = \"shop\"\n\n{sources}\n{probe}"))
+    }
+
+    /// Lets the binary itself roll back, by a program that deploys the version before again.
+    pub fn rolls_back(self) -> Self {
+        fs::remove_file(self.path("bin/holdpoint")).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_holdpoint"), self.path("bin/holdpoint")).unwrap();
+        self.program("shop/go-back.sh", "echo \"$HOLDPOINT_FROM_VERSION\" >VERSION");
+        let source = "[[source]]\nname = \"data\"\nkind = \"files\"\npaths = [\"data\"]\n";
+        self.configure(&format!("{source}\n[environment.staging.rollback]\nredeploy = [\"./go-back.sh\"]\n"));
+        self
     }
 
     /// Configures one source: what a script writes.
