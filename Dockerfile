@@ -59,6 +59,6 @@ RUN apt-get update && \
     git config --system --add safe.directory '*'
 COPY --from=binary /out/holdpoint /usr/local/bin/holdpoint
 USER 65532:65532
-WORKDIR /work
+WORKDIR /workspace
 # No ENTRYPOINT: GitLab, GitHub and Jenkins start a shell in the image, and a program in front of it would get the shell's arguments.
 CMD ["holdpoint", "--help"]

@@ -186,7 +186,7 @@ fn the_gate_and_admit_of_the_example_run() {
         }
         let arguments = arguments(container).into_iter().map(|argument| {
             let argument = argument.replace("/etc/holdpoint/config", &path(""));
-            argument.replace("/work/", &path("work/")).replace("/etc/holdpoint/signers/", &path(""))
+            argument.replace("/workspace/", &path("work/")).replace("/etc/holdpoint/signers/", &path(""))
         });
         holdpoint.run(arguments.chain(more.iter().map(|argument| (*argument).to_owned())))
     };
