@@ -2,6 +2,8 @@
 
 use super::Deployment;
 use crate::support::shop::Shop;
+use holdpoint::signing::{AllowedSigners, Doubt, verify};
+use jiff::Timestamp;
 
 #[test]
 fn ssh_keygen_accepts_our_signature_and_we_accept_its() {
@@ -31,7 +33,16 @@ fn edits_of_the_manifest_are_refused_wherever_they_are() {
     let folder = deployment.gate("1.4.0");
     let path = folder.join("manifest.json");
     let good = std::fs::read(&path).unwrap();
-    // Every byte is flipped against the signature in the unit tests of `signing`; here some go the whole way.
+    let signature = std::fs::read(folder.join("manifest.json.sig")).unwrap();
+    let signers = AllowedSigners::read(&deployment.keys.allowed()).unwrap();
+    let verified = |bytes: &[u8]| verify(bytes, &signature, &signers, &[Timestamp::now()]);
+    verified(&good).unwrap();
+    // Every byte against the signature; some go the whole way through the deploy step.
+    for at in 0..good.len() {
+        let mut edited = good.clone();
+        edited[at] ^= 1;
+        assert!(matches!(verified(&edited), Err(Doubt::Invalid(_))), "{at}");
+    }
     for at in (0..good.len()).step_by(good.len() / 12) {
         let mut edited = good.clone();
         edited[at] ^= 1;
