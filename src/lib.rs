@@ -14,9 +14,9 @@
 //! | [`repository`] | the restic format: crypto, chunker, pack, index, tree, archive, restore, check, copy | `model` `storage` |
 //! | [`release`] | facts about a release: git, CI system, deployed-version probes | `config` `model` |
 //! | [`source`] | one file per kind: preflight, capture, inspect, restore | `config` `model` |
-//! | [`ledger`] | manifests, events, lease on a storage | `model` `storage` |
-//! | [`policy`] | pure rules: severity, sanity of sizes | `config` `model` |
-//! | [`gate`] | the verbs: plan, capture, verify, judge, reconcile | all above |
+//! | [`ledger`] | manifests, events, lease, claim, freeze on a storage | `model` `storage` |
+//! | [`policy`] | pure rules: severity, sanity of sizes, whether a pass fits | `config` `model` |
+//! | [`gate`] | the verbs: plan, capture, verify, judge, admit, reconcile, rollback | all above |
 //! | [`report`] | verdict → readers: text, JSON, HTML, progress | `model` `ledger` |
 //! | [`cli`] | words → request → room → exit code; the only user of clap | all |
 //!

@@ -1,6 +1,7 @@
 //! The release records of one environment: written once, found again with few requests.
 
 use super::manifest::{digest, parse};
+use super::search::Listed;
 use super::search::SEARCHED_WITHIN;
 use super::walk::{ATTEMPTS, RELEASES, Walk, second};
 use crate::cancel::Cancel;
@@ -91,16 +92,18 @@ impl Ledger {
         Ok(written.zip(newest).and_then(|(written, newest)| newest.duration_since(written).try_into().ok()))
     }
 
-    /// Returns the newest runs that never came to hold the lease, newest first, at most `limit`; those that cannot be read
-    /// are left out.
+    /// Returns the newest runs that never came to hold the lease, newest first, at most `limit`; an unreadable record is
+    /// listed as that.
     ///
     /// # Errors
     /// The store's own.
-    pub fn newest_attempts(&self, limit: usize) -> Result<Vec<Stored>> {
+    pub fn newest_attempts(&self, limit: usize) -> Result<Vec<Listed>> {
         let ids = Walk::new(&*self.storage, ATTEMPTS, "").take(limit).collect::<Result<Vec<_>>>()?;
         let mut attempts = Vec::new();
         for id in ids {
-            attempts.extend(self.read(&id)?.and_then(|raw| raw.parse().ok()));
+            // One that was removed since it was listed is not there.
+            let Some(raw) = self.read(&id)? else { continue };
+            attempts.push(Listed { id, record: raw.parse() });
         }
         Ok(attempts)
     }

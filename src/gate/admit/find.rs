@@ -1,10 +1,11 @@
 //! Finding the pass: the newest record of the gate for exactly this commit and version, or why there is none.
 
 use super::Request;
-use crate::error::{ExitCode, Result};
+use crate::error::{Error, ExitCode, Result};
 use crate::ledger::{Ledger, Listed, Stored};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, Purpose};
+use crate::model::release_id::ReleaseId;
 use crate::model::version::Version;
 use crate::policy::admission::refused;
 
@@ -63,12 +64,7 @@ fn take(listed: Vec<Listed>, at: usize) -> Result<Found, Vec<Finding>> {
             Ok(stored) if place == at => pass = Some(stored),
             Ok(stored) => others.push(stored.manifest),
             Err(error) if place < at => {
-                let message = format!(
-                    "release {} cannot be read, and may say something else of this deployment: {}",
-                    entry.id,
-                    error.chain()
-                );
-                return Err(vec![Finding::refusal(FindingCode::LedgerDamaged, message)]);
+                return Err(vec![unreadable(&entry.id, &error)]);
             }
             Err(_) => {}
         }
@@ -77,6 +73,19 @@ fn take(listed: Vec<Listed>, at: usize) -> Result<Found, Vec<Finding>> {
         Some(pass) => Ok(Found { pass, others }),
         None => Err(vec![Finding::refusal(FindingCode::PassMissing, "the pass cannot be read")]),
     }
+}
+
+/// Returns the part of an id that tells when its run began.
+fn second(id: &ReleaseId) -> Option<&str> {
+    id.as_str().split('-').next()
+}
+
+/// Says that a record which may have refused the release cannot be read.
+fn unreadable(id: &ReleaseId, error: &Error) -> Finding {
+    let why = error.chain();
+    let message = format!("the record of {id} cannot be read, and may say something else of this deployment: {why}");
+    Finding::refusal(FindingCode::LedgerDamaged, message)
+        .hint("run the gate again; `holdpoint releases` shows which records can be read")
 }
 
 /// Finds a later run of the gate for the same deployment that was refused before it held the lease, and is no release for
@@ -89,8 +98,18 @@ fn ignored_refusal(request: &Request<'_>, ledger: &Ledger, pass: &Stored) -> Res
             && is_version(request, manifest)
             && manifest.decision.exit_code != ExitCode::Busy.number()
     };
-    let attempts = ledger.newest_attempts(LOOKS[0])?;
-    Ok(attempts.iter().map(|attempt| &attempt.manifest).find(|manifest| later(manifest)).map(refused))
+    for attempt in ledger.newest_attempts(LOOKS[0])? {
+        match attempt.record {
+            Ok(stored) if later(&stored.manifest) => return Ok(Some(refused(&stored.manifest))),
+            Ok(_) => {}
+            // Of two runs in one second neither is known to be the older one.
+            Err(error) if second(&attempt.id) >= second(&pass.manifest.id) => {
+                return Ok(Some(unreadable(&attempt.id, &error)));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Says which way round the gate this was.
@@ -120,6 +139,8 @@ fn missing(request: &Request<'_>, ledger: &Ledger, listed: &[Listed]) -> Result<
     }
     // A run that never came to hold the lease is no release, but it is a refusal that somebody did not heed.
     for attempt in ledger.newest_attempts(LOOKS[0])? {
+        // What cannot be read explains nothing; there is no pass all the same.
+        let Ok(attempt) = attempt.record else { continue };
         let to = &attempt.manifest.release.to;
         if to.commit == *commit && is_version(request, &attempt.manifest) {
             return Ok(refused(&attempt.manifest));

@@ -1,7 +1,7 @@
 //! Jenkins: the description of the build.
 
 use super::super::units::plain;
-use super::CiReport;
+use super::{CiReport, without_markup};
 
 /// The description, in the current directory.
 pub const DESCRIPTION_FILE: &str = "holdpoint-description.txt";
@@ -19,22 +19,11 @@ pub fn description(report: &CiReport<'_>) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    escaped(&short)
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
+    without_markup(&short, |escaped, c| match c {
+        '"' => escaped.push_str("&quot;"),
+        '\'' => escaped.push_str("&#39;"),
+        _ => escaped.push(c),
+    })
 }
 
 #[cfg(test)]

@@ -46,6 +46,20 @@ pub fn has_verdict(command: &str) -> bool {
     WITH_VERDICT.contains(&command)
 }
 
+/// Writes a text so that HTML takes nothing in it for markup; `other` writes every other character.
+fn without_markup(text: &str, other: impl Fn(&mut String, char)) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            _ => other(&mut escaped, c),
+        }
+    }
+    escaped
+}
+
 /// What a command came to, for the CI system; [`CiReport::new`] and what is known beside.
 #[derive(Debug, Clone, Copy)]
 pub struct CiReport<'a> {

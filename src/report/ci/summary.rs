@@ -2,7 +2,7 @@
 
 use super::super::html::{Page, UNSIGNED};
 use super::super::view::{FindingView, View};
-use super::CiReport;
+use super::{CiReport, without_markup};
 use crate::error::{Error, ErrorCode, Result};
 use handlebars::{Handlebars, handlebars_helper};
 use jiff::Timestamp;
@@ -56,37 +56,20 @@ pub fn summary(report: &CiReport<'_>, at: Timestamp, room: usize) -> Result<Stri
 
 /// Writes a text so that Markdown, and the HTML in it, shows it as it is, in one line.
 fn markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '|' | '~' | '$' | '#' | '@' | '!' => {
-                escaped.extend(['\\', c])
-            }
-            '\n' => escaped.push(' '),
-            _ if c.is_control() => escaped.extend(c.escape_default()),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
+    without_markup(text, |escaped, c| match c {
+        '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '|' | '~' | '$' | '#' | '@' | '!' => escaped.extend(['\\', c]),
+        '\n' => escaped.push(' '),
+        _ if c.is_control() => escaped.extend(c.escape_default()),
+        _ => escaped.push(c),
+    })
 }
 
 /// Writes a text for inside of `<pre>` or an address.
 fn html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '\n' => escaped.push('\n'),
-            _ if c.is_control() => escaped.extend(c.escape_default()),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
+    without_markup(text, |escaped, c| match c {
+        _ if c.is_control() && c != '\n' => escaped.extend(c.escape_default()),
+        _ => escaped.push(c),
+    })
 }
 
 /// Cuts a text at the end of a line so that it fits, and says so.

@@ -190,6 +190,18 @@ fn the_gate_was_run_again_and_refused_before_it_could_save() {
 }
 
 #[test]
+fn the_record_of_a_later_refusal_was_made_unreadable() {
+    let deployment = Deployment::new();
+    deployment.gate("1.4.0");
+    deployment.shop.gate("1.4.0", &["--first", "missing"]).expect(10);
+    let attempts = deployment.shop.path().join(".holdpoint/store/shop/staging/attempts");
+    let record = must(command("find", &attempts).arg(&attempts).args(["-name", "*.json"]));
+    std::fs::write(record.trim(), "{").unwrap();
+    let output = deployment.admit("1.4.0", &[]).expect(16);
+    assert!(output.stdout.contains("[ledger-damaged]"), "{}", output.stdout);
+}
+
+#[test]
 fn another_release_was_deployed_since() {
     let deployment = Deployment::new();
     deployment.gate("1.4.0");
