@@ -3,6 +3,7 @@
 use super::releases::Ledger;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::drill::Drill;
 use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
@@ -133,6 +134,14 @@ pub enum Event {
         /// Who signed the rollback's pass.
         signer: String,
     },
+    /// The release was restored into isolation, and looked at there.
+    Drilled {
+        /// When it ended.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// What was found.
+        drill: Box<Drill>,
+    },
     /// The release was rolled back: every step is done.
     RolledBack {
         /// When.
@@ -157,6 +166,7 @@ impl Event {
             | Self::RollbackBegan { at, .. }
             | Self::RollbackStep { at, .. }
             | Self::RollbackAdmitted { at, .. }
+            | Self::Drilled { at, .. }
             | Self::RolledBack { at, .. } => *at,
         }
     }
@@ -179,6 +189,7 @@ impl Event {
             Self::RollbackBegan { .. } => "rollback-began",
             Self::RollbackStep { .. } => "rollback-step",
             Self::RollbackAdmitted { .. } => "rollback-admitted",
+            Self::Drilled { .. } => "drilled",
             Self::RolledBack { .. } => "rolled-back",
         }
     }

@@ -1,6 +1,6 @@
 //! Events in one sentence each.
 
-use super::units::time;
+use super::units::{duration, time};
 use crate::ledger::events::Event;
 
 /// Says what happened, beginning with a small letter and without the time.
@@ -33,6 +33,10 @@ pub fn happened(event: &Event) -> String {
         Event::RollbackAdmitted { run, actor, signer, .. } => {
             let actor = actor.as_ref().map(|actor| format!(" of {actor}")).unwrap_or_default();
             format!("run {run}{actor} was admitted to deploy the older version again; its pass is signed by {signer}")
+        }
+        Event::Drilled { drill, .. } => {
+            let result = drill.result.as_str();
+            format!("drilled by {}: {result}, in {}", drill.by, duration(drill.seconds))
         }
         Event::RolledBack { by, explanation, .. } => format!("rolled back by {by}: {explanation}"),
     }

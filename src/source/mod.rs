@@ -8,6 +8,7 @@ mod clients;
 mod command;
 pub mod discover;
 mod files;
+pub mod isolation;
 mod migrations;
 mod mongodb;
 mod mysql;
@@ -26,6 +27,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::Finding;
 use crate::model::leaning::LeansOn;
 use crate::model::manifest::{Consistency, Content};
+use isolation::{Isolated, Isolation};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -134,6 +136,24 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// `restore-failed`, naming what is in the way; an existing target is overwritten only with `force`.
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()>;
+
+    /// Looks at what is there now, where the source is, changing nothing: the words of the manifest's `content` that can
+    /// be told without a capture, such as `tables`, `rows` and `schema_version`. `None`: this kind cannot tell.
+    ///
+    /// # Errors
+    /// `server-unreachable` and the like: it cannot be asked.
+    fn look(&self, _context: &Context) -> Result<Option<Content>> {
+        Ok(None)
+    }
+
+    /// Makes a place to restore this source to that has nothing to do with where it came from.
+    ///
+    /// # Errors
+    /// `restore-failed`: it cannot be made, and what to install or configure; `usage`: this kind needs a server that is
+    /// named. What was begun is undone.
+    fn isolate(&self, _context: &Context, _isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        Err(Error::new(ErrorCode::Usage, "this kind of source cannot be restored into isolation"))
+    }
 }
 
 /// The files of a snapshot of streams, read back from the store.
