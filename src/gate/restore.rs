@@ -1,5 +1,7 @@
 //! Bringing back one source of a release.
 
+mod out;
+
 use super::stored::StoredStreams;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;

@@ -10,6 +10,8 @@ mod preflight;
 mod restore;
 mod snapshot;
 
+pub(super) use inspect::archive_of;
+
 use super::Server;
 use crate::error::Result;
 use crate::model::finding::Finding;
