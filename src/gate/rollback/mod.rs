@@ -15,7 +15,7 @@ mod plan;
 mod safety;
 mod sources;
 
-pub use evidence::Given;
+pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::{go_on_command, plan};
 
