@@ -39,6 +39,9 @@ use session::Session;
 
 /// Runs the program: parses the command line, runs the command, and returns the exit code.
 pub fn main() -> ExitCode {
+    if crate::process::watch_if_asked(std::env::args_os()) {
+        return ExitCode::Pass;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -14,6 +14,7 @@ mod secret_file;
 mod status;
 mod stream;
 mod tail;
+mod watch;
 
 pub use attend::{Attended, attend};
 pub use program::Program;
@@ -22,6 +23,7 @@ pub use secret_file::SecretFile;
 pub use status::in_words;
 pub use stream::Stream;
 pub use tail::Tail;
+pub use watch::watch_if_asked;
 
 #[cfg(test)]
 mod tests;
