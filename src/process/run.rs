@@ -81,7 +81,7 @@ pub fn feed(program: &Program, input: &mut dyn Read, cancel: &Cancel) -> Result<
     // A blocking write of more than fits could not be cancelled. The program's end of the pipe still blocks.
     set_nonblocking(&stdin).io_context(|| "cannot set up a pipe".to_owned())?;
     // If we are killed, the program is ended before its input is closed.
-    let mut watcher = Watcher::start(&stdin);
+    let mut watcher = Watcher::start(Some(&stdin));
     // Declared after both, so that on an error the program is ended before its input is closed.
     let running = Running::start(program, Stdio::from(reader), Stdout::Tail, Limit::new(cancel, None))?;
     if let Some(watcher) = &mut watcher {

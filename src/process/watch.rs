@@ -61,12 +61,16 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Starts a watcher that holds the other end of a program's input open; `None` where that cannot be done.
-    pub(super) fn start(input: &PipeWriter) -> Option<Self> {
+    /// Starts a watcher that holds the other end of a program's input open, if it has one; `None` where that cannot be
+    /// done.
+    pub(super) fn start(input: Option<&PipeWriter>) -> Option<Self> {
         if !IS_ABLE.load(Relaxed) {
             return None;
         }
-        let held = input.try_clone().ok()?;
+        let held = match input {
+            Some(input) => Stdio::from(input.try_clone().ok()?),
+            None => Stdio::null(),
+        };
         let (heard, to) = std::io::pipe().ok()?;
         let mut command = Command::new(OWN);
         command.arg(FLAG).env_clear().stdin(held).stdout(heard).stderr(Stdio::null());

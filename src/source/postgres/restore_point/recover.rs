@@ -132,7 +132,8 @@ pub(super) fn recover(
     program.argv.extend(settings.into_iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]));
     program.user = staging.owner().map(|owner| (owner.uid, owner.gid));
     program.directory = Some(data.to_owned());
-    let stream = Stream::start(&program, cancel)?;
+    // A server that nobody waits for any more would run on.
+    let stream = Stream::start_watched(&program, cancel)?;
     while !is_ready(data) {
         if stream.has_exited()? {
             // What it said before its log began, if that never did.
