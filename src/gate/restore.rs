@@ -7,11 +7,11 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself};
+use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Target};
 use crate::storage::ReadFrom;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -62,9 +62,16 @@ impl Restore<'_> {
     /// # Errors
     /// As [`crate::repository::restore::Plan::perform`].
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
+        self.paths(label, root, &[], directory)
+    }
+
+    /// Restores some paths of a tree below `directory`, each under its full path; all of it, if there are none.
+    ///
+    /// # Errors
+    /// `not-found`, with the names that are most like the one that the tree does not have; else as [`Restore::tree`].
+    pub fn paths(&self, label: &str, root: Id, paths: &[PathBuf], directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let workers = self.workers(&progress);
-        let plan = plan(self.indexed, root, Path::new("/"), &workers)?;
+        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress))?;
         self.perform(plan, label, directory, &progress)
     }
 

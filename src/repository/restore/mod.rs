@@ -6,6 +6,7 @@
 //! written is read from the medium and compared. A marker file in the target tells a restore that did not end from one
 //! that did.
 
+mod chosen;
 mod compare;
 mod content;
 mod differences;
@@ -21,6 +22,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use chosen::plan_paths;
 pub use differences::{Aspects, Difference, Differences};
 pub use metadata::Note;
 pub use plan::{Plan, plan, plan_itself};

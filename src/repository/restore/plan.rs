@@ -144,7 +144,7 @@ pub fn plan_itself(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'
 
 impl Planner {
     /// Reads the trees that are left, and ends the plan.
-    fn walk(mut self, indexed: &Indexed, workers: &Workers<'_>) -> Result<Plan> {
+    pub(super) fn walk(mut self, indexed: &Indexed, workers: &Workers<'_>) -> Result<Plan> {
         let reader = TreeReader::new(indexed, ReadFrom::Anywhere);
         while !self.queue.is_empty() {
             let batch: Vec<_> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
@@ -196,8 +196,9 @@ impl Plan {
     }
 }
 
+/// Makes a plan.
 #[derive(Default)]
-struct Planner {
+pub(super) struct Planner {
     plan: Plan,
     queue: VecDeque<(Option<u32>, Id)>,
     /// The first name of everything that has several.
@@ -206,12 +207,20 @@ struct Planner {
 
 impl Planner {
     /// Begins with the content of the target itself.
-    fn start(&mut self, tree: Id) {
+    pub(super) fn start(&mut self, tree: Id) {
         self.plan.whole = true;
         self.queue.push_back((None, tree));
     }
 
-    fn add(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node) -> Result<()> {
+    /// Adds a directory of which only something is chosen; returns its number.
+    pub(super) fn pass(&mut self, dir: Option<u32>, node: Node) -> Result<u32> {
+        let number = number(self.plan.dirs.len())?;
+        self.plan.dirs.push(Dir { entry: Entry::new(dir, node), passing: true });
+        Ok(number)
+    }
+
+    /// Adds a node of the directory `dir`; what is in it, if it is a directory, is left for [`Planner::walk`].
+    pub(super) fn add(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node) -> Result<()> {
         let plan = &mut self.plan;
         if !node.error.is_empty() {
             let message = format!("was not read completely when it was stored: {}", node.error);
@@ -313,7 +322,7 @@ fn number(count: usize) -> Result<u32> {
 }
 
 /// Makes sure that no name occurs twice: the second could be written through the first.
-fn check_names(id: &Id, tree: &Tree) -> Result<()> {
+pub(super) fn check_names(id: &Id, tree: &Tree) -> Result<()> {
     let sorted = tree.nodes.windows(2).all(|pair| matches!(pair, [one, two] if one.name < two.name));
     let mut seen = HashSet::new();
     match tree.nodes.iter().find(|node| !sorted && !seen.insert(&node.name)) {
