@@ -5,6 +5,7 @@ use crate::model::manifest::Content;
 use crate::source::migrations::{Rows, SchemaVersion, TOOLS, is_migration_table, schema_version};
 use crate::source::postgres::connect::{Connection, identifier, literal};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many tables are counted by one statement.
@@ -59,13 +60,9 @@ pub(super) fn look(connection: &Connection, wanted: Wanted<'_>, within: Option<D
     )?;
     let tables = tables(connection)?;
     let mut content = summary(connection, wanted.roles)?;
-    let mut rows = serde_json::Map::new();
-    for some in tables.chunks(COUNTED) {
-        for (table, count) in some.iter().zip(count(connection, some)?) {
-            rows.insert(format!("{}.{}", table.schema, table.name), count.into());
-        }
-    }
-    content.insert("rows".to_owned(), rows.into());
+    let counts = count_all(connection, &tables)?;
+    let rows = counts.into_iter().map(|((schema, name), count)| (format!("{schema}.{name}"), Value::from(count)));
+    content.insert("rows".to_owned(), Value::Object(rows.collect()));
     let version = match wanted.query {
         Some(query) => Some(SchemaVersion::of_query(ask_version(connection, query)?)),
         None => migrated_version(connection, &tables)?,
@@ -93,6 +90,25 @@ fn tables(connection: &Connection) -> Result<Vec<Table>> {
         Some(Table { schema: schema?, name: name?, condition })
     };
     Ok(connection.rows("list the tables", TABLES)?.into_iter().filter_map(table).collect())
+}
+
+/// Counts the rows that pg_dump would write of each table: by schema and name.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn counts(connection: &Connection) -> Result<BTreeMap<(String, String), u64>> {
+    // Rows that are hidden are an error, not a difference.
+    connection.rows("count the rows", "SET row_security = off")?;
+    count_all(connection, &tables(connection)?)
+}
+
+fn count_all(connection: &Connection, tables: &[Table]) -> Result<BTreeMap<(String, String), u64>> {
+    let mut counts = BTreeMap::new();
+    for some in tables.chunks(COUNTED) {
+        let names = some.iter().map(|table| (table.schema.clone(), table.name.clone()));
+        counts.extend(names.zip(count(connection, some)?));
+    }
+    Ok(counts)
 }
 
 /// Counts what there is of each kind, as the table of contents of an archive does.
