@@ -147,12 +147,19 @@ impl Account {
     fn with_directory(self) -> Result<(Self, TempDir)> {
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let mut builder = tempfile::Builder::new();
-        let passable = Permissions::from_mode(0o711);
-        let builder = builder.prefix(&prefix).permissions(passable);
+        let builder = builder.prefix(&prefix).permissions(Permissions::from_mode(0o700));
         let mut failure = None;
         for place in scratch_places().filter(|place| self.may_enter(place)) {
             match builder.tempdir_in(&place) {
-                Ok(directory) => return Ok((self, directory)),
+                Ok(directory) => {
+                    // Whatever the umask says.
+                    let passable = Permissions::from_mode(0o711);
+                    std::fs::set_permissions(directory.path(), passable).map_err(|error| {
+                        failed(format!("cannot let {} pass through {}", self.name, directory.path().display()))
+                            .caused_by(error)
+                    })?;
+                    return Ok((self, directory));
+                }
                 Err(error) => failure = failure.or(Some((place, error))),
             }
         }
