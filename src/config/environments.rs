@@ -133,25 +133,26 @@ fn regular_expression(value: &Value<'_>) -> Option<Selector> {
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {
     let headers = table.get("headers").map(|value| headers(&value)).unwrap_or_default();
-    let urls = table.get("urls")?.full_list()?.iter().filter_map(url).collect();
+    let what = "URLs such as \"https://shop.example/version\"";
+    let urls = table.get("urls")?.full_list()?.iter().filter_map(|item| url(item, what)).collect();
     Some(ProbeTarget::Http { urls, headers })
 }
 
-/// Reads a URL; one that is kept elsewhere is looked at when it is used.
-fn url(value: &Value<'_>) -> Option<Text> {
+/// Reads a URL, which is to be `what`; one that is kept elsewhere is looked at when it is used.
+pub(super) fn url(value: &Value<'_>, what: &str) -> Option<Text> {
     let text = value.text()?;
     if let Text::Plain(plain) = &text {
         let right = url::Url::parse(plain).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !right {
             // The text is not shown: it may hold a password.
-            value.mistake(format!("`{}` must hold URLs such as \"https://shop.example/version\"", value.name));
+            value.mistake(format!("`{}` must hold {what}", value.name));
             return None;
         }
     }
     Some(text)
 }
 
-fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
+pub(super) fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
     let mut headers = BTreeMap::new();
     for (name, item) in value.map() {
         let Some(text) = item.text() else {

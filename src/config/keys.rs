@@ -1,6 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
 use super::stores::STORE;
+use super::webhooks::WEBHOOK;
 
 /// One table of the file.
 pub(super) struct Section {
@@ -93,6 +94,7 @@ pub(super) const ROOT: Section = Section {
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
+        key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
     ]],
     later: &["policy"],
 };

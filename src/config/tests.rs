@@ -5,6 +5,7 @@ use super::keys::{
 };
 use super::load::parse_with;
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
+use super::webhooks::WEBHOOK;
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
@@ -59,6 +60,10 @@ fn a_whole_file_is_read() {
     assert_eq!(sqlite.path, PathBuf::from("stock.db"));
     assert_eq!(sqlite.schema_version_query.as_deref(), Some("SELECT max(version) FROM versions"));
     read_servers(servers);
+    let [chat] = config.webhooks.as_slice() else { panic!("one webhook") };
+    assert_eq!((chat.name.as_str(), &chat.url), ("chat", &Text::Env("CHAT_URL".to_owned())));
+    assert_eq!((chat.format, chat.timeout), (WebhookFormat::Slack, Duration::from_secs(3)));
+    assert_eq!(chat.events.iter().map(|event| event.as_str()).collect::<Vec<_>>(), ["rollback"]);
 
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
@@ -287,6 +292,16 @@ fn each_mistake_has_its_words() {
             "3:9: `urls` must hold URLs such as \"https://shop.example/version\"",
         ),
         (
+            "[[webhook]]\nname = \"w\"\nurl = \"ftp://u:p@h/\"".to_owned(),
+            "3:7: `url` must hold an address such as \"https://chat.example/hooks/1\"",
+        ),
+        ("[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\nevents = []".to_owned(), "4:10: `events` is empty"),
+        (
+            "[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\n[[webhook]]\nname = \"w\"\nurl = \"https://h/\""
+                .to_owned(),
+            "4:1: two webhooks are named \"w\"",
+        ),
+        (
             "[environment.e.deployed]\nkind = \"file\"\npath = \"v\"\nheader = \"X\"".to_owned(),
             "4:1: unknown key `header` in a probe of kind \"file\"",
         ),
@@ -366,6 +381,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.object_lock]\n".to_owned(), &OBJECT_LOCK),
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
+        ("[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\n".to_owned(), &WEBHOOK),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),

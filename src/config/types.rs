@@ -1,6 +1,7 @@
 //! The validated configuration: what the other rooms see.
 
 use super::stores::StoreConfig;
+use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
@@ -29,6 +30,8 @@ pub struct Config {
     pub environments: BTreeMap<String, EnvironmentConfig>,
     /// `[signing]`.
     pub signing: SigningConfig,
+    /// `[[webhook]]`, in the order of the file; names are unique.
+    pub webhooks: Vec<WebhookConfig>,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }

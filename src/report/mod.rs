@@ -9,6 +9,7 @@ pub mod html;
 pub mod progress;
 pub mod rollback;
 pub mod schema;
+pub mod status;
 mod table;
 pub mod text;
 pub mod units;
