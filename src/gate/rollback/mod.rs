@@ -16,7 +16,7 @@ mod safety;
 mod sources;
 mod watch;
 
-pub use evidence::Given;
+pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::{go_on_command, plan};
 pub use watch::{Nobody, Watcher};
