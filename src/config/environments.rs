@@ -91,7 +91,7 @@ fn selector(table: &Table<'_>, [pointer, header, regex]: [&'static str; 3]) -> O
     let read = [
         by_pointer.map(|value| json_pointer(&value)),
         by_header.map(|value| header_name(&value)),
-        by_regex.map(|value| regular_expression(&value)),
+        by_regex.map(|value| regular_expression(&value).map(Selector::Regex)),
     ];
     Some(read.into_iter().flatten().next().flatten())
 }
@@ -117,10 +117,11 @@ fn header_name(value: &Value<'_>) -> Option<Selector> {
     Some(Selector::Header(name.to_owned()))
 }
 
-fn regular_expression(value: &Value<'_>) -> Option<Selector> {
+/// Reads a regular expression.
+pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
     let text = value.string()?;
     match regex::Regex::new(&text) {
-        Ok(regex) => Some(Selector::Regex(regex)),
+        Ok(regex) => Some(regex),
         Err(error) => {
             // The library draws the place over several lines; the reason is the last one.
             let text = error.to_string();

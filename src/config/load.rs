@@ -1,5 +1,6 @@
 //! From a file, or its text, to a [`Config`].
 
+use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
@@ -93,6 +94,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let reads_back = config.gate.verify != VerifyMode::None;
     config.store = root.get("store").map(|value| store(&value, reads_back)).unwrap_or_default();
     config.sources = root.get("source").map(|value| sources(&value)).unwrap_or_default();
+    config.drill = root.get("drill").map(|value| drill(&value, &config.sources)).unwrap_or_default();
     let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
     config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
