@@ -7,6 +7,7 @@ mod environments;
 mod keys;
 mod load;
 mod mistakes;
+mod rollback;
 mod schema;
 mod servers;
 mod sources;

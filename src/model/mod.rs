@@ -11,3 +11,4 @@ pub mod release_id;
 pub mod rollback;
 pub mod verdict;
 pub mod version;
+pub mod way;
