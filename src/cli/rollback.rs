@@ -117,7 +117,15 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         ask(&environment)?;
     }
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, None, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(
+        &request,
+        plan,
+        None,
+        &rollback::Nobody,
+        &observer,
+        &session.cancel,
+        session.runtime.handle(),
+    );
     drop(observer);
     // What is done is done; a page that could not be made anew changes nothing of that.
     let events = page::write(session, &ledger, &given.manifest.id).unwrap_or_else(|error| {
@@ -153,7 +161,15 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         return Ok((refusal, plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words)));
     }
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, lease, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(
+        &request,
+        plan,
+        lease,
+        &rollback::Nobody,
+        &observer,
+        &session.cancel,
+        session.runtime.handle(),
+    );
     drop(observer);
     let Outcome { plan, freeze, error, .. } = &outcome;
     output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());

@@ -92,6 +92,25 @@ pub struct RollbackStep {
     pub state: Option<StepState>,
 }
 
+/// A step as it was planned when the rollback began: what the record of a rollback says of what is still to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedStep {
+    /// Its name.
+    pub step: String,
+    /// What it does, in words.
+    pub action: String,
+    /// Who answers for what it restores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it overwrites something.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destructive: bool,
+    /// How long it takes, in seconds, by what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_seconds: Option<f64>,
+}
+
 /// What a step is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
@@ -108,6 +127,27 @@ pub enum Task {
 }
 
 impl RollbackStep {
+    /// Returns the step without what only the running rollback knows.
+    pub fn planned(&self) -> PlannedStep {
+        PlannedStep {
+            step: self.step.clone(),
+            action: self.action.clone(),
+            owner: self.owner.clone(),
+            destructive: self.destructive,
+            estimate_seconds: self.estimate_seconds,
+        }
+    }
+
+    /// Returns what it does in words without the command: its arguments are nobody's business outside of the place where
+    /// it runs.
+    pub fn in_words(&self) -> &str {
+        if matches!(self.task, Task::Safety | Task::Restore(_) | Task::Reconcile) {
+            return &self.action;
+        }
+        // A command stands after the words.
+        self.action.split(": ").next().unwrap_or_default()
+    }
+
     /// Says whether it is done.
     pub fn is_done(&self) -> bool {
         self.state == Some(StepState::Done)

@@ -1,6 +1,6 @@
 //! Events in one sentence each.
 
-use super::units::{duration, time};
+use super::units::{counted, duration, time};
 use crate::ledger::events::Event;
 
 /// Says what happened, beginning with a small letter and without the time.
@@ -37,6 +37,9 @@ pub fn happened(event: &Event) -> String {
         Event::Drilled { drill, .. } => {
             let result = drill.result.as_str();
             format!("drilled by {}: {result}, in {}", drill.by, duration(drill.seconds))
+        }
+        Event::NotTold { webhook, about, lines, why, .. } => {
+            format!("the webhook {webhook} was not told of the {about} ({}): {why}", counted(u64::from(*lines), "line"))
         }
         Event::RolledBack { by, explanation, .. } => format!("rolled back by {by}: {explanation}"),
     }

@@ -95,6 +95,8 @@ mod tests {
             frozen_at: at(frozen),
             observed: "the instance runs 1.4.0".to_owned(),
             forced: None,
+            steps: Vec::new(),
+            go_on: None,
         };
         let step = |second, state| {
             let saved = Some(id.clone());

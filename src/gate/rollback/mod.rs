@@ -14,10 +14,12 @@ mod perform;
 mod plan;
 mod safety;
 mod sources;
+mod watch;
 
 pub use evidence::Given;
 pub use perform::{Outcome, perform};
 pub use plan::{go_on_command, plan};
+pub use watch::{Nobody, Watcher};
 
 use super::request;
 use crate::signing::AllowedSigners;

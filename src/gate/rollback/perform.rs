@@ -4,7 +4,7 @@ use super::super::reconcile::{self, Observe};
 use super::super::standing;
 use super::journal::{self, Came, Journal};
 use super::sources::Hands;
-use super::{Request, fit, go_on_command, hooks, pass, safety, sources};
+use super::{Request, Watcher, fit, go_on_command, hooks, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
@@ -54,13 +54,14 @@ pub fn perform(
     request: &Request<'_>,
     plan: RollbackPlan,
     lease: Option<Lease>,
+    watcher: &dyn Watcher,
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
     runtime: &Handle,
 ) -> Outcome {
     let ledger = Ledger::new(request.run.place.ledger_storage());
     let hands = Hands { observer, cancel, runtime };
-    let mut rollback = Rollback { request, ledger, hands, plan, freeze: None, saved: None };
+    let mut rollback = Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None };
     let error = rollback.perform(lease).err();
     let Rollback { plan, freeze, .. } = rollback;
     Outcome { plan, freeze, error, go_on: go_on_command(request) }
@@ -70,6 +71,7 @@ struct Rollback<'r> {
     request: &'r Request<'r>,
     ledger: Ledger,
     hands: Hands<'r>,
+    watcher: &'r dyn Watcher,
     plan: RollbackPlan,
     freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
@@ -83,6 +85,7 @@ impl Rollback<'_> {
             None => self.take_lease()?,
         };
         let freeze = self.begin()?;
+        self.watcher.began(&self.plan);
         let count = self.plan.steps.len();
         for number in 0..count {
             let Some(step) = self.plan.steps.get(number).filter(|step| !step.is_done()).cloned() else { continue };
@@ -152,6 +155,8 @@ impl Rollback<'_> {
                 frozen_at: freeze.at,
                 observed: self.plan.observed.clone(),
                 forced: self.request.force.clone(),
+                steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
+                go_on: Some(go_on_command(self.request)),
             };
             self.ledger.record_event(id, &began)?;
         }
@@ -191,6 +196,7 @@ impl Rollback<'_> {
         journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
             step.state = Some(state);
+            self.watcher.stepped(&self.plan, number);
         }
         Ok(())
     }
