@@ -15,6 +15,7 @@ pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;
+mod ways;
 
 #[cfg(test)]
 mod sample;
