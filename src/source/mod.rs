@@ -18,6 +18,7 @@ mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
+pub mod throwaway;
 mod tls;
 mod write;
 

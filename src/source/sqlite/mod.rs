@@ -3,10 +3,12 @@
 mod backup;
 mod database;
 mod describe;
+mod isolated;
 mod names;
 mod open;
 mod restore;
 
+use super::isolation::{Isolated, Isolation};
 use super::write::{failed, read_all};
 use super::{Capture, Context, Facts, Inspection, Source, Stored, StreamCapture, Target};
 use crate::config::SqliteConfig;
@@ -175,6 +177,10 @@ impl Source for SqliteSource {
         };
         let all = databases.iter().map(look).collect::<Result<Vec<_>>>()?;
         Ok(Some(content_of(&all)))
+    }
+
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        Ok(Box::new(isolated::Files::new(isolation, self.schema_version_query.clone())?))
     }
 }
 
