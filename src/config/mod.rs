@@ -9,6 +9,7 @@ mod http;
 mod keys;
 mod load;
 mod mistakes;
+mod rollback;
 mod schema;
 mod servers;
 mod sources;

@@ -11,6 +11,7 @@ use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
 use crate::model::version::Versioning;
+use crate::model::way::WayKind;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,11 @@ fn a_whole_file_is_read() {
     assert!(matches!(&probe.commit, Some(Selector::Header(name)) if name == "X-Commit"));
     assert_eq!(production.rollback.redeploy.as_deref(), Some(["./deploy.sh".to_owned()].as_slice()));
     assert_eq!(production.rollback.before.len(), 1);
+    assert_eq!(production.rollback.down_migration.as_deref().map(<[String]>::len), Some(2));
+    assert_eq!(production.rollback.prefer, [WayKind::DownMigration, WayKind::FullRestore]);
+    assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
+    assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
+    assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
@@ -179,6 +185,7 @@ fn each_mistake_has_its_words() {
     let postgres = "[[source]]\nname = \"a\"\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n";
     let http = "[environment.e.deployed]\nkind = \"http\"\nurls = [\"https://h/\"]\n";
     let of_files = |line: &str| format!("{files}{line}");
+    let of_rollback = |line: &str| format!("[environment.e.rollback]\n{line}");
     let of_http = |line: &str| format!("{http}version = \"/v\"\n{line}");
     let cases = [
         (
@@ -358,6 +365,22 @@ fn each_mistake_has_its_words() {
             "[environment.e.rollback]\nbefore = [\"stop\"]".to_owned(),
             "2:11: `before` must be a list of program and arguments, as in [\"pg_dump\", \"shop\"] (there is no shell), not a string",
         ),
+        (
+            of_rollback("prefer = [\"code-only\", \"restore\"]"),
+            "2:24: `prefer` must be \"code-only\" or \"down-migration\" or \"point-in-time\" or \"full-restore\" or \"roll-forward\", not \"restore\"",
+        ),
+        (of_rollback("prefer = []"), "2:10: `prefer` is empty"),
+        (of_rollback("prefer = [\"code-only\", \"code-only\"]"), "2:24: `prefer` names code-only twice"),
+        (
+            of_rollback("prefer = [\"down-migration\"]"),
+            "2:11: `prefer` names down-migration, and `down_migration` is missing: give its program",
+        ),
+        (of_rollback("max_duration = \"0s\""), "2:16: `max_duration` must be longer than zero"),
+        (
+            of_rollback("accepts_schema = { orders = [\"1\"] }"),
+            "2:29: `accepts_schema` names the source \"orders\", which does not exist",
+        ),
+        (of_rollback("accepts_schema = { orders = [] }"), "2:29: `orders` is empty"),
         ("a = ".to_owned(), "1:5: string values must be quoted, expected literal string"),
         ("application = \"a\"\napplication = \"b\"".to_owned(), "2:1: duplicate key"),
     ];

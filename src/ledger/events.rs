@@ -8,6 +8,7 @@ use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{PlannedStep, StepState};
+use crate::model::way::WayKind;
 use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 use bytes::Bytes;
@@ -104,6 +105,9 @@ pub enum Event {
         /// Why it went on although the manifest does not describe what runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forced: Option<String>,
+        /// Which way back it goes; a full restore without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<WayKind>,
         /// What there is to do, in order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         steps: Vec<PlannedStep>,

@@ -16,6 +16,7 @@ pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;
+mod ways;
 
 #[cfg(test)]
 mod sample;

@@ -6,6 +6,7 @@ use crate::model::manifest::{Manifest, SourceOutcome, State};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::rollback::{RollbackPlan, RollbackStep, Task};
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
 
 /// A release that passed, with two sources and a warning.
 pub(super) fn passed() -> Manifest {
@@ -142,6 +143,7 @@ pub(super) fn plan() -> RollbackPlan {
         owner: None,
         destructive: false,
         estimate_seconds: None,
+        estimated_by: None,
         state: None,
     };
     let program = ["curl", "-H", "s3cret"].map(str::to_owned).to_vec();
@@ -158,6 +160,9 @@ pub(super) fn plan() -> RollbackPlan {
         resumes: None,
         data_loss_from: manifest.rollback.data_loss_from,
         estimate_seconds: Some(41.0),
+        way: WayKind::FullRestore,
+        lost: Vec::new(),
+        ways: Vec::new(),
         steps: vec![
             step("safety snapshot", "save the present state", Task::Safety),
             RollbackStep {
