@@ -2,6 +2,7 @@
 
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
+use crate::source::throwaway::end_abandoned;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,8 @@ fn remove_abandoned(parent: &Path) {
         let ours = fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own);
         let gone = rustix::process::Pid::from_raw(pid)
             .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
-        if ours && gone {
+        // A drill of that run may have left a server that runs in there; it goes first.
+        if ours && gone && end_abandoned(&entry.path()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

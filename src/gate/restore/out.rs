@@ -41,7 +41,7 @@ impl Restore<'_> {
             let mut bytes = 0;
             loop {
                 let count = match stream.read(&mut buffer) {
-                    Ok(0) => return Ok(Restored { files: 1, dirs: 0, bytes, notes: Vec::new() }),
+                    Ok(0) => return Ok(Restored { files: 1, bytes, ..Restored::default() }.anew()),
                     Ok(count) => count,
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                     Err(error) => return Err(error).io_context(|| "cannot read the snapshot".to_owned()),

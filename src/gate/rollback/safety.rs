@@ -83,6 +83,7 @@ fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>
                     owner: record.owner.clone(),
                     restore_order: record.restore_order,
                     expect: Expect::default(),
+                    drill_server: None,
                 },
             };
             let expect = Expect {

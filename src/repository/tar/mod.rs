@@ -39,7 +39,7 @@ pub fn write(indexed: &Indexed, root: Id, workers: &Workers<'_>, out: &mut dyn W
             let queue = queue.clone();
             scope.spawn(move || serve(indexed, &queue));
         }
-        let restored = Restored { files: 0, dirs: 0, bytes: 0, notes: Vec::new() };
+        let restored = Restored::default();
         // It owns the sender, so that the threads end with it.
         let mut writer = Writer {
             indexed,
@@ -194,7 +194,7 @@ impl Writer<'_, '_> {
 
     fn end(self) -> Result<Restored> {
         self.out.write_all(&[0; 2 * BLOCK]).and_then(|()| self.out.flush()).io_context(cannot)?;
-        Ok(self.restored)
+        Ok(self.restored.anew())
     }
 }
 

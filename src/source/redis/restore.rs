@@ -7,6 +7,7 @@ use super::INCOMPLETE;
 use super::connection::{Connection, Reply};
 use super::endpoint::Endpoint;
 use super::info::Info;
+use super::look::FUNCTIONS_SINCE;
 use super::pipeline::Pipeline;
 use super::rdb::{Broken, Item, Parser, Problem};
 use super::transport::Patience;
@@ -18,8 +19,6 @@ use std::time::{Duration, Instant};
 
 /// A key that is never there.
 const PROBE: &str = "holdpoint:restore-probe";
-/// Since when a server has libraries of functions.
-const FUNCTIONS_SINCE: u32 = 7;
 
 /// Restores the only stream of a snapshot into the server, which must be empty unless `force`: then it is emptied first.
 /// `timeout` limits how long the server may take before the first key.
