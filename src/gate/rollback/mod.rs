@@ -19,7 +19,7 @@ mod watch;
 pub use evidence::Given;
 pub use perform::{Outcome, perform};
 pub use plan::{go_on_command, plan};
-pub use watch::{Nobody, Watcher};
+pub use watch::Watcher;
 
 use super::request;
 use crate::signing::AllowedSigners;
