@@ -26,6 +26,7 @@ mod schema;
 mod secrets;
 mod session;
 mod signature;
+mod webhooks;
 
 pub use options::Cli;
 

@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn a_rollback_is_told_from_its_beginning_to_its_end() {
         let (started, done) = (Some(StepState::Started), Some(StepState::Done));
-        let freeze = Freeze { reason: String::new(), by: String::new(), at: Timestamp::UNIX_EPOCH, until: None };
+        let freeze =
+            Freeze { reason: String::new(), by: String::new(), at: Timestamp::UNIX_EPOCH, until: None, release: None };
         let lines = [
             Some(TELLER.began(&told([None; 3]))),
             TELLER.stepped(&told([done, started, None]), 1),

@@ -31,7 +31,7 @@ pub use command::command;
 pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::plan;
-pub use watch::{Nobody, Watcher};
+pub use watch::Watcher;
 
 use super::request;
 use crate::model::way::WayKind;
