@@ -1,5 +1,6 @@
 //! A private directory for what must be on disk for a while; gone with the run, and with the next one if it was killed.
 
+use super::leftovers::{end_users, remove_tree};
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
 use std::fs;
@@ -61,7 +62,9 @@ fn remove_abandoned(parent: &Path) {
         let gone = rustix::process::Pid::from_raw(pid)
             .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
         if ours && gone {
-            let _ = fs::remove_dir_all(entry.path());
+            // A server that a drill started for itself outlives it if the drill was killed.
+            end_users(&entry.path());
+            let _ = remove_tree(&entry.path());
         }
     }
 }

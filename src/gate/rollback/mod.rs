@@ -16,8 +16,10 @@ mod safety;
 mod sources;
 
 pub use evidence::Given;
+pub(super) use evidence::signature;
 pub use perform::{Outcome, perform};
 pub use plan::{go_on_command, plan};
+pub(super) use sources::{restorable, snapshot_of};
 
 use super::request;
 use crate::signing::AllowedSigners;

@@ -34,7 +34,7 @@ pub(super) struct Hands<'a> {
 }
 
 /// Returns the sources that have a snapshot, in the order of their restore.
-pub(super) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
+pub(in crate::gate) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
     manifest.sources.iter().filter(|source| source.snapshot.is_some())
 }
 
@@ -127,7 +127,7 @@ pub(super) fn with_repository<T>(
 ///
 /// # Errors
 /// `not-found`, `damaged`, the store's own.
-pub(super) fn snapshot_of(record: &SourceRecord, indexed: &Indexed) -> Result<(Id, Snapshot)> {
+pub(in crate::gate) fn snapshot_of(record: &SourceRecord, indexed: &Indexed) -> Result<(Id, Snapshot)> {
     let recorded = record.snapshot.as_ref();
     let (id, snapshot) = find_snapshot(indexed, recorded.map_or("", |snapshot| snapshot.id.as_str()))?;
     if recorded.is_none_or(|recorded| recorded.tree != snapshot.tree.to_string()) {
