@@ -18,6 +18,7 @@ mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
+pub mod throwaway;
 mod tls;
 mod write;
 
@@ -35,6 +36,9 @@ use tokio::runtime::Handle;
 
 /// How long [`Source::clean_up`] may take: a run that was cancelled has 5 s in all.
 pub const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long one question of [`Source::look`] may take, such as counting the rows of a table.
+pub const LOOK_WITHIN: Duration = Duration::from_secs(600);
 
 /// What every call of a source gets.
 #[derive(Debug, Clone)]
@@ -138,10 +142,11 @@ pub trait Source: Send + Sync {
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()>;
 
     /// Looks at what is there now, where the source is, changing nothing: the words of the manifest's `content` that can
-    /// be told without a capture, such as `tables`, `rows` and `schema_version`. `None`: this kind cannot tell.
+    /// be told without a capture, such as `tables`, `rows` and `schema_version`. `None`: this kind cannot tell. Where it
+    /// fails, it leaves nothing on the server, as far as that answers.
     ///
     /// # Errors
-    /// `server-unreachable` and the like: it cannot be asked.
+    /// `capture-failed`: it cannot be asked, or counting takes longer than [`LOOK_WITHIN`]; the reason of a cancellation.
     fn look(&self, _context: &Context) -> Result<Option<Content>> {
         Ok(None)
     }

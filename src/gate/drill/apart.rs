@@ -7,6 +7,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::SourceRecord;
 use crate::source::Target;
 use crate::source::isolation::Isolated;
+use crate::source::throwaway::PREFIX;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 use std::fs;
@@ -112,53 +113,46 @@ impl Private {
     }
 }
 
-/// Says why a place of a database may not be apart from the origin. `directory` is the private one of the place;
-/// `is_restored`: the data is there by now, and with a whole cluster came its identity.
+/// Says why a place of a database may not be apart from the origin. `is_restored`: the data is there by now, and with a
+/// whole cluster came its identity.
 pub(super) fn doubt(
     isolated: &dyn Isolated,
     record: &SourceRecord,
     own_url: Option<&Text>,
-    directory: &Path,
+    origin: &Origin,
     is_restored: bool,
 ) -> Option<String> {
     let target = isolated.target();
-    let is_inside = match &target {
+    let is_ours = match &target {
         Target::Origin => return Some("it is where the source came from".to_owned()),
-        Target::Directory(path) => is_within(path, directory),
-        Target::Url(url) => names(url, directory),
+        Target::Directory(path) if !is_ours(&path.display().to_string()) => {
+            return Some(format!("{} is not private", path.display()));
+        }
+        Target::Directory(path) => match origin.meets(path) {
+            Some(met) => return Some(met),
+            None => true,
+        },
+        Target::Url(url) => is_ours(&percent_decode_str(url).decode_utf8_lossy()),
     };
-    match &target {
-        Target::Directory(path) if !is_inside => return Some(format!("{} is not private", path.display())),
-        Target::Url(url) if !is_inside && !is_scratch(url) => {
+    if let Target::Url(url) = &target {
+        if !is_ours && !is_scratch(url) {
             return Some("its server is none of our own, and its database is none that we made".to_owned());
         }
-        _ => {}
-    }
-    // One that cannot be had here cannot be met, either.
-    let own = own_url.and_then(|url| url.resolve().ok());
-    if let (Target::Url(url), Some(own)) = (&target, own)
-        && place_of(url).is_some_and(|place| Some(place) == place_of(&own))
-    {
-        return Some("it is the database that the source's own `url` names".to_owned());
+        // One that cannot be had here cannot be met, either.
+        let own = own_url.and_then(|url| url.resolve().ok());
+        if own.is_some_and(|own| place_of(url).is_some_and(|place| Some(place) == place_of(&own))) {
+            return Some("it is the database that the source's own `url` names".to_owned());
+        }
     }
     let identity = isolated.identity().filter(|identity| Some(identity) == record.identity.as_ref());
-    identity
-        .filter(|_| !(is_inside && is_restored))
-        .map(|identity| format!("it calls itself {identity}, as the origin does"))
+    let identity = identity.filter(|_| !(is_ours && is_restored));
+    identity.map(|identity| format!("it calls itself {identity}, as the origin does"))
 }
 
-fn is_within(path: &Path, directory: &Path) -> bool {
-    let (Ok(path), Ok(directory)) = (fs::canonicalize(path), fs::canonicalize(directory)) else { return false };
-    path.starts_with(directory)
-}
-
-/// Says whether a URL leads to something inside of a directory, such as a socket.
-fn names(url: &str, directory: &Path) -> bool {
-    let url = percent_decode_str(url).decode_utf8_lossy().into_owned();
-    url.contains(&format!("{}/", directory.display()))
-        || url.contains(&format!("{}?", directory.display()))
-        || url.ends_with(&directory.display().to_string())
-        || url.contains(&format!("{}&", directory.display()))
+/// Says whether a path, or a URL with the path of a socket, leads into a private directory that this process made. A
+/// server that does not run as root has one of its own.
+fn is_ours(text: &str) -> bool {
+    text.contains(&format!("/{PREFIX}{}-", std::process::id()))
 }
 
 /// Says whether a URL names a database that only a drill makes.
@@ -240,7 +234,7 @@ mod tests {
         let place = |url| place_of(url);
         assert_eq!(place("postgres://a:b@H:5432/shop?x=1"), place("postgres://c@h:5432/shop"));
         assert_ne!(place("postgres://h/shop"), place("postgres://h/shop2"));
-        assert!(names("postgres://u@%2Ftmp%2Fdrill%2F0/db", Path::new("/tmp/drill/0")));
-        assert!(!names("postgres://u@%2Ftmp%2Fdrill%2F01/db", Path::new("/tmp/drill/0")));
+            let own = format!("postgres://u@%2Ftmp%2F{PREFIX}{}-x%2F0/db", std::process::id());
+        assert!(is_ours(&percent_decode_str(&own).decode_utf8_lossy()) && !is_ours("postgres://u@h/db"));
     }
 }

@@ -227,7 +227,7 @@ impl Run<'_> {
                 Made::Directory(_) => None,
                 Made::Isolated(isolated) => {
                     let own = of.source.as_ref().and_then(|(config, _)| own_url(config));
-                    apart::doubt(&**isolated, record, own, &directory, is_restored)
+                    apart::doubt(&**isolated, record, own, origin, is_restored)
                 }
             });
             doubt.map(|why| apart::refusal(&record.name, &why))

@@ -4,6 +4,7 @@ mod connection;
 mod endpoint;
 mod info;
 mod inspect;
+mod look;
 mod pipeline;
 mod preflight;
 mod rdb;
@@ -17,7 +18,7 @@ use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::RedisConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::Consistency;
+use crate::model::manifest::{Consistency, Content};
 use crate::model::release_id::path_component;
 use endpoint::Endpoint;
 use preflight::Learned;
@@ -134,6 +135,11 @@ impl Source for RedisSource {
         };
         self.uses(&endpoint);
         restore::restore(&endpoint, stored, context, self.config.connect_timeout, force)
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        let patience = Patience::within(&context.cancel, self.config.connect_timeout);
+        look::look(&self.origin()?, context, &patience).map(Some)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Reply};
 use super::endpoint::Endpoint;
 use super::info::Info;
+use super::look::FUNCTIONS_SINCE;
 use super::pipeline::Pipeline;
 use super::rdb::{Broken, Item, Parser, Problem};
 use super::transport::Patience;
@@ -11,9 +12,6 @@ use crate::source::write::failed;
 use crate::source::{Context, Stored};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// Since when a server has libraries of functions.
-const FUNCTIONS_SINCE: u32 = 7;
 
 /// Restores the only stream of a snapshot into the server, which must be empty unless `force`: then it is emptied first.
 /// `timeout` limits how long the server may take before the first key.

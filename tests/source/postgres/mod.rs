@@ -4,6 +4,7 @@ mod access;
 mod content;
 mod failures;
 mod load;
+mod look;
 mod restore;
 mod secrets;
 
