@@ -31,6 +31,7 @@ pub use command::command;
 pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::plan;
+pub(super) use sources::restorable;
 pub use watch::Watcher;
 
 use super::request;

@@ -32,7 +32,7 @@ pub(super) struct Hands<'a> {
 }
 
 /// Returns the sources that have a snapshot, in the order of their restore.
-pub(super) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
+pub(in crate::gate) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
     manifest.sources.iter().filter(|source| source.snapshot.is_some())
 }
 
