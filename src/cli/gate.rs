@@ -332,6 +332,7 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
             owner: None,
             restore_order: None,
             expect: crate::config::Expect::default(),
+            drill_server: None,
         });
     }
     if sources.is_empty() {

@@ -16,6 +16,7 @@ mod ls;
 mod options;
 mod output;
 mod page;
+mod prompt;
 mod reconcile;
 mod releases;
 mod repository;

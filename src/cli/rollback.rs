@@ -4,6 +4,7 @@ use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
+use super::prompt;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
@@ -14,6 +15,7 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
@@ -22,7 +24,7 @@ use crate::report::text::Style;
 use crate::report::verdict::{Answer, ErrorDocument, VerdictDocument};
 use crate::signing::AllowedSigners;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +46,9 @@ pub struct Options {
     /// Do it: ENVIRONMENT is the name of the environment, which a terminal is asked for otherwise
     #[arg(long, value_name = "ENVIRONMENT")]
     pub yes: Option<String>,
+    /// Go back by WAY [default: full-restore]
+    #[arg(long, value_name = "WAY", value_parser = ["code-only", "down-migration", "full-restore"])]
+    pub way: Option<String>,
     /// Go on even if the manifest does not describe what is deployed, for REASON
     #[arg(long, value_name = "REASON")]
     pub force: Option<String>,
@@ -87,7 +92,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             .into());
     }
     if let Some(named) = &options.yes {
-        check_name(named, &environment)?;
+        prompt::check(named, &environment)?;
     }
     let ledger = session.ledger()?;
     let given = match (&options.manifest, &options.id) {
@@ -100,6 +105,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: options.way.as_deref().and_then(|named| WayKind::ALL.into_iter().find(|way| way.as_str() == named)),
         force: reason(options.force.as_deref(), "--force")?,
         no_safety_snapshot: reason(options.no_safety_snapshot.as_deref(), "--no-safety-snapshot")?,
         wait: options.wait,
@@ -109,15 +115,26 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (_, refusal) = Verdict::of(&plan.findings);
     if session.format() == Format::Text {
         output::print(&text::plan(&plan, session.style()))?;
+        if options.plan {
+            output::print(&text::ways(&plan))?;
+        }
     }
     if options.plan || refusal != ExitCode::Pass {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        ask(&environment)?;
+        prompt::ask(&environment, &session.cancel)?;
     }
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, None, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(
+        &request,
+        plan,
+        None,
+        &rollback::Nobody,
+        &observer,
+        &session.cancel,
+        session.runtime.handle(),
+    );
     drop(observer);
     // What is done is done; a page that could not be made anew changes nothing of that.
     let events = page::write(session, &ledger, &given.manifest.id).unwrap_or_else(|error| {
@@ -140,6 +157,7 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: None,
         // It is this very release that was deployed, however far that came.
         force: Some("its deployment under guard failed".to_owned()),
         no_safety_snapshot: None,
@@ -153,7 +171,15 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         return Ok((refusal, plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words)));
     }
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, lease, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(
+        &request,
+        plan,
+        lease,
+        &rollback::Nobody,
+        &observer,
+        &session.cancel,
+        session.runtime.handle(),
+    );
     drop(observer);
     let Outcome { plan, freeze, error, .. } = &outcome;
     output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
@@ -264,25 +290,6 @@ fn document(plan: &RollbackPlan, verdict: Answer, exit: ExitCode) -> Document<'_
         error: None,
         go_on: None,
     }
-}
-
-/// Asks whoever sits at the terminal for the name of the environment.
-fn ask(environment: &str) -> Result<()> {
-    let cannot = |error| Error::new(ErrorCode::Io, "cannot ask on the terminal").caused_by(error);
-    let mut out = std::io::stderr().lock();
-    write!(out, "type the name of the environment to roll it back: ").and_then(|()| out.flush()).map_err(cannot)?;
-    drop(out);
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(cannot)?;
-    check_name(line.trim(), environment)
-}
-
-fn check_name(named: &str, environment: &str) -> Result<()> {
-    if named == environment {
-        return Ok(());
-    }
-    let message = format!("the environment is {environment}, and {named:?} was named: nothing was changed");
-    Err(Error::new(ErrorCode::Usage, message).hint(format!("say --yes {environment} if that is the one")))
 }
 
 fn reason(text: Option<&str>, flag: &str) -> Result<Option<String>> {

@@ -9,12 +9,14 @@ pub mod html;
 pub mod progress;
 pub mod rollback;
 pub mod schema;
+pub mod status;
 mod table;
 pub mod text;
 pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;
+mod ways;
 
 #[cfg(test)]
 mod sample;

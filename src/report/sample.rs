@@ -4,7 +4,9 @@ use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, SourceOutcome, State};
 use crate::model::reconciliation::{Outcome, Side};
+use crate::model::rollback::{RollbackPlan, RollbackStep, Task};
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
 
 /// A release that passed, with two sources and a warning.
 pub(super) fn passed() -> Manifest {
@@ -129,6 +131,51 @@ pub(super) fn hostile() -> Manifest {
         step.command = Some(evil.clone());
     }
     manifest
+}
+
+/// The plan of a rollback in three steps, of which the last one names a secret.
+pub(super) fn plan() -> RollbackPlan {
+    let manifest = passed();
+    let step = |step: &str, action: &str, task: Task| RollbackStep {
+        step: step.to_owned(),
+        action: action.to_owned(),
+        task,
+        owner: None,
+        destructive: false,
+        estimate_seconds: None,
+        estimated_by: None,
+        state: None,
+    };
+    let program = ["curl", "-H", "s3cret"].map(str::to_owned).to_vec();
+    let restore = step("restore orders", "restore orders (postgres)", Task::Restore("orders".to_owned()));
+    RollbackPlan {
+        id: manifest.id,
+        application: manifest.application,
+        environment: manifest.environment.name,
+        undone: manifest.release.to.version,
+        back_to: manifest.release.from.version,
+        back_to_commit: manifest.release.from.commit,
+        observed: "all 3 instances run 1.4.0".to_owned(),
+        instances: Vec::new(),
+        resumes: None,
+        data_loss_from: manifest.rollback.data_loss_from,
+        estimate_seconds: Some(41.0),
+        way: WayKind::FullRestore,
+        lost: Vec::new(),
+        ways: Vec::new(),
+        steps: vec![
+            step("safety snapshot", "save the present state", Task::Safety),
+            RollbackStep {
+                owner: Some("dba@acme.example".to_owned()),
+                destructive: true,
+                estimate_seconds: Some(41.0),
+                ..restore
+            },
+            step("after 1: curl -H s3cret", "start the application: curl -H s3cret", Task::Hook(program)),
+        ],
+        not_reverted: manifest.rollback.not_reverted,
+        findings: Vec::new(),
+    }
 }
 
 /// An event that says that one side of the release came out as `outcome`.

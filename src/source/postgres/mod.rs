@@ -44,6 +44,11 @@ pub(super) fn build(name: &str, config: &PostgresConfig, directory: &Path) -> Bo
     }
 }
 
+/// Returns the one of a dump's files that is an archive of the custom format; a directory of files has none.
+pub(super) fn archive_of(names: &[String]) -> Option<&str> {
+    dump::archive_of(names).map(String::as_str)
+}
+
 /// The server of a source.
 #[derive(Debug)]
 struct Server {

@@ -2,9 +2,13 @@
 
 mod admitted;
 mod postgres;
+mod prompt;
 mod refused;
 mod resumed;
+mod schema;
 mod story;
+mod verify;
+mod ways;
 
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::holdpoint::{Output, Running};

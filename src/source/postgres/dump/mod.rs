@@ -11,6 +11,8 @@ mod preflight;
 mod restore;
 mod snapshot;
 
+pub(super) use inspect::archive_of;
+
 use super::Server;
 use super::connect::Connection;
 use super::isolated::isolate_dump;
