@@ -234,7 +234,7 @@ mod tests {
         let place = |url| place_of(url);
         assert_eq!(place("postgres://a:b@H:5432/shop?x=1"), place("postgres://c@h:5432/shop"));
         assert_ne!(place("postgres://h/shop"), place("postgres://h/shop2"));
-            let own = format!("postgres://u@%2Ftmp%2F{PREFIX}{}-x%2F0/db", std::process::id());
+        let own = format!("postgres://u@%2Ftmp%2F{PREFIX}{}-x%2F0/db", std::process::id());
         assert!(is_ours(&percent_decode_str(&own).decode_utf8_lossy()) && !is_ours("postgres://u@h/db"));
     }
 }
