@@ -1,9 +1,12 @@
 //! `rollback`: executes a manifest's playbook.
 
+mod told;
+
 use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
+use super::prompt;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
@@ -14,6 +17,8 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
+use crate::notify::Untold;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
@@ -22,9 +27,10 @@ use crate::report::text::Style;
 use crate::report::verdict::{Answer, ErrorDocument, VerdictDocument};
 use crate::signing::AllowedSigners;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
+use told::Told;
 
 /// How long the older version may take to answer at the end, unless it is said otherwise.
 const DEFAULT_WAIT: Duration = Duration::from_secs(120);
@@ -44,6 +50,9 @@ pub struct Options {
     /// Do it: ENVIRONMENT is the name of the environment, which a terminal is asked for otherwise
     #[arg(long, value_name = "ENVIRONMENT")]
     pub yes: Option<String>,
+    /// Go back by WAY [default: full-restore]
+    #[arg(long, value_name = "WAY", value_parser = ["code-only", "down-migration", "full-restore"])]
+    pub way: Option<String>,
     /// Go on even if the manifest does not describe what is deployed, for REASON
     #[arg(long, value_name = "REASON")]
     pub force: Option<String>,
@@ -74,6 +83,9 @@ struct Document<'a> {
     /// The command that goes on with it, if it was begun and is not done.
     #[serde(skip_serializing_if = "Option::is_none")]
     go_on: Option<&'a str>,
+    /// What webhooks were not told.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    untold: &'a [Untold],
 }
 
 /// Runs `rollback`.
@@ -87,7 +99,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             .into());
     }
     if let Some(named) = &options.yes {
-        check_name(named, &environment)?;
+        prompt::check(named, &environment)?;
     }
     let ledger = session.ledger()?;
     let given = match (&options.manifest, &options.id) {
@@ -100,6 +112,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: options.way.as_deref().and_then(|named| WayKind::ALL.into_iter().find(|way| way.as_str() == named)),
         force: reason(options.force.as_deref(), "--force")?,
         no_safety_snapshot: reason(options.no_safety_snapshot.as_deref(), "--no-safety-snapshot")?,
         wait: options.wait,
@@ -109,22 +122,28 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (_, refusal) = Verdict::of(&plan.findings);
     if session.format() == Format::Text {
         output::print(&text::plan(&plan, session.style()))?;
+        if options.plan {
+            output::print(&text::ways(&plan))?;
+        }
     }
     if options.plan || refusal != ExitCode::Pass {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        ask(&environment)?;
+        prompt::ask(&environment, &session.cancel)?;
     }
+    let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, None, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(&request, plan, None, &told, &observer, &session.cancel, session.runtime.handle());
     drop(observer);
+    page::limit(session);
+    let untold = told.end(session, &ledger, &outcome);
     // What is done is done; a page that could not be made anew changes nothing of that.
     let events = page::write(session, &ledger, &given.manifest.id).unwrap_or_else(|error| {
         output::note(&format!("warning: {}", error.chain()));
         Vec::new()
     });
-    tell(session, &given.manifest, &outcome, &events)
+    tell(session, &given.manifest, &outcome, &events, &untold)
 }
 
 /// Rolls back the release whose deployment just failed under `guard`, which holds the lease; returns the exit code, and what
@@ -140,6 +159,7 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: None,
         // It is this very release that was deployed, however far that came.
         force: Some("its deployment under guard failed".to_owned()),
         no_safety_snapshot: None,
@@ -152,9 +172,11 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
     if refusal != ExitCode::Pass {
         return Ok((refusal, plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words)));
     }
+    let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
-    let outcome = rollback::perform(&request, plan, lease, &observer, &session.cancel, session.runtime.handle());
+    let outcome = rollback::perform(&request, plan, lease, &told, &observer, &session.cancel, session.runtime.handle());
     drop(observer);
+    told.end(session, &ledger, &outcome);
     let Outcome { plan, freeze, error, .. } = &outcome;
     output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
     Ok((outcome.exit(), error.as_ref().map(Error::chain)))
@@ -215,7 +237,13 @@ fn in_words(finding: &Finding) -> String {
 }
 
 /// Prints how far the rollback came.
-fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[EventRecord]) -> anyhow::Result<ExitCode> {
+fn tell(
+    session: &Session,
+    manifest: &Manifest,
+    outcome: &Outcome,
+    events: &[EventRecord],
+    untold: &[Untold],
+) -> anyhow::Result<ExitCode> {
     let exit = outcome.exit();
     let Outcome { plan, freeze, error, go_on } = outcome;
     match session.format() {
@@ -225,15 +253,20 @@ fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[Eve
             let cause = error.as_ref().and_then(|error| VerdictDocument::of_error("rollback", error).error);
             let go_on = error.as_ref().map(|_| go_on.as_str());
             let rolled_back = error.is_none();
-            output::print_json(&Document { rolled_back, error: cause, go_on, ..document(plan, verdict, exit) })?;
+            output::print_json(&Document {
+                rolled_back,
+                error: cause,
+                go_on,
+                untold,
+                ..document(plan, verdict, exit)
+            })?;
         }
     }
     if let Some(error) = error {
         output::error(error);
     }
     if freeze.is_some() && error.is_none() && !session.global.quiet {
-        let environment = &plan.environment;
-        output::note(&format!("when all is well: holdpoint thaw --environment {environment} --reason TEXT"));
+        output::note(&format!("when all is well: {}", manifest.rollback.thaw(&plan.environment)));
     }
     let chain = error.as_ref().map(Error::chain);
     session.show_in_ci(&CiReport {
@@ -241,6 +274,7 @@ fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[Eve
         explanation: chain.as_deref().or(Some("every step of the rollback is done")),
         manifest: Some(manifest),
         events,
+        standing: freeze.as_ref().into(),
         ..CiReport::new("rollback", exit)
     });
     let words = Closing {
@@ -264,26 +298,8 @@ fn document(plan: &RollbackPlan, verdict: Answer, exit: ExitCode) -> Document<'_
         plan,
         error: None,
         go_on: None,
+        untold: &[],
     }
-}
-
-/// Asks whoever sits at the terminal for the name of the environment.
-fn ask(environment: &str) -> Result<()> {
-    let cannot = |error| Error::new(ErrorCode::Io, "cannot ask on the terminal").caused_by(error);
-    let mut out = std::io::stderr().lock();
-    write!(out, "type the name of the environment to roll it back: ").and_then(|()| out.flush()).map_err(cannot)?;
-    drop(out);
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(cannot)?;
-    check_name(line.trim(), environment)
-}
-
-fn check_name(named: &str, environment: &str) -> Result<()> {
-    if named == environment {
-        return Ok(());
-    }
-    let message = format!("the environment is {environment}, and {named:?} was named: nothing was changed");
-    Err(Error::new(ErrorCode::Usage, message).hint(format!("say --yes {environment} if that is the one")))
 }
 
 fn reason(text: Option<&str>, flag: &str) -> Result<Option<String>> {

@@ -1,7 +1,8 @@
-//! `[environment.NAME]`, its probe and its rollback.
+//! `[environment.NAME]` and its probe.
 
-use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES, ROLLBACK};
-use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, RollbackConfig, Selector, Text};
+use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES};
+use super::rollback::rollback;
+use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, Selector, Text};
 use super::walk::{Table, Value};
 use reqwest::header::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -10,39 +11,24 @@ use std::time::Duration;
 /// How long one instance may take to answer, unless the file says otherwise.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads every environment.
-pub(super) fn environments(value: &Value<'_>) -> BTreeMap<String, EnvironmentConfig> {
+/// Reads every environment; `sources` are the names of all sources, if those are right.
+pub(super) fn environments(value: &Value<'_>, sources: Option<&[&str]>) -> BTreeMap<String, EnvironmentConfig> {
     let mut environments = BTreeMap::new();
     for (name, item) in value.map() {
         if let Some(table) = item.table(&ENVIRONMENT) {
-            environments.insert(name.to_owned(), environment(&table));
+            environments.insert(name.to_owned(), environment(&table, sources));
         }
     }
     environments
 }
 
-fn environment(table: &Table<'_>) -> EnvironmentConfig {
+fn environment(table: &Table<'_>, sources: Option<&[&str]>) -> EnvironmentConfig {
     EnvironmentConfig {
         tier: table.get("tier").and_then(|value| value.string()),
         rpo: table.get("rpo").and_then(|value| value.some_duration()),
         rto: table.get("rto").and_then(|value| value.some_duration()),
         deployed: table.get("deployed").and_then(|value| probe(&value)),
-        rollback: table.get("rollback").map(|value| rollback(&value)).unwrap_or_default(),
-    }
-}
-
-fn rollback(value: &Value<'_>) -> RollbackConfig {
-    let Some(table) = value.table(&ROLLBACK) else {
-        return RollbackConfig::default();
-    };
-    let programs = |value: Option<Value<'_>>| {
-        let items = value.and_then(|value| value.list()).unwrap_or_default();
-        items.iter().filter_map(|item| item.arguments()).collect()
-    };
-    RollbackConfig {
-        before: programs(table.get("before")),
-        redeploy: table.get("redeploy").and_then(|value| value.arguments()),
-        after: programs(table.get("after")),
+        rollback: table.get("rollback").map(|value| rollback(&value, sources)).unwrap_or_default(),
     }
 }
 
@@ -134,25 +120,26 @@ pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {
     let headers = table.get("headers").map(|value| headers(&value)).unwrap_or_default();
-    let urls = table.get("urls")?.full_list()?.iter().filter_map(url).collect();
+    let what = "URLs such as \"https://shop.example/version\"";
+    let urls = table.get("urls")?.full_list()?.iter().filter_map(|item| url(item, what)).collect();
     Some(ProbeTarget::Http { urls, headers })
 }
 
-/// Reads a URL; one that is kept elsewhere is looked at when it is used.
-fn url(value: &Value<'_>) -> Option<Text> {
+/// Reads a URL, which is to be `what`; one that is kept elsewhere is looked at when it is used.
+pub(super) fn url(value: &Value<'_>, what: &str) -> Option<Text> {
     let text = value.text()?;
     if let Text::Plain(plain) = &text {
         let right = url::Url::parse(plain).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !right {
             // The text is not shown: it may hold a password.
-            value.mistake(format!("`{}` must hold URLs such as \"https://shop.example/version\"", value.name));
+            value.mistake(format!("`{}` must hold {what}", value.name));
             return None;
         }
     }
     Some(text)
 }
 
-fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
+pub(super) fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
     let mut headers = BTreeMap::new();
     for (name, item) in value.map() {
         let Some(text) = item.text() else {

@@ -1,6 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
 use super::stores::STORE;
+use super::webhooks::WEBHOOK;
 
 /// One table of the file.
 pub(super) struct Section {
@@ -94,6 +95,7 @@ pub(super) const ROOT: Section = Section {
         key("drill", Form::Table(&DRILL), "how restores are practised"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
+        key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
     ]],
     later: &["policy"],
 };
@@ -337,12 +339,24 @@ pub(super) const ENVIRONMENT: Section = Section {
     later: &["windows"],
 };
 
+/// The ways back, as [`crate::model::way::WayKind`] names them.
+pub(super) const WAYS: &[&str] = &["code-only", "down-migration", "full-restore", "point-in-time", "roll-forward"];
+
 pub(super) const ROLLBACK: Section = Section {
     name: "rollback",
     keys: &[&[
         key("before", Form::List(&ARGUMENTS, 0), "programs that stop the application"),
         key("redeploy", ARGUMENTS, "the program that deploys the older version"),
         key("after", Form::List(&ARGUMENTS, 0), "programs that start the application"),
+        key("down_migration", ARGUMENTS, "the program that takes the schema back to the older version's"),
+        key("prefer", Form::List(&Form::Choice(WAYS), 1), "the ways back, the preferred one first"),
+        key("max_loss", Form::Duration, "how much may be lost by the way that is recommended; rpo unless given"),
+        key("max_duration", Form::Duration, "how long the way that is recommended may take; rto unless given"),
+        key(
+            "accepts_schema",
+            Form::Map(&Form::List(&Form::Name, 1)),
+            "versions of the schema on which the older version runs besides the snapshot's, by source",
+        ),
     ]],
     later: &[],
 };

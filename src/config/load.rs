@@ -8,6 +8,7 @@ use super::sources::sources;
 use super::stores::store;
 use super::types::{Config, GateConfig, Retry, SigningConfig, Text};
 use super::walk::{Table, Value, Walk};
+use super::webhooks::webhooks;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
 use crate::model::version::Versioning;
@@ -98,7 +99,12 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
     config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
     config.signing = root.get("signing").map(|value| signing(&value)).unwrap_or_default();
-    config.environments = root.get("environment").map(|value| environments(&value)).unwrap_or_default();
+    config.webhooks = root.get("webhook").map(|value| webhooks(&value)).unwrap_or_default();
+    let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    // Where a source has a mistake, it is not known by its name.
+    let named = root.get("source").and_then(|value| value.list()).is_none_or(|items| items.len() == names.len());
+    let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names)));
+    config.environments = environments.unwrap_or_default();
 }
 
 fn gate(value: &Value<'_>) -> GateConfig {

@@ -5,9 +5,11 @@
 
 mod drills;
 mod environments;
+mod http;
 mod keys;
 mod load;
 mod mistakes;
+mod rollback;
 mod schema;
 mod servers;
 mod sources;
@@ -18,7 +20,9 @@ mod tests;
 pub mod types;
 mod values;
 mod walk;
+mod webhooks;
 
+pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
@@ -26,3 +30,4 @@ pub use sources::is_root;
 pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, StoreConfig};
 pub use template::{Found, FoundServer, template};
 pub use types::*;
+pub use webhooks::{WebhookConfig, WebhookEvent, WebhookFormat};

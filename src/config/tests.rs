@@ -6,10 +6,12 @@ use super::keys::{
 };
 use super::load::parse_with;
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
+use super::webhooks::WEBHOOK;
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
 use crate::model::version::Versioning;
+use crate::model::way::WayKind;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,10 @@ fn a_whole_file_is_read() {
     assert_eq!(sqlite.path, PathBuf::from("stock.db"));
     assert_eq!(sqlite.schema_version_query.as_deref(), Some("SELECT max(version) FROM versions"));
     read_servers(servers);
+    let [chat] = config.webhooks.as_slice() else { panic!("one webhook") };
+    assert_eq!((chat.name.as_str(), &chat.url), ("chat", &Text::Env("CHAT_URL".to_owned())));
+    assert_eq!((chat.format, chat.timeout), (WebhookFormat::Slack, Duration::from_secs(3)));
+    assert_eq!(chat.events.iter().map(|event| event.as_str()).collect::<Vec<_>>(), ["rollback"]);
 
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
@@ -70,6 +76,11 @@ fn a_whole_file_is_read() {
     assert!(matches!(&probe.commit, Some(Selector::Header(name)) if name == "X-Commit"));
     assert_eq!(production.rollback.redeploy.as_deref(), Some(["./deploy.sh".to_owned()].as_slice()));
     assert_eq!(production.rollback.before.len(), 1);
+    assert_eq!(production.rollback.down_migration.as_deref().map(<[String]>::len), Some(2));
+    assert_eq!(production.rollback.prefer, [WayKind::DownMigration, WayKind::FullRestore]);
+    assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
+    assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
+    assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
@@ -174,6 +185,7 @@ fn each_mistake_has_its_words() {
     let postgres = "[[source]]\nname = \"a\"\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n";
     let http = "[environment.e.deployed]\nkind = \"http\"\nurls = [\"https://h/\"]\n";
     let of_files = |line: &str| format!("{files}{line}");
+    let of_rollback = |line: &str| format!("[environment.e.rollback]\n{line}");
     let of_http = |line: &str| format!("{http}version = \"/v\"\n{line}");
     let cases = [
         (
@@ -332,6 +344,16 @@ fn each_mistake_has_its_words() {
             "3:9: `urls` must hold URLs such as \"https://shop.example/version\"",
         ),
         (
+            "[[webhook]]\nname = \"w\"\nurl = \"ftp://u:p@h/\"".to_owned(),
+            "3:7: `url` must hold an address such as \"https://chat.example/hooks/1\"",
+        ),
+        ("[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\nevents = []".to_owned(), "4:10: `events` is empty"),
+        (
+            "[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\n[[webhook]]\nname = \"w\"\nurl = \"https://h/\""
+                .to_owned(),
+            "4:1: two webhooks are named \"w\"",
+        ),
+        (
             "[environment.e.deployed]\nkind = \"file\"\npath = \"v\"\nheader = \"X\"".to_owned(),
             "4:1: unknown key `header` in a probe of kind \"file\"",
         ),
@@ -343,6 +365,22 @@ fn each_mistake_has_its_words() {
             "[environment.e.rollback]\nbefore = [\"stop\"]".to_owned(),
             "2:11: `before` must be a list of program and arguments, as in [\"pg_dump\", \"shop\"] (there is no shell), not a string",
         ),
+        (
+            of_rollback("prefer = [\"code-only\", \"restore\"]"),
+            "2:24: `prefer` must be \"code-only\" or \"down-migration\" or \"point-in-time\" or \"full-restore\" or \"roll-forward\", not \"restore\"",
+        ),
+        (of_rollback("prefer = []"), "2:10: `prefer` is empty"),
+        (of_rollback("prefer = [\"code-only\", \"code-only\"]"), "2:24: `prefer` names code-only twice"),
+        (
+            of_rollback("prefer = [\"down-migration\"]"),
+            "2:11: `prefer` names down-migration, and `down_migration` is missing: give its program",
+        ),
+        (of_rollback("max_duration = \"0s\""), "2:16: `max_duration` must be longer than zero"),
+        (
+            of_rollback("accepts_schema = { orders = [\"1\"] }"),
+            "2:29: `accepts_schema` names the source \"orders\", which does not exist",
+        ),
+        (of_rollback("accepts_schema = { orders = [] }"), "2:29: `orders` is empty"),
         ("a = ".to_owned(), "1:5: string values must be quoted, expected literal string"),
         ("application = \"a\"\napplication = \"b\"".to_owned(), "2:1: duplicate key"),
     ];
@@ -411,6 +449,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.object_lock]\n".to_owned(), &OBJECT_LOCK),
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
+        ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[drill]\n".to_owned(), &DRILL),

@@ -1,9 +1,11 @@
 //! The validated configuration: what the other rooms see.
 
 use super::stores::StoreConfig;
+use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
+use crate::model::way::WayKind;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct Config {
     pub environments: BTreeMap<String, EnvironmentConfig>,
     /// `[signing]`.
     pub signing: SigningConfig,
+    /// `[[webhook]]`, in the order of the file; names are unique.
+    pub webhooks: Vec<WebhookConfig>,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
@@ -444,6 +448,16 @@ pub struct RollbackConfig {
     pub redeploy: Option<Vec<String>>,
     /// What starts the application.
     pub after: Vec<Vec<String>>,
+    /// What takes the schema back to the older version's.
+    pub down_migration: Option<Vec<String>>,
+    /// Which way back is preferred, the first one most; empty: the usual order.
+    pub prefer: Vec<WayKind>,
+    /// How much the way that is recommended may lose, as the time in which it was written.
+    pub max_loss: Option<Duration>,
+    /// How long the way that is recommended may take.
+    pub max_duration: Option<Duration>,
+    /// On which versions of its schema, besides the snapshot's, the older version runs; by source.
+    pub accepts_schema: BTreeMap<String, Vec<String>>,
 }
 
 /// `[environment.NAME.deployed]`.

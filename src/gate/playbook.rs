@@ -2,8 +2,8 @@
 
 use super::estimate::Speed;
 use super::request::{Given, Request};
-use crate::config::FILE_NAME;
-use crate::model::manifest::{From, Playbook, SourceOutcome, SourceRecord, Step};
+use crate::config::{FILE_NAME, SourceKind};
+use crate::model::manifest::{Commands, From, Playbook, Purpose, SourceOutcome, SourceRecord, Step};
 use crate::model::release_id::ReleaseId;
 use crate::release::shell;
 use std::collections::BTreeMap;
@@ -56,10 +56,34 @@ pub(super) fn playbook(
     Playbook {
         summary: summary(request, from, restorable.len()),
         data_loss_from,
+        commands: commands(request, id, &restorable),
         steps: steps.0,
         not_reverted: not_reverted(sources),
         requires: requires(sources),
     }
+}
+
+/// Returns the commands that do all of it, unless a source needs a person.
+fn commands(request: &Request, id: &ReleaseId, restorable: &[&SourceRecord]) -> Option<Commands> {
+    let by_hand = |source: &&SourceRecord| {
+        let config = request.sources.iter().find(|config| config.name == source.name);
+        let without =
+            matches!(config.map(|config| &config.kind), Some(SourceKind::Command(it)) if it.restore.is_none());
+        without || is_cluster(source)
+    };
+    if request.purpose != Purpose::Gate || restorable.is_empty() || restorable.iter().any(by_hand) {
+        return None;
+    }
+    let line = |verb: &str, place: Vec<String>, more: &[&str]| {
+        let words = vec!["holdpoint".to_owned(), verb.to_owned()];
+        let more = more.iter().map(|&word| word.to_owned()).collect();
+        shell::line(&[words, config_flag(request), place, more].concat())
+    };
+    Some(Commands {
+        plan: line("rollback", place_flags(request, id), &["--plan"]),
+        rollback: line("rollback", place_flags(request, id), &["--yes", &request.environment]),
+        thaw: line("thaw", environment_flags(request), &["--reason", "TEXT"]),
+    })
 }
 
 #[derive(Default)]
@@ -160,11 +184,14 @@ pub(super) fn config_flag(request: &Request) -> Vec<String> {
 }
 
 pub(super) fn place_flags(request: &Request, id: &ReleaseId) -> Vec<String> {
+    [environment_flags(request), vec!["--id".to_owned(), id.to_string()]].concat()
+}
+
+fn environment_flags(request: &Request) -> Vec<String> {
     [
         ("--application", request.application.as_str()),
         ("--environment", &request.environment),
         ("--store", &request.place.location()),
-        ("--id", id.as_str()),
     ]
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])

@@ -7,7 +7,8 @@ use crate::model::drill::Drill;
 use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
-use crate::model::rollback::StepState;
+use crate::model::rollback::{PlannedStep, StepState};
+use crate::model::way::WayKind;
 use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 use bytes::Bytes;
@@ -104,6 +105,15 @@ pub enum Event {
         /// Why it went on although the manifest does not describe what runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forced: Option<String>,
+        /// Which way back it goes; a full restore without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<WayKind>,
+        /// What there is to do, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        steps: Vec<PlannedStep>,
+        /// The command that goes on with it where it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        go_on: Option<String>,
     },
     /// A step of the rollback began, was done, or failed.
     RollbackStep {
@@ -152,6 +162,20 @@ pub enum Event {
         /// What was seen to run at the end, in one sentence.
         explanation: String,
     },
+    /// Somebody was not told what they should have been told.
+    NotTold {
+        /// When that was given up.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// The name of the webhook in the configuration.
+        webhook: String,
+        /// What it was about, such as `rollback`.
+        about: String,
+        /// How many status lines were not delivered.
+        lines: u32,
+        /// Why the last of them was not.
+        why: String,
+    },
 }
 
 impl Event {
@@ -167,6 +191,7 @@ impl Event {
             | Self::RollbackStep { at, .. }
             | Self::RollbackAdmitted { at, .. }
             | Self::Drilled { at, .. }
+            | Self::NotTold { at, .. }
             | Self::RolledBack { at, .. } => *at,
         }
     }
@@ -196,6 +221,7 @@ impl Event {
             Self::RollbackAdmitted { .. } => "rollback-admitted",
             Self::Drilled { .. } => "drilled",
             Self::RolledBack { .. } => "rolled-back",
+            Self::NotTold { .. } => "not-told",
         }
     }
 }

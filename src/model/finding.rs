@@ -216,6 +216,18 @@ finding_codes! {
     WrongTarget = "wrong-target" => RestoreFailed;
     /// A source cannot be restored by a rollback; a person has to.
     RestoreByHand = "restore-by-hand" => RestoreFailed;
+    /// The server of a source is older than the one that was dumped, or of another product.
+    ServerOlder = "server-older" => RestoreFailed;
+    /// Nobody knows whether the server of a source is older than the one that was dumped.
+    ServerVersionUnknown = "server-version-unknown" => RestoreFailed;
+    /// The schema that the older application would find is not one that it runs on.
+    SchemaNotAccepted = "schema-not-accepted" => RestoreFailed;
+    /// Nobody knows whether the older application runs on the schema that it would find.
+    SchemaUnknown = "schema-unknown" => RestoreFailed;
+    /// A migration of a database broke off half-way.
+    MigrationUnfinished = "migration-unfinished" => RestoreFailed;
+    /// The way back that was asked for cannot be gone.
+    WayImpossible = "way-impossible" => RestoreFailed;
     /// A source could not be restored in a drill, or not looked at afterwards.
     DrillRestoreFailed = "drill-restore-failed" => DrillFailed;
     /// What was restored in a drill is not what the manifest says of the snapshot.

@@ -1,6 +1,6 @@
 //! Events in one sentence each.
 
-use super::units::{duration, time};
+use super::units::{counted, duration, time};
 use crate::ledger::events::Event;
 
 /// Says what happened, beginning with a small letter and without the time.
@@ -22,9 +22,10 @@ pub fn happened(event: &Event) -> String {
             format!("the environment was frozen by {by}{until}: {reason}")
         }
         Event::Thawed { by, reason, .. } => format!("the environment was thawed by {by}: {reason}"),
-        Event::RollbackBegan { by, observed, forced, .. } => {
+        Event::RollbackBegan { by, observed, forced, way, .. } => {
+            let way = way.map(|way| format!(" by {way}")).unwrap_or_default();
             let forced = forced.as_ref().map(|reason| format!("; forced: {reason}")).unwrap_or_default();
-            format!("a rollback was begun by {by}: {observed}{forced}")
+            format!("a rollback{way} was begun by {by}: {observed}{forced}")
         }
         Event::RollbackStep { step, state, message, .. } => {
             let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
@@ -37,6 +38,9 @@ pub fn happened(event: &Event) -> String {
         Event::Drilled { drill, .. } => {
             let result = drill.result.as_str();
             format!("drilled by {}: {result}, in {}", drill.by, duration(drill.seconds))
+        }
+        Event::NotTold { webhook, about, lines, why, .. } => {
+            format!("the webhook {webhook} was not told of the {about} ({}): {why}", counted(u64::from(*lines), "line"))
         }
         Event::RolledBack { by, explanation, .. } => format!("rolled back by {by}: {explanation}"),
     }

@@ -4,18 +4,23 @@ pub mod ci;
 pub mod closing;
 mod content;
 pub mod drill;
+mod drilled;
 mod elsewhere;
-mod happened;
+pub mod happened;
 pub mod html;
+pub mod markdown;
 pub mod progress;
 pub mod rollback;
 pub mod schema;
+pub mod status;
 mod table;
 pub mod text;
+mod undoing;
 pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;
+mod ways;
 
 #[cfg(test)]
 mod sample;

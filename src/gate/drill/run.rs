@@ -2,7 +2,8 @@
 
 use super::super::leftovers::{end_users, remove_tree};
 use super::super::restore::Restore;
-use super::super::rollback::{restorable, signature, snapshot_of};
+use super::super::restore::find_recorded;
+use super::super::rollback::{doubt, restorable};
 use super::super::scratch::Scratch;
 use super::apart::{self, Origin, Private};
 use super::place::{Made, Place};
@@ -72,7 +73,7 @@ impl Run<'_> {
 
     fn stages(&self, places: &mut Vec<Place>) -> Result<()> {
         let Request { given, signers, place, .. } = self.request;
-        self.find(signature(given, signers.as_ref()));
+        self.find(doubt(given, signers.as_ref()));
         if self.refuses() {
             return Ok(());
         }
@@ -112,7 +113,7 @@ impl Run<'_> {
     fn prepare<'r>(&'r self, indexed: &Indexed) -> Result<Vec<Restorable<'r>>> {
         let mut sources = Vec::new();
         for (number, record) in restorable(&self.request.given.manifest).enumerate() {
-            let found = snapshot_of(record, indexed).and_then(|(_, snapshot)| {
+            let found = find_recorded(indexed, record).and_then(|(_, snapshot)| {
                 let source = self.source_of(record)?;
                 Ok(Restorable { number, record, snapshot, source })
             });

@@ -89,11 +89,11 @@ pub(super) fn check(request: &Request<'_>) -> Result<Vec<Finding>> {
     if manifest.state != State::Passed {
         return invalid("did not pass the gate: nothing of it can be believed");
     }
-    Ok(signature(request.given, request.signers).into_iter().collect())
+    Ok(doubt(request.given, request.signers).into_iter().collect())
 }
 
-/// Says what is wrong with the signature of a manifest that is about to be restored.
-pub(in crate::gate) fn signature(given: &Given, signers: Option<&AllowedSigners>) -> Option<Finding> {
+/// Checks who signed a manifest; returns what there is to say against it, `None` if one of `signers` vouches for it.
+pub fn doubt(given: &Given, signers: Option<&AllowedSigners>) -> Option<Finding> {
     let Given { manifest, bytes, signature } = given;
     let id = &manifest.id;
     let Some(signers) = signers else {

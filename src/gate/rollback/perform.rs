@@ -4,7 +4,9 @@ use super::super::reconcile::{self, Observe};
 use super::super::standing;
 use super::journal::{self, Came, Journal};
 use super::sources::Hands;
-use super::{Request, fit, go_on_command, hooks, pass, safety, sources};
+use super::steps::restore_name;
+use super::verify::{self, Verified};
+use super::{Request, Watcher, command, fit, hooks, left, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
@@ -16,6 +18,7 @@ use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -54,22 +57,25 @@ pub fn perform(
     request: &Request<'_>,
     plan: RollbackPlan,
     lease: Option<Lease>,
+    watcher: &dyn Watcher,
     observer: &Arc<dyn Observer>,
     cancel: &Cancel,
     runtime: &Handle,
 ) -> Outcome {
     let ledger = Ledger::new(request.run.place.ledger_storage());
     let hands = Hands { observer, cancel, runtime };
-    let mut rollback = Rollback { request, ledger, hands, plan, freeze: None, saved: None };
+    let mut rollback = Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None };
     let error = rollback.perform(lease).err();
     let Rollback { plan, freeze, .. } = rollback;
-    Outcome { plan, freeze, error, go_on: go_on_command(request) }
+    let go_on = command(request, plan.way);
+    Outcome { plan, freeze, error, go_on }
 }
 
 struct Rollback<'r> {
     request: &'r Request<'r>,
     ledger: Ledger,
     hands: Hands<'r>,
+    watcher: &'r dyn Watcher,
     plan: RollbackPlan,
     freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
@@ -83,12 +89,15 @@ impl Rollback<'_> {
             None => self.take_lease()?,
         };
         let freeze = self.begin()?;
+        self.watcher.began(&self.plan);
         let count = self.plan.steps.len();
         for number in 0..count {
             let Some(step) = self.plan.steps.get(number).filter(|step| !step.is_done()).cloned() else { continue };
             self.hands.cancel.check()?;
             lease.check()?;
             let estimate = step.estimate_seconds.map(|seconds| format!(", about {seconds:.0} s")).unwrap_or_default();
+            // Before it is recorded anew: the record says that it was begun, and by whom nobody asks twice.
+            self.look_for_left(&step)?;
             self.hands.observer.note(&format!("step {} of {count}: {}{estimate}", number + 1, step.action));
             self.record(number, &step, StepState::Started, Came::default())?;
             match self.step(&step, lease, &freeze) {
@@ -152,6 +161,9 @@ impl Rollback<'_> {
                 frozen_at: freeze.at,
                 observed: self.plan.observed.clone(),
                 forced: self.request.force.clone(),
+                way: Some(self.plan.way).filter(|way| *way != WayKind::FullRestore),
+                steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
+                go_on: Some(command(self.request, self.plan.way)),
             };
             self.ledger.record_event(id, &began)?;
         }
@@ -179,7 +191,7 @@ impl Rollback<'_> {
         let id = &self.plan.id;
         let by = self.request.by.clone();
         let reason = format!("rollback of {} (release {id})", self.plan.undone);
-        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None };
+        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None, release: Some(id.clone()) };
         if let Some(other) = self.ledger.freeze(&freeze)? {
             return Ok(other);
         }
@@ -191,27 +203,40 @@ impl Rollback<'_> {
         journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
             step.state = Some(state);
+            self.watcher.stepped(&self.plan, number);
         }
         Ok(())
     }
 
     /// Does one step; returns the lease, and what came of it in words.
-    fn step(&self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
+    fn step(&mut self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
         let came = match &step.task {
             Task::Safety => {
                 let (lease, id) = safety::save(self.request, lease, &self.hands)?;
                 return Ok((lease, Came { message: Some(format!("saved as {id}")), saved: Some(id) }));
             }
-            Task::Hook(argv) => {
-                hooks::run(self.request, argv, self.hands.cancel)?;
+            Task::Hook(argv) | Task::Migrate(argv) => {
+                hooks::run(self.request, &step.step, argv, self.hands.cancel)?;
                 Came::default()
             }
             Task::Restore(source) => {
                 Came::to(sources::restore(self.request, source, self.saved.as_ref(), &self.hands)?)
             }
+            Task::Verify(source) => {
+                let verified = verify::restored(self.request, source, &self.hands)?;
+                Came::to(self.judge(source, verified)?)
+            }
+            Task::VerifySchema(source) => match verify::schema(self.request, source, &self.hands)? {
+                Verified::Same(text) => Came::to(text),
+                Verified::Differs(what) => {
+                    return Err(Error::new(ErrorCode::RestoreFailed, format!("{source}: {what}; the migration did not take it back")).hint(
+                        "mend the migration and run it by hand, then go on with the rollback; or thaw, and restore by --way full-restore",
+                    ));
+                }
+            },
             Task::Redeploy(argv) => {
                 pass::issue(self.request, &self.ledger, freeze)?;
-                let deployed = hooks::run(self.request, argv, self.hands.cancel);
+                let deployed = hooks::run(self.request, &step.step, argv, self.hands.cancel);
                 // Nobody else may use it, whatever came of the deployment.
                 let withdrawn = self.ledger.withdraw_rollback_pass();
                 deployed.and(withdrawn)?;
@@ -220,6 +245,31 @@ impl Rollback<'_> {
             Task::Reconcile => Came::to(self.reconcile()?),
         };
         Ok((lease, came))
+    }
+
+    /// Takes a difference for what it is: the restore has to be done again.
+    fn judge(&mut self, source: &str, verified: Verified) -> Result<String> {
+        let what = match verified {
+            Verified::Same(text) => return Ok(text),
+            Verified::Differs(what) => what,
+        };
+        let restore = restore_name(source);
+        let number = self.plan.steps.iter().position(|step| step.step == restore);
+        if let Some((number, step)) = number.and_then(|number| Some((number, self.plan.steps.get(number)?.clone()))) {
+            self.record(number, &step, StepState::Failed, Came::to(format!("it was not what was restored: {what}")))?;
+        }
+        Err(Error::new(ErrorCode::RestoreFailed, format!("{source} is not as it was captured: {what}"))
+            .hint("something wrote to it since it was restored: stop that, and go on with the rollback, which restores it again"))
+    }
+
+    /// Refuses to do a step again while the program of its first try runs.
+    fn look_for_left(&self, step: &RollbackStep) -> Result<()> {
+        let runs_a_program = matches!(step.task, Task::Hook(_) | Task::Migrate(_) | Task::Redeploy(_));
+        if runs_a_program && step.state == Some(StepState::Started) {
+            let mark = left::mark(self.plan.id.as_str(), &step.step);
+            left::refuse_if_running(&mark).map_err(|error| self.under(error, step))?;
+        }
+        Ok(())
     }
 
     fn reconcile(&self) -> Result<String> {
@@ -252,11 +302,17 @@ impl Rollback<'_> {
 
     /// Says that the release is undone: nobody waits for its deployment any more.
     fn end(&self) -> Result<()> {
+        let data = match self.plan.way {
+            WayKind::DownMigration => "the schema is as it was before",
+            WayKind::CodeOnly => "the data is as it was left by",
+            _ => "the data is as it was before",
+        };
+        let data = format!("{data} {}", self.plan.undone);
         let explanation = match &self.plan.back_to {
             Some(version) if self.plan.steps.iter().any(|step| step.task == Task::Reconcile) => {
-                format!("{version} runs again, and the data is as it was before {}", self.plan.undone)
+                format!("{version} runs again, and {data}")
             }
-            _ => format!("the data is as it was before {}; nothing was observed", self.plan.undone),
+            _ => format!("{data}; nothing was observed"),
         };
         self.ledger.close_claim(&self.plan.id)?;
         let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };

@@ -15,7 +15,7 @@ pub use source::{
     Attempt, Change, Consistency, Content, SnapshotRecord, SourceOutcome, SourceRecord, Verification, VerifyMode,
 };
 pub use store::{CopyRecord, CopyState, LockMode, ObjectLock, StoreRecord};
-pub use way_back::{Measured, Objectives, Playbook, Reconciliation, Step};
+pub use way_back::{Commands, Measured, Objectives, Playbook, Reconciliation, Step};
 
 use super::release_id::ReleaseId;
 use super::version::Version;

@@ -48,6 +48,9 @@ pub struct Playbook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<DateTime>")]
     pub data_loss_from: Option<Timestamp>,
+    /// The commands that do all of it; absent where a part of it is for a person alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Commands>,
     /// What to do, in order.
     pub steps: Vec<Step>,
     /// What a rollback leaves as it is.
@@ -55,6 +58,29 @@ pub struct Playbook {
     /// What must hold before the steps may be taken, such as a schema version.
     #[serde(default)]
     pub requires: BTreeMap<String, String>,
+}
+
+impl Playbook {
+    /// Returns the command that lets deployments into the environment again.
+    pub fn thaw(&self, environment: &str) -> String {
+        match &self.commands {
+            Some(commands) => commands.thaw.clone(),
+            // A NUL is in none of the words: no argument of a program can hold one.
+            None => shlex::try_join(["holdpoint", "thaw", "--environment", environment, "--reason", "TEXT"])
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The way back in one command, ready to copy into a POSIX shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Commands {
+    /// Shows what would be done, and does nothing.
+    pub plan: String,
+    /// Does it.
+    pub rollback: String,
+    /// Lets deployments in again, once all is well.
+    pub thaw: String,
 }
 
 /// One step of the way back.
