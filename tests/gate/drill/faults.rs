@@ -79,7 +79,7 @@ fn content_that_is_not_what_the_manifest_says() {
     fs::write(&path, altered).unwrap();
     world.keys.sign("release", "holdpoint@manifest", &path);
     let document = world.drill(18, &[]);
-    assert_only(&document, "drill-content-differs", "rows of orders is 2, and was 3");
+    assert_only(&document, "drill-content-differs", "orders has 2 rows, and had 3");
 }
 
 #[test]
