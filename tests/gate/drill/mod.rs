@@ -4,6 +4,7 @@ mod ended;
 mod escrow;
 mod faults;
 mod passed;
+mod postgres;
 
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::holdpoint::Output;
