@@ -20,7 +20,10 @@ impl Speed {
         let is_point = source.method == "restore-point";
         match drilled.filter(|drilled| drilled.seconds > 0.0) {
             Some(drilled) if is_point || drilled.bytes == 0 => Some(drilled.seconds),
-            Some(drilled) => Some(drilled.seconds * as_number(source.bytes) / as_number(drilled.bytes)),
+            // What a restore does whatever the size is part of it: less data is hardly quicker.
+            Some(drilled) => {
+                Some(drilled.seconds * (as_number(source.bytes) / as_number(drilled.bytes)).max(1.0))
+            }
             None => self.read_back.filter(|_| !is_point).map(|speed| as_number(source.bytes) / speed),
         }
     }

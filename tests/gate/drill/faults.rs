@@ -127,7 +127,7 @@ fn a_process_that_a_check_leaves_behind() {
     let document = world.drill(0, &[]);
     let warnings = findings(&document, "warning");
     assert!(
-        warnings.iter().any(|found| found.starts_with("drill-left-behind") && found.contains("(sleep)")),
+        warnings.iter().any(|found| found.starts_with("drill-left-behind") && found.contains("had to be ended")),
         "{warnings:#?}"
     );
 }
