@@ -210,6 +210,7 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         timeout: session.config.gate.timeout,
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
+        signers: session.known_signers(),
         keeps_lease: true,
     })
 }

@@ -8,11 +8,15 @@ use crate::model::manifest::Content;
 /// Compares what the restored data say of themselves with what the manifest says of the snapshot, as far as both say it.
 pub fn content(manifest: &Content, restored: &Content) -> Option<Finding> {
     let differences = differences(manifest, restored);
-    (!differences.is_empty()).then(|| {
-        let message = format!("what was restored is not what the manifest says: {}", differences.join("; "));
-        Finding::refusal(FindingCode::DrillContentDiffers, message)
-            .hint("see that the drill's server has all that the origin's has, such as extensions; else run `holdpoint check --read-data`")
-    })
+    (!differences.is_empty()).then(|| differs(&differences.join("; ")))
+}
+
+/// Makes the finding of a restore that is not what it should be.
+pub fn differs(how: &str) -> Finding {
+    let message = format!("what was restored is not what the manifest says: {how}");
+    Finding::refusal(FindingCode::DrillContentDiffers, message).hint(
+        "see that the drill's server has all that the origin's has, such as extensions; else run `holdpoint check --read-data`",
+    )
 }
 
 /// Says whether an answer, without white space around it, is the right one.

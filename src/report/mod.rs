@@ -3,6 +3,7 @@
 pub mod ci;
 pub mod closing;
 mod content;
+pub mod drill;
 mod drilled;
 mod elsewhere;
 pub mod happened;

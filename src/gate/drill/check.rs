@@ -80,15 +80,17 @@ fn answer(check: &DrillCheck, places: &[Place], directory: &Path, cancel: &Cance
         }
         Question::Command(argv) => {
             let variables = variables(places, check.source.as_deref());
-            let secrets: Vec<String> = variables.values().filter(|value| value.contains("://")).cloned().collect();
+            // A URL may hold the password of a server that was given.
+            let is_secret = |name: &str, value: &str| value.contains("://") || name.contains("PASSWORD");
+            let secret = variables.iter().filter(|(name, value)| is_secret(name, value) && !value.is_empty());
+            let secrets: Vec<String> = secret.map(|(_, value)| value.clone()).collect();
             let mut program = Program::new(argv);
             program.directory = Some(directory.to_owned());
             program.env = variables;
             program.secrets.clone_from(&secrets);
             let printed = run_to_end(&program, check.timeout, cancel, LONGEST_ANSWER)?.into_stdout()?;
             let printed = String::from_utf8_lossy(&printed).into_owned();
-            // A URL may hold the password of a server that was given.
-            secrets.iter().fold(printed, |text, secret| text.replace(secret, "(URL)"))
+            secrets.iter().fold(printed, |text, secret| text.replace(secret, "(secret)"))
         }
     };
     Ok(text.trim().to_owned())

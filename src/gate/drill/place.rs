@@ -6,6 +6,8 @@ use crate::source::isolation::Isolated;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// How the variables begin that are known by the names of sources, too; others are for client programs.
+const OURS: &str = "HOLDPOINT_DRILL_";
 /// What leads a check's program to files.
 const DIRECTORY: &str = "HOLDPOINT_DRILL_DIRECTORY";
 
@@ -55,7 +57,8 @@ impl Place {
 pub(super) fn variables(places: &[Place], source: Option<&str>) -> BTreeMap<String, String> {
     let mut named: BTreeMap<String, Option<String>> = BTreeMap::new();
     for place in places.iter().filter(|place| place.is_restored) {
-        for (name, value) in place.variables() {
+        let ours = place.variables().into_iter().filter(|(name, _)| name.starts_with(OURS));
+        for (name, value) in ours {
             let name = format!("{name}_{}", suffix(&place.source));
             named.entry(name).and_modify(|known| *known = None).or_insert(Some(value));
         }

@@ -1,8 +1,7 @@
 //! One drill, from the first look to the last thing removed.
 
 use super::super::leftovers::{end_users, remove_tree};
-use super::super::restore::Restore;
-use super::super::restore::find_recorded;
+use super::super::restore::{Restore, find_recorded};
 use super::super::rollback::{doubt, restorable};
 use super::super::scratch::Scratch;
 use super::apart::{self, Origin, Private};
@@ -239,10 +238,16 @@ impl Run<'_> {
         let name = record.name.as_str();
         let (observer, cancel, runtime) = (self.observer, self.cancel, self.runtime);
         let restore = Restore { indexed, observer, cancel, runtime, force: false };
+        let mut findings = Vec::new();
         let content = match (&mut place.made, &of.source) {
             (Made::Directory(path), _) => {
                 let restored = restore.tree(name, of.snapshot.tree, path)?;
                 self.took(record, started);
+                let compared = restore.compare(name, of.snapshot.tree, path, true)?;
+                if compared.of_substance() > 0 {
+                    let how = format!("{} of {} names differ", compared.of_substance(), compared.names);
+                    findings.push(policy::differs(&how).of_source(name));
+                }
                 Content::from([
                     ("files".to_owned(), restored.files.into()),
                     ("directories".to_owned(), restored.dirs.into()),
@@ -264,7 +269,7 @@ impl Run<'_> {
                 return Err(Error::new(ErrorCode::Internal, "files were isolated by a source"));
             }
         };
-        let mut findings: Vec<Finding> = apart(place, true).into_iter().collect();
+        findings.extend(apart(place, true));
         findings.extend(policy::content(&record.content, &content).map(|finding| finding.of_source(name)));
         let proved = match &place.made {
             Made::Directory(_) => "files in a private directory".to_owned(),

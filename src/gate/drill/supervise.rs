@@ -69,7 +69,7 @@ pub fn drill(
 
 /// Returns how long a cancelled drill may take to clean up and end, after its children were killed.
 fn patience(reason: Reason) -> Duration {
-    reason.grace() + Duration::from_millis(2500)
+    reason.grace() + Duration::from_secs(2)
 }
 
 /// Starts the record of a drill: nothing was come to yet.

@@ -3,8 +3,8 @@
 //! The format is that of `ReadHead` and `ReadToc` in PostgreSQL's `src/bin/pg_dump/pg_backup_archiver.c`, versions 1.12
 //! (PostgreSQL 9.0) to 1.16 (PostgreSQL 17 and 18); the custom and the directory format share it.
 
-use super::roles;
 use super::input::{Failure, Input, wrong};
+use super::roles;
 use crate::source::migrations::is_migration_table;
 use std::collections::{BTreeMap, BTreeSet};
 
