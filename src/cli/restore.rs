@@ -41,6 +41,9 @@ pub struct Options {
     /// Restore below DIR, or into the database at URL [default: where the source came from]
     #[arg(long, value_name = "DIR|URL")]
     pub target: Option<String>,
+    /// Restore only PATH of the snapshot; may be given several times
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
@@ -68,6 +71,9 @@ struct Document<'a> {
     files: u64,
     dirs: u64,
     bytes: u64,
+    changed_files: u64,
+    changed_dirs: u64,
+    written_bytes: u64,
     notes: Vec<String>,
 }
 
@@ -99,11 +105,18 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             files,
             dirs,
             bytes,
+            changed_files: restored.as_ref().map_or(0, |restored| restored.changed_files),
+            changed_dirs: restored.as_ref().map_or(0, |restored| restored.changed_dirs),
+            written_bytes: restored.as_ref().map_or(0, |restored| restored.written_bytes),
             notes,
         })?,
         Format::Text => {
             let to = target.as_deref().unwrap_or("where it came from");
             let what = match &restored {
+                Some(restored) if options.force => {
+                    let (changed, files) = (units::count(restored.changed_files), units::counted(files, "file"));
+                    format!("{} in {files}, of which {changed} differed", units::bytes(bytes))
+                }
                 Some(_) => format!("{} in {}", units::bytes(bytes), units::counted(files, "file")),
                 None => "all of it".to_owned(),
             };
@@ -127,7 +140,7 @@ fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)>
     let (id, snapshot) = find_snapshot(&indexed, options.snapshot.as_deref().unwrap_or("latest"))?;
     let observer = session.observer();
     let restore = restore_with(session, options, &indexed, &*observer);
-    Ok((id, restore.tree(&id.short(), snapshot.tree, &target)?))
+    Ok((id, restore.paths(&id.short(), snapshot.tree, &options.paths, &target)?))
 }
 
 fn restore_with<'a>(
@@ -160,7 +173,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let directory = session.directory()?;
     let by_itself = configured.is_some_and(|config| restores_directories(config, &directory, source));
     if let Some(Target::Directory(target)) = target.as_ref().filter(|_| !by_itself) {
-        return Ok((id, Some(restore.tree(name, snapshot.tree, target)?)));
+        return Ok((id, Some(restore.paths(name, snapshot.tree, &options.paths, target)?)));
     }
     if source.kind == "files" {
         if target.is_some() {
@@ -174,7 +187,11 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
             )
             .hint("look at it first (--target DIR), then say --force"));
         }
-        return Ok((id, Some(restore.tree(name, snapshot.tree, Path::new("/"))?)));
+        return Ok((id, Some(restore.paths(name, snapshot.tree, &options.paths, Path::new("/"))?)));
+    }
+    if !options.paths.is_empty() {
+        return Err(Error::new(ErrorCode::Usage, format!("{name} is restored as a whole: --path chooses files"))
+            .hint("name a directory by --target DIR to get the files of its snapshot"));
     }
     let Some(config) = configured.filter(|config| !matches!(config.kind, SourceKind::Files(_))) else {
         let message = format!("the configuration has no source `{name}` of the kind {}", source.kind);

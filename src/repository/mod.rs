@@ -20,6 +20,7 @@ pub mod exclude;
 pub mod files;
 pub mod id;
 pub mod index;
+mod inode;
 pub mod keyfile;
 pub mod lock;
 pub mod ls;
