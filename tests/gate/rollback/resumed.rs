@@ -79,7 +79,8 @@ fn a_hook_that_fails_ends_the_rollback_with_what_was_done_and_how_to_go_on() {
 
 #[test]
 fn a_rollback_that_was_killed_while_it_saved_or_restored_is_gone_on_with() {
-    for step in ["safety snapshot", "restore orders", "restore uploads", "verify orders", "verify uploads", "reconcile"] {
+    for step in ["safety snapshot", "restore orders", "restore uploads", "verify orders", "verify uploads", "reconcile"]
+    {
         let (world, id) = world("nowhere");
         // Enough to be caught at it.
         world.shop.write("uploads/large", vec![7; 16 << 20]);

@@ -84,7 +84,10 @@ fn a_migrated_database_is_taken_back_by_each_way() {
     server.psql("shop", MIGRATED);
     let plan = app.plan(&id, &["--way", "code-only"], 17);
     assert_eq!(plan["plan"]["ways"][0]["way"], "full-restore");
-    assert!(plan["plan"]["findings"].to_string().contains("its schema is 42, and the older version runs on 41"), "{plan:#}");
+    assert!(
+        plan["plan"]["findings"].to_string().contains("its schema is 42, and the older version runs on 41"),
+        "{plan:#}"
+    );
     let plan = app.plan(&id, &[], 0);
     let lost = &plan["plan"]["lost"][0];
     assert_eq!(lost["more_rows"], 3, "{lost:#}");
@@ -99,7 +102,10 @@ fn a_migrated_database_is_taken_back_by_each_way() {
 
     app.shop.holdpoint.run(["thaw", "--environment", STAGING, "--reason", "once more"]).expect(0);
     app.shop.write("deployed.json", r#"{"version":"1.4.0"}"#);
-    server.psql("shop", "ALTER TABLE orders ADD COLUMN note text; INSERT INTO flyway_schema_history VALUES (2, '42', true)");
+    server.psql(
+        "shop",
+        "ALTER TABLE orders ADD COLUMN note text; INSERT INTO flyway_schema_history VALUES (2, '42', true)",
+    );
     app.roll_back(&id, "full-restore").expect(0);
     assert_eq!(server.psql("shop", "SELECT count(*) FROM orders").trim(), "2");
     assert_eq!(server.psql("shop", "SELECT max(version) FROM flyway_schema_history").trim(), "41");

@@ -43,7 +43,8 @@ fn way<'p>(plan: &'p Value, name: &str) -> &'p Value {
 }
 
 fn recommended(plan: &Value) -> &str {
-    let ways: Vec<_> = plan["plan"]["ways"].as_array().unwrap().iter().filter(|way| way["recommended"] == true).collect();
+    let ways: Vec<_> =
+        plan["plan"]["ways"].as_array().unwrap().iter().filter(|way| way["recommended"] == true).collect();
     assert_eq!(ways.len(), 1, "{plan:#}");
     assert_eq!(ways[0], &plan["plan"]["ways"][0], "the recommended one comes first");
     ways[0]["way"].as_str().unwrap()
@@ -64,6 +65,8 @@ fn while_the_schema_is_unchanged_the_code_alone_goes_back_and_nothing_is_lost() 
     let lost = planned["plan"]["lost"].as_array().unwrap().iter().find(|lost| lost["source"] == "orders").unwrap();
     assert_eq!((&lost["more_rows"], &lost["tables"][0]["now"]), (&Value::from(1), &Value::from(3)), "{lost:#}");
     assert_eq!(way(&planned, "full-restore")["loses"]["rows"], 1);
+    let files = planned["plan"]["lost"].as_array().unwrap().iter().find(|lost| lost["source"] == "uploads").unwrap();
+    assert_eq!(files["files_differ"], 1, "{files:#}");
     let text = world.run(&["rollback", "--id", &id, "--plan"]).expect(0).stdout;
     for part in [
         "recommended  code-only: the schema is one that the older version runs on, so it loses nothing",
@@ -83,7 +86,8 @@ fn while_the_schema_is_unchanged_the_code_alone_goes_back_and_nothing_is_lost() 
     assert!(files.contains(&("uploads/mug.txt".to_owned(), "another mug\n".to_owned())), "{files:?}");
     assert_eq!(world.log(), ["stop staging", &format!("deploy 1.3.0 {OLD} for {id}"), "start 1.3.0 after 1.4.0"]);
     let done = |step: &str| [format!("{step}: started"), format!("{step}: done")];
-    assert_eq!(world.steps(&id), ["safety snapshot", "before 1", "redeploy", "after 1", "reconcile"].map(done).concat());
+    let steps = ["safety snapshot", "before 1", "verify orders", "redeploy", "after 1", "reconcile"];
+    assert_eq!(world.steps(&id), steps.map(done).concat());
     let began = world.events(&id).into_iter().find(|event| event["event"] == "rollback_began").unwrap();
     assert_eq!(began["way"], "code-only");
     assert!(world.place("freeze.json").exists());
@@ -114,6 +118,15 @@ fn a_schema_that_the_older_version_does_not_run_on_refuses_the_code_alone() {
     // Restoring it all needs no leave.
     world.roll_back(&id, &[]).expect(0);
     assert_eq!(world.data().0, [(1, 10), (2, 20)]);
+}
+
+#[test]
+fn a_migration_that_still_runs_while_the_code_goes_back_is_seen_before_the_older_version_is_deployed() {
+    let migrates = "before = [[\"sqlite3\", \"orders.db\", \"UPDATE schema_migrations SET version = 42\"]]\nredeploy = [\"sh\", \"deploy.sh\"]\n";
+    let (world, id) = deployed(migrates);
+    let output = world.roll_back(&id, &["--way", "code-only"]).expect(17);
+    output.says(&["the rollback stopped at `verify orders`", "its schema is 42", "what still migrates"]);
+    assert_eq!(world.log(), [""; 0], "nothing was deployed on it");
 }
 
 #[test]
