@@ -260,6 +260,11 @@ impl std::error::Error for Error {
     }
 }
 
+/// Returns the text of the cause that no other lies behind: what libraries put around it often says little.
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
+
 /// Adds what was being done to an error of the operating system.
 pub trait IoContext<T> {
     /// Turns the error into an [`Error`] with `message` and a code that fits the cause.

@@ -15,6 +15,7 @@
 //! | [`release`] | facts about a release: git, CI system, deployed-version probes | `config` `model` |
 //! | [`source`] | one file per kind: preflight, capture, inspect, restore | `config` `model` |
 //! | [`ledger`] | manifests, events, lease, claim, freeze on a storage | `model` `storage` |
+//! | [`notify`] | status lines to webhooks, beside the work and never in its way | `config` `model` |
 //! | [`policy`] | pure rules: severity, sanity of sizes, whether a pass fits | `config` `model` |
 //! | [`gate`] | the verbs: plan, capture, verify, judge, admit, reconcile, rollback | all above |
 //! | [`report`] | verdict → readers: text, JSON, HTML, progress | `model` `ledger` |
@@ -30,6 +31,7 @@ pub mod error;
 pub mod gate;
 pub mod ledger;
 pub mod model;
+pub mod notify;
 pub mod policy;
 pub mod process;
 pub mod release;

@@ -38,6 +38,11 @@ pub fn of_config(config: &Config) -> Vec<String> {
             ProbeTarget::File { .. } => {}
         }
     }
+    for webhook in &config.webhooks {
+        // Whoever knows the address can post, wherever it is written.
+        secrets.extend(webhook.url.resolve().ok());
+        webhook.headers.values().for_each(|text| secrets.extend(of_text(text)));
+    }
     secrets
 }
 

@@ -77,7 +77,7 @@ fn selector(table: &Table<'_>, [pointer, header, regex]: [&'static str; 3]) -> O
     let read = [
         by_pointer.map(|value| json_pointer(&value)),
         by_header.map(|value| header_name(&value)),
-        by_regex.map(|value| regular_expression(&value)),
+        by_regex.map(|value| regular_expression(&value).map(Selector::Regex)),
     ];
     Some(read.into_iter().flatten().next().flatten())
 }
@@ -103,10 +103,11 @@ fn header_name(value: &Value<'_>) -> Option<Selector> {
     Some(Selector::Header(name.to_owned()))
 }
 
-fn regular_expression(value: &Value<'_>) -> Option<Selector> {
+/// Reads a regular expression.
+pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
     let text = value.string()?;
     match regex::Regex::new(&text) {
-        Ok(regex) => Some(Selector::Regex(regex)),
+        Ok(regex) => Some(regex),
         Err(error) => {
             // The library draws the place over several lines; the reason is the last one.
             let text = error.to_string();
@@ -119,25 +120,26 @@ fn regular_expression(value: &Value<'_>) -> Option<Selector> {
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {
     let headers = table.get("headers").map(|value| headers(&value)).unwrap_or_default();
-    let urls = table.get("urls")?.full_list()?.iter().filter_map(url).collect();
+    let what = "URLs such as \"https://shop.example/version\"";
+    let urls = table.get("urls")?.full_list()?.iter().filter_map(|item| url(item, what)).collect();
     Some(ProbeTarget::Http { urls, headers })
 }
 
-/// Reads a URL; one that is kept elsewhere is looked at when it is used.
-fn url(value: &Value<'_>) -> Option<Text> {
+/// Reads a URL, which is to be `what`; one that is kept elsewhere is looked at when it is used.
+pub(super) fn url(value: &Value<'_>, what: &str) -> Option<Text> {
     let text = value.text()?;
     if let Text::Plain(plain) = &text {
         let right = url::Url::parse(plain).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if !right {
             // The text is not shown: it may hold a password.
-            value.mistake(format!("`{}` must hold URLs such as \"https://shop.example/version\"", value.name));
+            value.mistake(format!("`{}` must hold {what}", value.name));
             return None;
         }
     }
     Some(text)
 }
 
-fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
+pub(super) fn headers(value: &Value<'_>) -> BTreeMap<String, Text> {
     let mut headers = BTreeMap::new();
     for (name, item) in value.map() {
         let Some(text) = item.text() else {

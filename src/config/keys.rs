@@ -1,6 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
 use super::stores::STORE;
+use super::webhooks::WEBHOOK;
 
 /// One table of the file.
 pub(super) struct Section {
@@ -91,8 +92,10 @@ pub(super) const ROOT: Section = Section {
         key("gate", Form::Table(&GATE), "how a run of the gate behaves"),
         key("source", Form::List(&Form::Kinds(SOURCES), 0), "one thing that must be restorable"),
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
+        key("drill", Form::Table(&DRILL), "how restores are practised"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
+        key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
     ]],
     later: &["policy"],
 };
@@ -115,6 +118,32 @@ pub(super) const GATE: Section = Section {
             "how old a pass may be when the deploy step asks for it; 1h unless given",
         ),
         key("claim_for", Form::Duration, "how long a deploy may take before another one is admitted; 2h unless given"),
+    ]],
+    later: &[],
+};
+
+pub(super) const DRILL: Section = Section {
+    name: "[drill]",
+    keys: &[&[
+        key("timeout", Form::Duration, "the deadline of a whole drill; 1h unless given"),
+        key("check", Form::List(&Form::Table(&CHECK), 0), "a question to the restored data, and the right answer"),
+    ]],
+    later: &[],
+};
+
+pub(super) const CHECK: Section = Section {
+    name: "a check",
+    keys: &[&[
+        required("name", Form::Name, "unique in the file"),
+        key("source", Form::Name, "the source that it looks at"),
+        key("sql", Form::Text, "a query, asked of the restored source"),
+        key("command", ARGUMENTS, "program and arguments that print the answer"),
+        key("expect", Form::Text, "the right answer"),
+        key("matches", Form::Text, "a regular expression that is found in the right answer"),
+        key("min", Form::Integer(0), "the least number that is right"),
+        key("max", Form::Integer(0), "the largest number that is right"),
+        key("timeout", Form::Duration, "how long it may take; 1m unless given"),
+        key("environments", Form::List(&Form::Text, 1), "the environments whose drills ask; all of them unless given"),
     ]],
     later: &[],
 };
@@ -164,7 +193,14 @@ const SERVER: &[Key] = &[
     required("url", Form::Text, "the server, with user, password and database"),
     key("programs", Form::Text, "the directory of the client programs; PATH is searched without it"),
     CONNECT_TIMEOUT,
+    DRILL_SERVER,
 ];
+
+const DRILL_SERVER: Key = key(
+    "drill_server",
+    Form::Text,
+    "the server on which a drill may make a database; it starts one of its own unless given",
+);
 
 const CONNECT_TIMEOUT: Key =
     key("connect_timeout", Form::Duration, "how long the server may take to answer before a capture; 10s unless given");
@@ -261,6 +297,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 &[
                     required("url", Form::Text, "the server, with user and password"),
                     CONNECT_TIMEOUT,
+                    DRILL_SERVER,
                     key("ca_file", Form::Text, "the certificates that the server's may be signed by"),
                 ],
             ],

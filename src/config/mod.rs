@@ -3,7 +3,9 @@
 //! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod drills;
 mod environments;
+mod http;
 mod keys;
 mod load;
 mod mistakes;
@@ -18,7 +20,9 @@ mod tests;
 pub mod types;
 mod values;
 mod walk;
+mod webhooks;
 
+pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
 pub use schema::schema;
@@ -26,3 +30,4 @@ pub use sources::is_root;
 pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, StoreConfig};
 pub use template::{Found, FoundServer, template};
 pub use types::*;
+pub use webhooks::{WebhookConfig, WebhookEvent, WebhookFormat};

@@ -1,10 +1,12 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
 use super::keys::{
-    BASE_BACKUP, DISCOVERY, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, Section,
+    BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
+    Section,
 };
 use super::load::parse_with;
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
+use super::webhooks::WEBHOOK;
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
@@ -60,6 +62,10 @@ fn a_whole_file_is_read() {
     assert_eq!(sqlite.path, PathBuf::from("stock.db"));
     assert_eq!(sqlite.schema_version_query.as_deref(), Some("SELECT max(version) FROM versions"));
     read_servers(servers);
+    let [chat] = config.webhooks.as_slice() else { panic!("one webhook") };
+    assert_eq!((chat.name.as_str(), &chat.url), ("chat", &Text::Env("CHAT_URL".to_owned())));
+    assert_eq!((chat.format, chat.timeout), (WebhookFormat::Slack, Duration::from_secs(3)));
+    assert_eq!(chat.events.iter().map(|event| event.as_str()).collect::<Vec<_>>(), ["rollback"]);
 
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
@@ -80,6 +86,50 @@ fn a_whole_file_is_read() {
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
     assert_eq!(review.timeout, Duration::from_secs(10));
     assert!(matches!(config.environments["staging"].deployed.as_ref().unwrap().version, Selector::Regex(_)));
+}
+
+#[test]
+fn the_checks_of_drills_are_read() {
+    let config = read(WHOLE).unwrap();
+    assert_eq!(config.drill.timeout, Duration::from_secs(1800));
+    let [orders, newest, version, smoke] = config.drill.checks.as_slice() else { panic!("four checks") };
+    assert_eq!((orders.name.as_str(), orders.source.as_deref()), ("orders are there", Some("customers")));
+    assert!(matches!(&orders.question, Question::Sql(sql) if sql == "SELECT count(*) FROM orders"));
+    assert!(matches!(orders.expectation, Expectation::Between { min: Some(1), max: Some(1_000_000) }));
+    assert_eq!((orders.timeout, &orders.environments), (Duration::from_secs(60), &None));
+    assert!(matches!(&newest.expectation, Expectation::Matches(regex) if regex.is_match("2026-11-20")));
+    assert!(matches!(&version.expectation, Expectation::Exactly(text) if text.is_empty()));
+    assert!(matches!(&smoke.question, Question::Command(argv) if argv == &["./smoke.sh", "--read-only"]));
+    assert!(matches!(smoke.expectation, Expectation::Success) && smoke.source.is_none());
+    assert_eq!(smoke.environments.as_deref(), Some(["production".to_owned()].as_slice()));
+    assert_eq!(smoke.timeout, Duration::from_secs(300));
+    let server = |name: &str| config.sources.iter().find(|source| source.name == name).unwrap().drill_server.clone();
+    assert_eq!(server("customers"), Some(Text::Env("DRILL_URL".to_owned())));
+    assert_eq!(server("ledger"), None);
+}
+
+#[test]
+fn what_is_wrong_with_a_check_is_said() {
+    let sources = "[[source]]\nname = \"f\"\nkind = \"files\"\npaths = [\"f\"]\n[[source]]\nname = \"d\"\n\
+                   kind = \"sqlite\"\npath = \"d\"\n";
+    for (check, expected) in [
+        ("sql = \"q\"\nexpect = \"1\"", "`sql` is asked of one `source`, which is missing"),
+        ("source = \"x\"\nsql = \"q\"\nexpect = \"1\"", "there is no source \"x\""),
+        ("source = \"f\"\nsql = \"q\"\nmin = 1", "the source is no database"),
+        ("source = \"d\"\nsql = \"q\"", "what is the right answer?"),
+        ("source = \"d\"", "a check asks something"),
+        ("source = \"d\"\nsql = \"q\"\ncommand = [\"c\"]\nmin = 1", "exclude each other"),
+        ("command = [\"c\"]\nexpect = \"1\"\nmatches = \"1\"", "exclude each other"),
+        ("command = [\"c\"]\nexpect = \"1\"\nmax = 1", "exclude each other"),
+        ("command = [\"c\"]\nmin = 3\nmax = 2", "`min`, 3, is more than `max`, 2"),
+        ("command = [\"c\"]\nmatches = \"(\"", "is not a regular expression"),
+        ("command = [\"c\"]\nenvironments = []", "`environments` is empty"),
+    ] {
+        let found = mistakes(&format!("{sources}[[drill.check]]\nname = \"c\"\n{check}\n"));
+        assert!(matches!(found.as_slice(), [only] if only.contains(expected)), "{check}: {found:?}");
+    }
+    let twice = "[[drill.check]]\nname = \"c\"\ncommand = [\"c\"]\n".repeat(2);
+    assert_eq!(mistakes(&twice), ["5:8: two checks are named \"c\""]);
 }
 
 fn read_servers(servers: &[SourceConfig]) {
@@ -294,6 +344,16 @@ fn each_mistake_has_its_words() {
             "3:9: `urls` must hold URLs such as \"https://shop.example/version\"",
         ),
         (
+            "[[webhook]]\nname = \"w\"\nurl = \"ftp://u:p@h/\"".to_owned(),
+            "3:7: `url` must hold an address such as \"https://chat.example/hooks/1\"",
+        ),
+        ("[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\nevents = []".to_owned(), "4:10: `events` is empty"),
+        (
+            "[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\n[[webhook]]\nname = \"w\"\nurl = \"https://h/\""
+                .to_owned(),
+            "4:1: two webhooks are named \"w\"",
+        ),
+        (
             "[environment.e.deployed]\nkind = \"file\"\npath = \"v\"\nheader = \"X\"".to_owned(),
             "4:1: unknown key `header` in a probe of kind \"file\"",
         ),
@@ -389,8 +449,11 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.object_lock]\n".to_owned(), &OBJECT_LOCK),
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
+        ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[drill]\n".to_owned(), &DRILL),
+        ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),

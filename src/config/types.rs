@@ -1,6 +1,7 @@
 //! The validated configuration: what the other rooms see.
 
 use super::stores::StoreConfig;
+use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
@@ -30,6 +31,10 @@ pub struct Config {
     pub environments: BTreeMap<String, EnvironmentConfig>,
     /// `[signing]`.
     pub signing: SigningConfig,
+    /// `[[webhook]]`, in the order of the file; names are unique.
+    pub webhooks: Vec<WebhookConfig>,
+    /// `[drill]`.
+    pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -109,6 +114,65 @@ impl Default for GateConfig {
     }
 }
 
+/// `[drill]`.
+#[derive(Debug, Clone)]
+pub struct DrillConfig {
+    /// The deadline of a whole drill.
+    pub timeout: Duration,
+    /// `[[drill.check]]`, in the order of the file; names are unique.
+    pub checks: Vec<DrillCheck>,
+}
+
+impl Default for DrillConfig {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60 * 60), checks: Vec::new() }
+    }
+}
+
+/// One `[[drill.check]]`: a question to the restored data, and the right answer.
+#[derive(Debug, Clone)]
+pub struct DrillCheck {
+    /// Its name.
+    pub name: String,
+    /// The source that it looks at; `None` for one that looks at all of them.
+    pub source: Option<String>,
+    /// What is asked.
+    pub question: Question,
+    /// What is the right answer.
+    pub expectation: Expectation,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The environments whose drills ask; all of them if `None`.
+    pub environments: Option<Vec<String>>,
+}
+
+/// What a check of a drill asks.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// A query, asked of the restored database.
+    Sql(String),
+    /// A program, which is told by variables where the restored data is; what it prints is the answer.
+    Command(Vec<String>),
+}
+
+/// The right answer to a check of a drill.
+#[derive(Debug, Clone)]
+pub enum Expectation {
+    /// The program exits 0, whatever it prints.
+    Success,
+    /// This text, without white space around it.
+    Exactly(String),
+    /// A text in which this regular expression is found.
+    Matches(regex::Regex),
+    /// A number from `min` to `max`.
+    Between {
+        /// The least.
+        min: Option<u32>,
+        /// The most.
+        max: Option<u32>,
+    },
+}
+
 /// `[signing]`.
 #[derive(Debug, Clone, Default)]
 pub struct SigningConfig {
@@ -150,6 +214,8 @@ pub struct SourceConfig {
     pub restore_order: Option<u32>,
     /// What its snapshot must look like.
     pub expect: Expect,
+    /// The server on which a drill may make a database; without one it starts a server of its own.
+    pub drill_server: Option<Text>,
 }
 
 /// `capture = "always"`: in which runs a source is captured.

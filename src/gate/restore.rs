@@ -1,5 +1,7 @@
 //! Bringing back one source of a release.
 
+mod out;
+
 use super::stored::StoredStreams;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
@@ -45,6 +47,20 @@ pub fn find_source<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m SourceR
         return Err(Error::new(ErrorCode::NotFound, message).hint(hint));
     }
     Ok(source)
+}
+
+/// Finds the snapshot of a source; it must hold the tree that the manifest names.
+///
+/// # Errors
+/// `not-found`, `damaged`, the store's own.
+pub fn find_recorded(indexed: &Indexed, record: &SourceRecord) -> Result<(Id, Snapshot)> {
+    let recorded = record.snapshot.as_ref();
+    let (id, snapshot) = find_snapshot(indexed, recorded.map_or("", |snapshot| snapshot.id.as_str()))?;
+    if recorded.is_none_or(|recorded| recorded.tree != snapshot.tree.to_string()) {
+        let message = format!("the snapshot {} of {} holds another tree than the gate saw", id.short(), record.name);
+        return Err(Error::new(ErrorCode::Damaged, message).hint("run `holdpoint check --read-data`"));
+    }
+    Ok((id, snapshot))
 }
 
 /// Says whether a source restores into a directory by its own means, if it is configured as it was captured.

@@ -77,6 +77,11 @@ impl Running {
         &self.name
     }
 
+    /// Returns its process group.
+    pub(super) fn group(&self) -> Pid {
+        self.group
+    }
+
     /// Returns what ends the patience with it.
     pub(super) fn limit(&self) -> &Limit {
         &self.limit

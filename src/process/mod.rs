@@ -16,6 +16,7 @@ mod service;
 mod status;
 mod stream;
 mod tail;
+mod watch;
 
 pub use attend::{Attended, attend};
 pub use identity::{Identity, Seen};
@@ -26,6 +27,7 @@ pub use service::Service;
 pub use status::in_words;
 pub use stream::Stream;
 pub use tail::Tail;
+pub use watch::watch_if_asked;
 
 #[cfg(test)]
 mod tests;

@@ -195,6 +195,26 @@ impl dyn Stored + '_ {
     }
 }
 
+/// Returns the stream of a snapshot that is worth something by itself, if there is one and no more: what a program takes on
+/// its standard input. `names` are those of the snapshot's files.
+///
+/// # Errors
+/// `usage`: what was captured is no copy of the data.
+pub fn only_stream<'n>(kind: &str, method: &str, names: &'n [String]) -> Result<Option<&'n str>> {
+    if method == "restore-point" {
+        return Err(Error::new(ErrorCode::Usage, "a restore point is a place in a log, and holds no data")
+            .hint("recover the cluster to it in a new data directory (--target DIR)"));
+    }
+    if (kind, method) == ("postgres", "dump") {
+        // Beside it are the roles of the server, which `pg_restore` does not take.
+        return Ok(postgres::archive_of(names));
+    }
+    Ok(match names {
+        [only] => Some(only),
+        _ => None,
+    })
+}
+
 /// Where a stream is restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

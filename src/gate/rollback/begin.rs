@@ -85,7 +85,7 @@ impl Rollback<'_> {
         let id = &self.plan.id;
         let by = self.request.by.clone();
         let reason = format!("rollback of {} (release {id})", self.plan.undone);
-        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None };
+        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None, release: Some(id.clone()) };
         if let Some(other) = self.ledger.freeze(&freeze)? {
             return Ok(other);
         }

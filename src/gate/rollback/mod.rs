@@ -30,10 +30,11 @@ mod watch;
 mod ways;
 
 pub use command::command;
-pub use evidence::Given;
+pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::plan;
-pub use watch::{Nobody, Watcher};
+pub(super) use sources::restorable;
+pub use watch::Watcher;
 
 use super::request;
 use crate::model::way::WayKind;

@@ -1,6 +1,6 @@
 //! The sources of a rollback, and bringing them back.
 
-use super::super::restore::{Restore, find_snapshot};
+use super::super::restore::{Restore, find_recorded};
 use super::super::scratch::Scratch;
 use super::{Request, added, survey};
 use crate::cancel::Cancel;
@@ -11,7 +11,7 @@ use crate::model::manifest::{Manifest, SourceRecord};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::repository::lock::LockKind;
-use crate::repository::{Id, Indexed, Snapshot};
+use crate::repository::{Indexed, Snapshot};
 use crate::source::Target;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Hands<'a> {
 }
 
 /// Returns the sources that have a snapshot, in the order of their restore.
-pub(super) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
+pub(in crate::gate) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
     manifest.sources.iter().filter(|source| source.snapshot.is_some())
 }
 
@@ -58,20 +58,6 @@ pub(super) fn with_repository<T>(
     work(&indexed)
 }
 
-/// Finds the snapshot of a source; it must be the one that the manifest describes.
-///
-/// # Errors
-/// `not-found`, `damaged`, the store's own.
-pub(super) fn snapshot_of(record: &SourceRecord, indexed: &Indexed) -> Result<(Id, Snapshot)> {
-    let recorded = record.snapshot.as_ref();
-    let (id, snapshot) = find_snapshot(indexed, recorded.map_or("", |snapshot| snapshot.id.as_str()))?;
-    if recorded.is_none_or(|recorded| recorded.tree != snapshot.tree.to_string()) {
-        let message = format!("the snapshot {} of {} holds another tree than the gate saw", id.short(), record.name);
-        return Err(Error::new(ErrorCode::Damaged, message).hint("run `holdpoint check --read-data`"));
-    }
-    Ok((id, snapshot))
-}
-
 /// Restores a source to where it came from; returns what came of it, in words. Of files, those that came after the gate
 /// are removed, as far as the release `saved` holds them.
 ///
@@ -92,7 +78,7 @@ pub(super) fn restore(
         return Err(wrong.hint.into_iter().fold(error, Error::hint));
     }
     with_repository(request, hands.cancel, |indexed| {
-        let (_, snapshot) = snapshot_of(record, indexed)?;
+        let (_, snapshot) = find_recorded(indexed, record)?;
         let Hands { observer, cancel, runtime } = *hands;
         let restore = Restore { indexed, observer: &**observer, cancel, runtime, force: true };
         if record.kind == "files" {
@@ -128,7 +114,7 @@ fn remove_added(
     let Some(present) = restorable(&manifest).find(|present| present.name == record.name) else {
         return Ok(String::new());
     };
-    let (_, present) = snapshot_of(present, indexed)?;
+    let (_, present) = find_recorded(indexed, present)?;
     let added = added::added(indexed, snapshot.tree, present.tree, cancel)?;
     let removed = added::remove(&added, cancel)?;
     Ok(match removed {

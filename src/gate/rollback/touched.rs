@@ -1,8 +1,7 @@
 //! How many files are not as they were at the gate.
 
-use super::super::restore::Restore;
+use super::super::restore::{Restore, find_recorded};
 use super::Request;
-use super::sources::snapshot_of;
 use crate::cancel::{Cancel, Reason};
 use crate::error::Result;
 use crate::model::manifest::SourceRecord;
@@ -41,7 +40,7 @@ pub(super) fn touched(
 fn count(request: &Request<'_>, record: &SourceRecord, cancel: &Cancel, runtime: &Handle) -> Result<u64> {
     // Nothing is locked: what somebody removes meanwhile is an error, and the plan says so.
     let indexed = Arc::new(request.run.place.open()?.index(cancel)?);
-    let (_, snapshot) = snapshot_of(record, &indexed)?;
+    let (_, snapshot) = find_recorded(&indexed, record)?;
     let restore = Restore { indexed: &indexed, observer: &Silent, cancel, runtime, force: false };
     let differ = |path: &String| {
         let found = restore.compare_in_place(&record.name, snapshot.tree, Path::new(path), false)?;

@@ -1,8 +1,8 @@
 //! After the restores: each source is looked at anew, and compared with what the gate captured.
 
-use super::super::restore::Restore;
+use super::super::restore::{Restore, find_recorded};
 use super::super::scratch::Scratch;
-use super::sources::{Hands, configured, restorable, snapshot_of, with_repository};
+use super::sources::{Hands, configured, restorable, with_repository};
 use super::{Request, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Content, SourceRecord};
@@ -84,7 +84,7 @@ fn look(request: &Request<'_>, record: &SourceRecord, hands: &Hands<'_>) -> Resu
 /// and is not in the safety snapshot.
 fn files(request: &Request<'_>, record: &SourceRecord, hands: &Hands<'_>) -> Result<Verified> {
     with_repository(request, hands.cancel, |indexed| {
-        let (_, snapshot) = snapshot_of(record, indexed)?;
+        let (_, snapshot) = find_recorded(indexed, record)?;
         let Hands { observer, cancel, runtime } = *hands;
         let restore = Restore { indexed, observer: &**observer, cancel, runtime, force: false };
         let (mut names, mut metadata) = (0, 0);

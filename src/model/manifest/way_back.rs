@@ -56,6 +56,18 @@ pub struct Playbook {
     pub requires: BTreeMap<String, String>,
 }
 
+impl Playbook {
+    /// Returns the command that lets deployments into the environment again.
+    pub fn thaw(&self, environment: &str) -> String {
+        match &self.commands {
+            Some(commands) => commands.thaw.clone(),
+            // A NUL is in none of the words: no argument of a program can hold one.
+            None => shlex::try_join(["holdpoint", "thaw", "--environment", environment, "--reason", "TEXT"])
+                .unwrap_or_default(),
+        }
+    }
+}
+
 /// The way back in one command, ready to copy into a POSIX shell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Commands {

@@ -3,10 +3,10 @@
 use super::answer::Answer;
 use super::{Answered, LARGEST_ANSWER};
 use crate::cancel::Cancel;
-use crate::config::Text;
-use crate::error::{Error, ErrorCode, Result};
+use crate::config::{Text, header_map, http_url};
+use crate::error::{Error, ErrorCode, Result, innermost};
 use crate::release::address::shown;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::LOCATION;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Response};
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub(super) async fn ask(
     timeout: Duration,
     cancel: &Cancel,
 ) -> Result<Vec<Answered>> {
+    let url = |text| http_url(text, "`urls` of a probe holds texts such as https://shop.example/version");
     let urls = urls.iter().map(url).collect::<Result<Vec<_>>>()?;
     let client = Client::builder()
         .user_agent(concat!("holdpoint/", env!("CARGO_PKG_VERSION")))
@@ -114,40 +115,7 @@ fn refused(response: &Response) -> String {
 fn failure(error: &reqwest::Error) -> String {
     let what = if error.is_connect() { "cannot connect" } else { "the answer broke off" };
     // The outermost text is not shown: it names the URL with all that is in it.
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    cause.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"))
-}
-
-fn url(text: &Text) -> Result<Url> {
-    let plain = text.resolve()?;
-    let url = Url::parse(plain.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| {
-        Error::new(ErrorCode::Config, format!("{} is not a URL with http or https", origin(text)))
-            .hint("`urls` of a probe holds texts such as https://shop.example/version")
-    })
-}
-
-fn header_map(headers: &BTreeMap<String, Text>) -> Result<HeaderMap> {
-    let mut map = HeaderMap::new();
-    for (name, text) in headers {
-        let wrong = || Error::new(ErrorCode::Config, format!("{} cannot be sent as the header {name}", origin(text)));
-        let mut value = HeaderValue::from_str(&text.resolve()?).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        map.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
-    }
-    Ok(map)
-}
-
-/// Says where a text comes from, without showing it.
-fn origin(text: &Text) -> String {
-    match text {
-        Text::Plain(_) => "a text in the configuration".to_owned(),
-        Text::Env(name) => format!("the value of {name}"),
-        Text::File(path) => format!("the content of {}", path.display()),
-    }
+    std::error::Error::source(error).map_or_else(|| what.to_owned(), |cause| format!("{what}: {}", innermost(cause)))
 }
 
 #[cfg(test)]

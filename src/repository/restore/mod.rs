@@ -29,7 +29,7 @@ pub use plan::{Plan, plan, plan_itself};
 pub use target::MARKER;
 
 /// What a restore did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Files, hard links among them.
     pub files: u64,
@@ -45,4 +45,12 @@ pub struct Restored {
     pub written_bytes: u64,
     /// What is otherwise than it was stored; at most a thousand.
     pub notes: Vec<Note>,
+}
+
+impl Restored {
+    /// Says that everything was written: nothing was there before.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { changed_files: self.files, changed_dirs: self.dirs, written_bytes: self.bytes, ..self }
+    }
 }

@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use transport::Patience;
 
+/// The key, in database 0, that says that a restore into the server has not come to its end.
+const INCOMPLETE: &str = "holdpoint:restore-incomplete";
+
 /// A Redis server.
 #[derive(Debug)]
 pub(super) struct RedisSource {

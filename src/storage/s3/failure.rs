@@ -1,6 +1,6 @@
 //! What a failed request means: whether another try may help, and what to tell people.
 
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, innermost};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -204,9 +204,4 @@ fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
         let text = cause.to_string();
         passing.iter().any(|part| text.contains(part))
     })
-}
-
-/// Returns the text of the cause that no other lies behind: the SDK's own say little.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -176,7 +176,7 @@ impl Restore<'_> {
                 arguments.push(format!("--jobs={}", self.source.jobs));
             }
             arguments.push(directory.path().display().to_string());
-            let mut stream = Stream::start(&program(arguments), cancel)?;
+            let mut stream = Stream::start_watched(&program(arguments), cancel)?;
             std::io::copy(&mut stream, &mut std::io::sink())
                 .io_context(|| "cannot wait for pg_restore".to_owned())
                 .and_then(|_| stream.finish())
