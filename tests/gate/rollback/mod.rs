@@ -1,10 +1,12 @@
 //! `rollback`, of an application that runs: a version that is deployed, found broken, and undone.
 
 mod admitted;
+mod page;
 mod postgres;
 mod refused;
 mod resumed;
 mod story;
+mod told;
 
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::holdpoint::{Output, Running};
