@@ -2,10 +2,15 @@
 
 use super::{Stage, touches};
 use crate::support::sample::{is_root, noise};
+use crate::support::shared::PASSWORD;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
 
 /// A directory with what a file, a link or a pipe can be confused with.
 fn build(tree: &Path) {
@@ -225,21 +230,41 @@ fn attributes_and_lists_that_should_not_be_there_go() {
     stage.assert_restored(&target);
 }
 
-/// Runs as another user: what its permissions forbid, its owner may still allow.
+/// What permissions forbid to whoever restores, the owner of a directory may still allow.
 #[test]
 fn directories_that_are_locked_are_opened_and_locked_again() {
-    if is_root() {
-        eprintln!("root: nothing is locked");
-        return;
+    if !is_root() {
+        return eprintln!("not root: cannot become another user");
     }
     let stage = Stage::of(|tree| {
         build(tree);
+        fs::write(tree.join("dir/closed"), "nobody reads it").unwrap();
+        fs::set_permissions(tree.join("dir/closed"), fs::Permissions::from_mode(0)).unwrap();
         fs::set_permissions(tree.join("dir"), fs::Permissions::from_mode(0o555)).unwrap();
     });
-    let target = stage.path("target");
-    stage.restore(&target);
+    let (target, program) = (stage.path("target"), stage.path("program"));
+    fs::copy(env!("CARGO_BIN_EXE_holdpoint"), &program).unwrap();
+    let mut folders = vec![stage.path("")];
+    while let Some(folder) = folders.pop() {
+        std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        let inside = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        folders.extend(inside.filter(|path| fs::symlink_metadata(path).unwrap().is_dir()));
+    }
+    let restore = || {
+        let mut command = std::process::Command::new(&program);
+        command.args(["restore", "--force", "--target", "target", "--repository", "repository"]);
+        command.env_clear().env("HOLDPOINT_PASSWORD", PASSWORD).env("HOME", stage.path(""));
+        let output = command.current_dir(stage.path("")).uid(NOBODY).gid(NOBODY).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = restore();
+    assert!(said.contains("tree/dir/closed: was not read back"), "{said}");
     let inside = target.join("tree/dir/inside");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     fs::write(&inside, "other").unwrap();
-    stage.restore(&target);
-    stage.assert_restored(&target);
+    restore();
+    assert_eq!(fs::read(&inside).unwrap(), b"inside");
+    assert_eq!((mode(&target.join("tree/dir")), mode(&target.join("tree/dir/closed"))), (0o555, 0));
+    assert_eq!(fs::read(target.join("tree/dir/closed")).unwrap(), b"nobody reads it");
 }
