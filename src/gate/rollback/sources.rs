@@ -124,14 +124,15 @@ fn remove_added(
 }
 
 fn files(restore: &Restore<'_>, record: &SourceRecord, snapshot: &Snapshot, observer: &dyn Observer) -> Result<String> {
-    let (mut files, mut bytes) = (0, 0);
+    let (mut files, mut bytes, mut changed) = (0, 0, 0);
     for path in &snapshot.paths {
         let restored = restore.in_place(&record.name, snapshot.tree, Path::new(path))?;
         files += restored.files;
         bytes += restored.bytes;
+        changed += restored.changed_files;
         for note in restored.notes {
             observer.note(&format!("{}: {}", note.path.display(), note.message));
         }
     }
-    Ok(format!("{files} files restored and verified, {bytes} bytes"))
+    Ok(format!("{files} files restored and verified, {bytes} bytes; {changed} of them differed"))
 }
