@@ -99,8 +99,14 @@ pub fn feed(program: &Program, input: &mut dyn Read, cancel: &Cancel) -> Result<
             break;
         }
     }
-    drop((stdin, watcher));
-    running.wait()?.success()
+    drop(stdin);
+    if let Some(watcher) = &mut watcher {
+        watcher.input_ended();
+    }
+    let ended = running.wait();
+    // Only now: until then there is something to watch over.
+    drop(watcher);
+    ended?.success()
 }
 
 /// Runs a program with nothing on standard input and shows all that it prints on standard error, and fails unless it

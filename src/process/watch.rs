@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 const FLAG: &str = "--watch-over-a-program";
 /// This program, even if its file was replaced since.
 const OWN: &str = "/proc/self/exe";
-/// What says that the input came to its end, or that its reader is gone.
+/// What says that the input came to its end: from then on the program may see that.
+const END_OF_INPUT: u8 = b'e';
+/// What says that there is nothing to watch any more.
 const DONE: u8 = b'.';
 
 /// Whether this process knows [`FLAG`]: not a test, nor another program that uses this library.
@@ -33,27 +35,37 @@ pub fn watch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> bool {
     }
     // Nobody is told of an error: whoever started this looks after the program as long as it lives.
     if let Ok(heard) = rustix::io::dup(std::io::stdout()) {
-        watch(File::from(heard));
+        watch(File::from(heard), || {
+            if let Ok(nothing) = File::open("/dev/null") {
+                // Until then this process keeps the input open; it cannot do more than that about an error.
+                let _ = rustix::stdio::dup2_stdin(nothing);
+            }
+        });
     }
     true
 }
 
-/// Hears which group it is, and waits for the word that it may go; without one, the group is killed.
-fn watch(mut heard: impl Read) {
+/// Hears which group it is, and waits for the word that there is nothing to watch any more; without that the group is
+/// killed. At the end of its input, `let_go` no longer holds it open.
+fn watch(mut heard: impl Read, let_go: impl Fn()) {
     let mut group = [0; 4];
     if heard.read_exact(&mut group).is_err() {
         return;
     }
     let mut word = [0];
-    if heard.read_exact(&mut word).is_ok() && word == [DONE] {
-        return;
+    while heard.read_exact(&mut word).is_ok() {
+        match word {
+            [END_OF_INPUT] => let_go(),
+            [DONE] => return,
+            _ => break,
+        }
     }
     if let Some(group) = Pid::from_raw(i32::from_ne_bytes(group)) {
         while kill_process_group(group, Signal::KILL) == Err(Errno::INTR) {}
     }
 }
 
-/// A watcher; dropping it lets the program's input end.
+/// A watcher; dropping it lets the program go its way.
 #[derive(Debug)]
 pub(super) struct Watcher {
     child: Child,
@@ -84,12 +96,17 @@ impl Watcher {
         // A watcher that is gone watches nothing.
         let _ = self.to.write_all(&group.as_raw_nonzero().get().to_ne_bytes());
     }
+
+    /// Says that the input came to its end: the program is watched on.
+    pub(super) fn input_ended(&mut self) {
+        let _ = self.to.write_all(&[END_OF_INPUT]);
+    }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         let _ = self.to.write_all(&[DONE]);
-        // It ends at once; until then the program's input does not.
+        // It ends at once.
         let _ = self.child.wait();
     }
 }
@@ -103,7 +120,7 @@ mod tests {
     fn ended_by(word: &[u8]) -> Option<i32> {
         let mut program = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         let group = Pid::from_child(&program).as_raw_nonzero().get().to_ne_bytes();
-        watch([&group, word].concat().as_slice());
+        watch([&group, word].concat().as_slice(), || ());
         // In vain if it was killed already.
         let _ = kill_process_group(Pid::from_child(&program), Signal::TERM);
         program.wait().unwrap().signal()
@@ -113,8 +130,10 @@ mod tests {
     fn whoever_falls_silent_without_the_word_is_dead() {
         assert_eq!(ended_by(b""), Some(9));
         assert_eq!(ended_by(b"?"), Some(9));
+        assert_eq!(ended_by(&[END_OF_INPUT]), Some(9));
         assert_eq!(ended_by(&[DONE]), Some(15));
-        watch(&b"\x01"[..]);
+        assert_eq!(ended_by(&[END_OF_INPUT, DONE]), Some(15));
+        watch(&b"\x01"[..], || ());
     }
 
     #[test]

@@ -127,6 +127,8 @@ impl<'d> Restore<'d> {
         connection.text(&format!("CLIENT SETNAME {}", context.mark), &patience)?;
         let mut before = Info::ask(&mut connection, &patience)?;
         let keys: u64 = before.keys().values().sum();
+        // Before the libraries, of whose many replies only the first is read.
+        let is_marked = keys > 0 && is_marked(&mut connection, &patience)?;
         let has_functions = before.major() >= FUNCTIONS_SINCE
             && connection.ask(&[b"FUNCTION", b"LIST"], &patience).and_then(|reply| match reply {
                 Reply::Refused(words) => Err(connection.refused("FUNCTION LIST", &words)),
@@ -137,9 +139,7 @@ impl<'d> Restore<'d> {
             if !force {
                 let what = match keys {
                     0 => "is not empty: it holds libraries of functions".to_owned(),
-                    _ if is_marked(&mut connection, &patience)? => {
-                        "holds a restore that did not come to its end".to_owned()
-                    }
+                    _ if is_marked => "holds a restore that did not come to its end".to_owned(),
                     keys => format!("is not empty: it holds {keys} keys"),
                 };
                 return Err(failed(format!("{endpoint} {what}"))
