@@ -21,9 +21,7 @@ impl Speed {
         match drilled.filter(|drilled| drilled.seconds > 0.0) {
             Some(drilled) if is_point || drilled.bytes == 0 => Some(drilled.seconds),
             // What a restore does whatever the size is part of it: less data is hardly quicker.
-            Some(drilled) => {
-                Some(drilled.seconds * (as_number(source.bytes) / as_number(drilled.bytes)).max(1.0))
-            }
+            Some(drilled) => Some(drilled.seconds * (as_number(source.bytes) / as_number(drilled.bytes)).max(1.0)),
             None => self.read_back.filter(|_| !is_point).map(|speed| as_number(source.bytes) / speed),
         }
     }
