@@ -74,8 +74,9 @@ pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode
         return tell(session, "thaw", &environment, None, &format!("{environment} was not frozen\n"));
     };
     let by = who(session);
+    let event = Event::Thawed { at: Timestamp::now(), by: by.clone(), reason: reason.clone() };
+    record(session, &ledger, &event, freeze.release.as_ref());
     announce(session, &environment, &freeze, Some((&by, &reason)))?;
-    record(session, &ledger, &Event::Thawed { at: Timestamp::now(), by, reason }, freeze.release.as_ref());
     tell(session, "thaw", &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
 }
 

@@ -52,6 +52,17 @@ fn a_tree_comes_as_an_archive_that_tar_unpacks_to_the_same() {
     assert_eq!(unpack(&archive, &target), "");
     let root = uploads.canonicalize().unwrap();
     tree::assert_same(&root, &target.join(root.strip_prefix("/").unwrap()));
+    // Only a part of it.
+    let file = root.join("folder");
+    let (code, archive, said) = pour(shop.holdpoint(), &["uploads", "-e", "staging", "--path", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let part = shop.beside("part");
+    unpack(&archive, &part);
+    tree::assert_same(&file, &part.join(file.strip_prefix("/").unwrap()));
+    let there = fs::read_dir(part.join(root.strip_prefix("/").unwrap())).unwrap().count();
+    assert_eq!(there, 1, "more came than was asked for");
+    let (code, archive, _) = pour(shop.holdpoint(), &["uploads", "-e", "staging", "--path", "/nowhere"]);
+    assert_eq!((code, archive.len()), (Some(2), 0));
     // And another reader of the format.
     let names = must(Command::new("python3").arg("-c").arg(PYTHON).arg(target.with_extension("tar")));
     assert!(names.contains("näme") && names.trim_end().ends_with("deep"), "{names}");

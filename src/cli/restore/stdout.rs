@@ -6,9 +6,11 @@ use super::super::session::Session;
 use super::{Found, Options, restore_with};
 use crate::error::{Error, ErrorCode, ExitCode, IoContext, Result};
 use crate::report::units;
+use crate::repository::tar::Selection;
 use crate::source::only_stream;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::Path;
 
 /// What `--target` says for standard output, as `tar` and `cat` take it.
 const STDOUT: &str = "-";
@@ -38,14 +40,18 @@ pub(super) fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCo
         Some(_) => restore.names(root)?,
         None => Vec::new(),
     };
-    let stream = match &found.record {
-        Some(record) => only_stream(&record.kind, &record.method, &names)?,
-        None => None,
+    let stream = match (&found.record, options.paths.as_slice()) {
+        (Some(record), []) => only_stream(&record.kind, &record.method, &names)?,
+        // One of the streams, such as the roles beside a dump.
+        (Some(_), [path]) => {
+            names.iter().map(String::as_str).find(|name| Path::new("/").join(name) == Path::new("/").join(path))
+        }
+        _ => None,
     };
     let out = out()?;
     let restored = match stream {
         Some(stream) => restore.stream_to(name, root, stream, out)?,
-        None => restore.archive_to(name, root, out)?,
+        None => restore.archive_to(name, Selection { root, paths: &options.paths }, out)?,
     };
     drop(observer);
     if !session.global.quiet {
@@ -53,6 +59,8 @@ pub(super) fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCo
             Some(stream) => stream.to_owned(),
             None => format!("a tar archive of {}", units::counted(restored.files, "file")),
         };
+        // Whoever names paths knows that there are others.
+        let names = if options.paths.is_empty() { names.as_slice() } else { &[] };
         let left: Vec<_> =
             names.iter().map(String::as_str).filter(|name| stream.is_some_and(|one| one != *name)).collect();
         let bytes = units::bytes(restored.bytes);
@@ -61,7 +69,10 @@ pub(super) fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCo
             found.id.short()
         ));
         if !left.is_empty() {
-            output::note(&format!("not part of it: {}; a directory gets all (--target DIR)", left.join(", ")));
+            output::note(&format!(
+                "not part of it: {}; one of them comes by --path NAME, all by --target DIR",
+                left.join(", ")
+            ));
         }
     }
     for note in &restored.notes {

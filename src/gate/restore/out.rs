@@ -5,8 +5,9 @@ use super::Restore;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::progress::{Phase, Progress};
+use crate::repository::Id;
 use crate::repository::restore::Restored;
-use crate::repository::{Id, tar};
+use crate::repository::tar::{self, Selection};
 use crate::source::Stored;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use std::fs::File;
@@ -53,14 +54,16 @@ impl Restore<'_> {
         })
     }
 
-    /// Writes a tree to `out` as a tar archive, with the paths that it would have below a directory.
+    /// Writes a tree, or some paths of it, to `out` as a tar archive, with the paths that it would have below a directory.
     ///
     /// # Errors
     /// As [`Restore::stream_to`].
-    pub fn archive_to(&self, label: &str, root: Id, out: File) -> Result<Restored> {
+    pub fn archive_to(&self, label: &str, selection: Selection<'_>, out: File) -> Result<Restored> {
         let progress = Progress::new();
-        let bytes = tar::size(self.indexed, root, &self.workers(&progress))?;
-        self.pour(label, Some(bytes), out, |out, progress| tar::write(self.indexed, root, &self.workers(progress), out))
+        let bytes = tar::size(self.indexed, selection, &self.workers(&progress))?;
+        self.pour(label, Some(bytes), out, |out, progress| {
+            tar::write(self.indexed, selection, &self.workers(progress), out)
+        })
     }
 
     fn pour(

@@ -7,6 +7,7 @@
 
 mod added;
 mod against;
+mod begin;
 mod command;
 mod estimates;
 mod evidence;
@@ -23,6 +24,7 @@ mod safety;
 mod sources;
 mod steps;
 mod survey;
+mod touched;
 mod verify;
 mod watch;
 mod ways;

@@ -13,6 +13,7 @@ use super::parallel::Workers;
 use super::restore::{Note, Restored};
 use super::stream::{Job, Ordered, serve};
 use super::tree::{Node, NodeType};
+use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crossbeam_channel::{Sender, unbounded};
 use header::Member;
@@ -27,12 +28,45 @@ const ENTRIES: usize = 256;
 /// Entries are filled up to a multiple of this; two of them, empty, end the archive.
 const BLOCK: usize = 512;
 
-/// Writes the tree `root` to `out` as an archive. The progress counts bytes of files.
+/// What goes into an archive: a tree, or some paths of it with the directories above them.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// The tree.
+    pub root: Id,
+    /// The paths; all, if there are none. A leading `/` makes no difference.
+    pub paths: &'a [PathBuf],
+}
+
+impl Selection<'_> {
+    /// Calls `visit` with everything that is selected, directories before what they hold.
+    fn each(
+        &self,
+        indexed: &Indexed,
+        cancel: &Cancel,
+        visit: &mut dyn FnMut(&Path, &Node) -> Result<()>,
+    ) -> Result<()> {
+        let wanted: Vec<_> = self.paths.iter().map(|path| path.strip_prefix("/").unwrap_or(path)).collect();
+        for path in &wanted {
+            ls::find(indexed, self.root, path)?;
+        }
+        ls::list(indexed, self.root, Path::new(""), cancel, &mut |path, node| {
+            let is_wanted = |wanted: &&Path| path.starts_with(wanted) || wanted.starts_with(path);
+            if wanted.is_empty() || wanted.iter().any(is_wanted) { visit(path, node) } else { Ok(()) }
+        })
+    }
+}
+
+/// Writes what is selected to `out` as an archive. The progress counts bytes of files.
 ///
 /// # Errors
-/// `damaged`, `store-unavailable`, `io` if `out` fails, a cancellation: what `out` has then is no whole archive, and
+/// `not-found`, `damaged`, `store-unavailable`, `io` if `out` fails, a cancellation: what `out` has then is no whole archive, and
 /// lacks the end that would make it one.
-pub fn write(indexed: &Indexed, root: Id, workers: &Workers<'_>, out: &mut dyn Write) -> Result<Restored> {
+pub fn write(
+    indexed: &Indexed,
+    selection: Selection<'_>,
+    workers: &Workers<'_>,
+    out: &mut dyn Write,
+) -> Result<Restored> {
     let (jobs, queue) = unbounded();
     std::thread::scope(|scope| {
         for _ in 0..workers.threads.max(1) {
@@ -51,19 +85,19 @@ pub fn write(indexed: &Indexed, root: Id, workers: &Workers<'_>, out: &mut dyn W
             linked: HashMap::new(),
             restored,
         };
-        ls::list(indexed, root, Path::new(""), workers.cancel, &mut |path, node| writer.add(path, node))?;
+        selection.each(indexed, workers.cancel, &mut |path, node| writer.add(path, node))?;
         while writer.write_next()? {}
         writer.end()
     })
 }
 
-/// Makes sure that the repository knows every blob of the files below `root`; returns their sizes, added up.
+/// Makes sure that the repository knows every blob of the files that are selected; returns their sizes, added up.
 ///
 /// # Errors
-/// `damaged`, naming the file; the store's own; a cancellation.
-pub fn size(indexed: &Indexed, root: Id, workers: &Workers<'_>) -> Result<u64> {
+/// `not-found`; `damaged`, naming the file; the store's own; a cancellation.
+pub fn size(indexed: &Indexed, selection: Selection<'_>, workers: &Workers<'_>) -> Result<u64> {
     let mut bytes = 0;
-    ls::list(indexed, root, Path::new(""), workers.cancel, &mut |path, node| {
+    selection.each(indexed, workers.cancel, &mut |path, node| {
         bytes += content_length(indexed, path, node)?;
         Ok(())
     })?;

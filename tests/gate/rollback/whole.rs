@@ -140,9 +140,12 @@ fn an_application_that_is_down_and_a_deploy_step_that_asks_are_no_obstacle() {
 #[test]
 fn the_wrong_manifest_the_wrong_database_and_a_target_that_is_not_empty_change_nothing() {
     let mut world = world(HOOKS);
-    let (older, _) = world.deploy_all();
+    let older = world.pass("1.4.0", NEW);
+    world.deployed(&[1, 2, 3], "1.4.0", NEW);
+    world.run(&["reconcile", "--id", &older]).expect(0);
     let newer = "3333333333333333333333333333333333333333";
     let id = world.pass("1.5.0", newer);
+    world.migrate_all();
     world.deployed(&[1, 2, 3], "1.5.0", newer);
     world.run(&["reconcile", "--id", &id]).expect(0);
     let before = world.state();
@@ -275,9 +278,9 @@ after = [["sh", "-c", "SHOP=.; . ./wait.sh; at after"]]
     world.assert_as(&before);
     let steps = world.steps(&id);
     let done: Vec<_> = steps.iter().filter(|step| step.ends_with(": done")).collect();
-    let expected =
-        ["safety snapshot", "before 1", "restore orders", "restore uploads", "redeploy", "after 1", "reconcile"];
-    assert_eq!(done.len(), expected.len(), "nothing that was done is done again: {steps:?}");
+    // The safety snapshot, a hook before, two restores, two looks at them, the deploy
+    // step, a hook after, and the last look.
+    assert_eq!(done.len(), 9, "nothing that was done is done again: {steps:?}");
 }
 
 #[test]

@@ -191,6 +191,9 @@ fn an_archive_goes_to_standard_output_as_it_was_captured() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("not part of it: globals.sql"), "{said}");
     assert!(fs::read(&out).unwrap() == fs::read(target.join("orders.dump")).unwrap());
+    let roles = ["restore", "orders", "-e", "staging", "--path", "globals.sql", "--target", "-"];
+    let output = shop.holdpoint.command(roles).output().unwrap();
+    assert!(output.stdout == fs::read(target.join("globals.sql")).unwrap());
     // As a person would: without a file between.
     server.psql("postgres", "CREATE DATABASE piped");
     let mut command = shop.holdpoint.command(["restore", "orders", "-e", "staging", "--target", "-"]);
