@@ -51,7 +51,8 @@ fn the_deadline_ends_everything() {
     let id = world.gate();
     start(&world, &["--timeout", "2s"]).wait().expect(11).says(&["the deadline passed"]).refuses_in_words();
     world.assert_nothing_left();
-    let [event] = &world.recorded(&id)[..] else { panic!("one drill") };
+    let recorded = world.recorded(&id);
+    let [event] = recorded.as_slice() else { panic!("one drill") };
     assert_eq!(event["drill"]["findings"][0]["code"], "timed-out");
     world.run(&["drill", "--timeout", "0s"]).expect(2);
 }

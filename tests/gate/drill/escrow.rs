@@ -63,7 +63,8 @@ fn a_wrong_one_is_found_and_recorded() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("not that one"));
     let document = serde_json::from_slice(&output.stdout).unwrap();
     assert_only(&document, "drill-password", "password");
-    let [event] = &world.recorded(&id)[..] else { panic!("one drill") };
+    let recorded = world.recorded(&id);
+    let [event] = recorded.as_slice() else { panic!("one drill") };
     assert_eq!(event["drill"]["key"], "escrow");
     world.assert_nothing_left();
     world.run(&["drill", "--escrow"]).expect(2).says(&["HOLDPOINT_ESCROW_PASSWORD"]);

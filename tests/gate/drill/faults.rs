@@ -31,7 +31,8 @@ fn a_table_that_was_emptied_before_the_first_gate() {
     world.sql("DELETE FROM orders");
     let id = world.gate();
     assert_only(&world.drill(18, &[]), "drill-check-failed", "the answer is \"0\", and should be at least 1");
-    let [event] = &world.recorded(&id)[..] else { panic!("one drill") };
+    let recorded = world.recorded(&id);
+    let [event] = recorded.as_slice() else { panic!("one drill") };
     assert_eq!(
         (&event["drill"]["result"], &event["drill"]["checks"][0]["result"]),
         (&"failed".into(), &"failed".into())

@@ -63,7 +63,8 @@ fn everything_is_restored_checked_measured_signed_and_shown() {
     assert_eq!((&drill["rto"], &drill["rpo"]), (&3600.into(), &86400.into()));
 
     // The record is what was printed, signed over its very bytes.
-    let [event] = &world.recorded(&id)[..] else { panic!("one drill") };
+    let recorded = world.recorded(&id);
+    let [event] = recorded.as_slice() else { panic!("one drill") };
     assert_eq!(&event["drill"], drill);
     let name = document["drills"][0]["event"].as_str().unwrap();
     assert!(world.keys.verifies(&world.beside(&id, &format!("events/{name}.json"))));
@@ -144,7 +145,8 @@ fn a_named_release_and_one_that_must_not_be_drilled() {
     assert_eq!(rows(&world.drill(0, &["--id", &first])), 2);
     assert_eq!(rows(&world.drill(0, &["--manifest", "holdpoint-manifest.json"])), 3);
     world.run(&["drill", "--id", "2099"]).expect(2);
-    world.run(&["drill", "--environment", "nowhere"]).expect(2);
+    let nowhere = world.shop.holdpoint.run(["drill", "--environment", "nowhere"]).expect(16);
+    nowhere.says(&["nowhere has no release that passed"]).refuses_in_words();
     // A manifest that was altered, in the ledger as well.
     let path = world.beside(&second, "manifest.json");
     let good = fs::read_to_string(&path).unwrap();
