@@ -29,7 +29,7 @@ fn the_stored_page_is_made_anew_at_each_step() {
     assert!(before.contains("rollback --application shop --environment staging --store"), "{before}");
     assert!(!before.contains("The rollback of this release") && !before.contains("Frozen"), "{before}");
 
-    let mut first = world.start(&id);
+    let first = world.start(&id);
     let reached = wait::for_change(&[&folder], first.pid(), || page().contains("Under way: step 2 of 6 since "));
     assert!(reached, "{}\n{}", page(), first.stderr());
     let running = page();
@@ -47,7 +47,7 @@ fn the_stored_page_is_made_anew_at_each_step() {
     first.signal(Signal::TERM);
     first.wait().expect(143);
     let stopped = page();
-    assert!(stopped.contains("Stopped at step 2 of 6, which failed on "), "{stopped}");
+    assert!(stopped.contains("Stopped at step 2 of 6: it failed Failed on "), "{stopped}");
 
     world.shop.write("goes-on", "");
     world.roll_back(&id, &[]).expect(0);
