@@ -283,6 +283,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         timeout,
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
         signer: session.signing_key()?,
+        signers: session.known_signers(),
         keeps_lease: false,
     })
 }
@@ -328,6 +329,7 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
             owner: None,
             restore_order: None,
             expect: crate::config::Expect::default(),
+            drill_server: None,
         });
     }
     if sources.is_empty() {

@@ -1,7 +1,7 @@
 //! `guard`: gate, the deploy's own command, reconcile; in one line of any pipeline.
 
 use super::options::Format;
-use super::session::{Diverted, Session};
+use super::session::{Diverted, ESCROW_PASSWORD, Session};
 use super::{admit, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -51,6 +51,8 @@ struct Ended {
     /// Its exit code; `None` if a signal ended it, or if it could not be started.
     exit_code: Option<i32>,
     status: String,
+    /// Whether it ran at all: one that was never started deployed nothing.
+    started: bool,
 }
 
 /// The result as JSON.
@@ -147,6 +149,7 @@ impl Guarded<'_> {
         }
         // Without a probe the command's word is all there is.
         let is_over = match &reconciliation {
+            _ if !ended.started => true,
             // With one version on both sides a match shows nothing of a deploy that failed.
             Some(event) => event.matched().is_some() && (ended.succeeded || !self.is_redeploy()),
             None => ended.succeeded && cancelled.is_none() && unseen.is_none(),
@@ -165,7 +168,7 @@ impl Guarded<'_> {
         };
         problems.extend(lost.map(|error| error.chain()));
         let failed = matches!(exit, ExitCode::CommandFailed | ExitCode::DeployedMismatch);
-        let undone = if failed && self.rollback_on_failure {
+        let undone = if failed && ended.started && self.rollback_on_failure {
             Some(rollback::of_guard(self.session, self.manifest.id.as_str(), lease))
         } else {
             // Held to here, so that nobody came in between.
@@ -209,6 +212,10 @@ impl Guarded<'_> {
         for name in self.session.signing_key_variables() {
             command.env_remove(name);
         }
+        // What lies in escrow is for drills alone.
+        for end in ["", "_FILE", "_COMMAND"] {
+            command.env_remove(format!("{ESCROW_PASSWORD}{end}"));
+        }
         if self.session.format() == Format::Json {
             // Standard output is one document.
             let stderr = std::io::stderr().as_fd().try_clone_to_owned();
@@ -217,10 +224,13 @@ impl Guarded<'_> {
         match attend(command, &signals.received) {
             Ok(attended) => {
                 let (status, cancelled) = (attended.status, attended.cancelled);
-                let ended = Ended { succeeded: status.success(), exit_code: status.code(), status: in_words(status) };
-                Ok((ended, cancelled))
+                let (succeeded, exit_code, status) = (status.success(), status.code(), in_words(status));
+                Ok((Ended { succeeded, exit_code, status, started: true }, cancelled))
             }
-            Err(error) => Ok((Ended { succeeded: false, exit_code: None, status: error.chain() }, None)),
+            Err(error) => {
+                let (status, started) = (error.chain(), error.code() != ErrorCode::ProcessFailed);
+                Ok((Ended { succeeded: false, exit_code: None, status, started }, None))
+            }
         }
     }
 
@@ -264,8 +274,10 @@ impl Guarded<'_> {
                 guarded: ended,
                 reconciliation,
                 rolled_back,
-                rollback: (!matches!(exit, ExitCode::Pass | ExitCode::Busy) && rolled_back != Some(true))
-                    .then(|| rollback.clone()),
+                rollback: (ended.started
+                    && !matches!(exit, ExitCode::Pass | ExitCode::Busy)
+                    && rolled_back != Some(true))
+                .then(|| rollback.clone()),
             })?,
             Format::Text => {
                 let mut text = format!("the command {}\n", ended.status);
@@ -282,9 +294,10 @@ impl Guarded<'_> {
                 output::print(&text)?;
             }
         }
+        let again = "mend the command line, and start again: nothing was deployed";
         let finding = (!ended.succeeded).then(|| {
             Finding::refusal(FindingCode::CommandFailed, format!("the guarded command {}", ended.status))
-                .hint(rollback.clone())
+                .hint(if ended.started { &rollback } else { again })
         });
         let findings: Vec<_> = finding.into_iter().collect();
         let explanation = match reconciliation {
@@ -305,11 +318,13 @@ impl Guarded<'_> {
             _ if ended.succeeded => explanation,
             _ => Some(failed.as_str()),
         };
+        let guard = format!("holdpoint guard --environment {environment} -- COMMAND");
         let look = format!("holdpoint reconcile --id {id} --environment {environment}");
         let thaw = format!("holdpoint thaw --environment {environment} --reason TEXT");
         let next = match (rolled_back, exit) {
             (Some(true), _) => &thaw,
             (_, ExitCode::Busy) => &look,
+            _ if !ended.started => &guard,
             _ => &rollback,
         };
         let words = Closing { has_verdict: true, reason, next: Some(next), ..self.session.closing("guard") };

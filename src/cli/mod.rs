@@ -8,6 +8,7 @@ mod check;
 mod ci;
 mod completions;
 mod copy;
+mod drill;
 mod freeze;
 mod gate;
 mod guard;
@@ -16,6 +17,7 @@ mod ls;
 mod options;
 mod output;
 mod page;
+mod prompt;
 mod reconcile;
 mod releases;
 mod repository;
@@ -40,6 +42,9 @@ use session::Session;
 
 /// Runs the program: parses the command line, runs the command, and returns the exit code.
 pub fn main() -> ExitCode {
+    if crate::process::watch_if_asked(std::env::args_os()) {
+        return ExitCode::Pass;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -86,6 +91,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Reconcile(options) => reconcile::run(&session, &options),
         Command::Restore(options) => restore::run(&session, &options),
         Command::Rollback(options) => rollback::run(&session, &options),
+        Command::Drill(options) => drill::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),

@@ -62,7 +62,7 @@ struct Document<'a> {
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (application, environment) = (session.application()?, session.environment()?);
     let manifest = match &options.manifest {
-        Some(path) => read_manifest(path)?,
+        Some(path) => read_manifest(path)?.0,
         None => stored_manifest(&session.ledger()?, options.id.as_deref(), Ledger::newest_gate)?,
     };
     check_place(&manifest, &application, &environment)?;
@@ -141,17 +141,17 @@ fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<Vec<E
     }
 }
 
-/// Reads a manifest from a file.
+/// Reads a manifest from a file; returns its bytes, too, over which it is signed.
 ///
 /// # Errors
 /// `manifest-invalid`: it is not there, truncated, of a newer schema, or no manifest.
-pub fn read_manifest(path: &Path) -> Result<Manifest> {
+pub fn read_manifest(path: &Path) -> Result<(Manifest, Vec<u8>)> {
     let bytes = std::fs::read(path).map_err(|error| {
         Error::new(ErrorCode::ManifestInvalid, format!("cannot read the manifest {}", path.display()))
             .caused_by(error)
             .hint("`holdpoint gate` writes it; take another one of the ledger by --id ID")
     })?;
-    document::parse(&bytes, &path.display().to_string())
+    Ok((document::parse(&bytes, &path.display().to_string())?, bytes))
 }
 
 /// Reads a manifest from the ledger: that of a release, or what `newest` finds.

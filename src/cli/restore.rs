@@ -1,22 +1,25 @@
 //! `restore`: one source of a release, or a snapshot of a restic repository.
 
+mod stdout;
+mod trust;
+
 use super::options::Format;
 use super::output;
-use super::reconcile::{read_manifest, stored_manifest};
 use super::repository::Bare;
 use super::session::{Session, shown};
 use crate::config::SourceKind;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
-use crate::gate::restore::{Restore, find_snapshot, find_source, restores_directories};
+use crate::gate::restore::{Restore, find_recorded, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
 use crate::ledger::Ledger;
+use crate::model::manifest::SourceRecord;
 use crate::model::progress::Observer;
 use crate::release::address::without_user_information;
 use crate::report::units;
-use crate::repository::lock::LockKind;
+use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::restore::Restored;
-use crate::repository::{Id, Indexed};
+use crate::repository::{Id, Indexed, Repository, Snapshot};
 use crate::source::Target;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -38,12 +41,18 @@ pub struct Options {
     /// Take the manifest of the release ID, or of the only one that starts so
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Restore below DIR, or into the database at URL [default: where the source came from]
-    #[arg(long, value_name = "DIR|URL")]
+    /// Restore below DIR, into the database at URL, or to standard output (-) [default: where the source came from]
+    #[arg(long, value_name = "DIR|URL|-")]
     pub target: Option<String>,
+    /// Restore only PATH of the snapshot; may be given several times
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
+    /// The keys that may have signed the manifest [default: HOLDPOINT_ALLOWED_SIGNERS, the configuration's]
+    #[arg(long, value_name = "FILE", conflicts_with = "repository")]
+    pub allowed_signers: Option<PathBuf>,
     /// A bare repository.
     #[command(flatten)]
     pub bare: Bare,
@@ -68,11 +77,17 @@ struct Document<'a> {
     files: u64,
     dirs: u64,
     bytes: u64,
+    changed_files: u64,
+    changed_dirs: u64,
+    written_bytes: u64,
     notes: Vec<String>,
 }
 
 /// Runs `restore`.
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+    if stdout::is_wanted(options) {
+        return stdout::run(session, options);
+    }
     let (name, snapshot, restored) = match &options.source {
         Some(source) => {
             let (snapshot, restored) = of_release(session, options, source)?;
@@ -99,11 +114,18 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             files,
             dirs,
             bytes,
+            changed_files: restored.as_ref().map_or(0, |restored| restored.changed_files),
+            changed_dirs: restored.as_ref().map_or(0, |restored| restored.changed_dirs),
+            written_bytes: restored.as_ref().map_or(0, |restored| restored.written_bytes),
             notes,
         })?,
         Format::Text => {
             let to = target.as_deref().unwrap_or("where it came from");
             let what = match &restored {
+                Some(restored) if options.force => {
+                    let (changed, files) = (units::count(restored.changed_files), units::counted(files, "file"));
+                    format!("{} in {files}, of which {changed} differed", units::bytes(bytes))
+                }
                 Some(_) => format!("{} in {}", units::bytes(bytes), units::counted(files, "file")),
                 None => "all of it".to_owned(),
             };
@@ -116,18 +138,57 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
+/// What is to be restored, in a repository from which nothing is removed meanwhile.
+struct Found {
+    /// What the manifest says of it; `None` of a bare repository.
+    record: Option<SourceRecord>,
+    indexed: Arc<Indexed>,
+    id: Id,
+    snapshot: Snapshot,
+    _lock: LockGuard,
+}
+
+impl Found {
+    fn look(session: &Session, options: &Options) -> Result<Self> {
+        match &options.source {
+            Some(name) => Self::of_release(session, options, name),
+            None => Self::in_repository(options.bare.open(session)?, session, |indexed| {
+                find_snapshot(indexed, options.snapshot.as_deref().unwrap_or("latest"))
+            }),
+        }
+    }
+
+    fn of_release(session: &Session, options: &Options, name: &str) -> Result<Self> {
+        let place = session.place()?;
+        let manifest = trust::manifest(session, options, &Ledger::new(place.ledger_storage()))?;
+        check_place(&manifest, &session.application()?, &session.environment()?)?;
+        let record = find_source(&manifest, name)?;
+        let repository = place.open()?;
+        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record))?;
+        Ok(Self { record: Some(record.clone()), ..found })
+    }
+
+    fn in_repository(
+        repository: Repository,
+        session: &Session,
+        find: impl FnOnce(&Indexed) -> Result<(Id, Snapshot)>,
+    ) -> Result<Self> {
+        let lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
+        let indexed = Arc::new(repository.index(&session.cancel)?);
+        let (id, snapshot) = find(&indexed)?;
+        Ok(Self { record: None, indexed, id, snapshot, _lock: lock })
+    }
+}
+
 fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)> {
     let Some(Target::Directory(target)) = target(options)? else {
         return Err(Error::new(ErrorCode::Usage, "a snapshot of a repository needs a place to go")
             .hint("name an empty directory by --target DIR"));
     };
-    let repository = options.bare.open(session)?;
-    let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
-    let indexed = Arc::new(repository.index(&session.cancel)?);
-    let (id, snapshot) = find_snapshot(&indexed, options.snapshot.as_deref().unwrap_or("latest"))?;
+    let Found { indexed, id, snapshot, _lock, .. } = Found::look(session, options)?;
     let observer = session.observer();
     let restore = restore_with(session, options, &indexed, &*observer);
-    Ok((id, restore.tree(&id.short(), snapshot.tree, &target)?))
+    Ok((id, restore.paths(&id.short(), snapshot.tree, &options.paths, &target)?))
 }
 
 fn restore_with<'a>(
@@ -141,18 +202,8 @@ fn restore_with<'a>(
 }
 
 fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, Option<Restored>)> {
-    let place = session.place()?;
-    let manifest = match &options.manifest {
-        Some(path) => read_manifest(path)?,
-        None => stored_manifest(&session.ledger()?, options.id.as_deref(), Ledger::last_passed)?,
-    };
-    check_place(&manifest, &session.application()?, &session.environment()?)?;
-    let source = find_source(&manifest, name)?;
-    let repository = place.open()?;
-    let _lock = repository.lock(LockKind::Shared, PATIENCE, &session.cancel)?;
-    let indexed = Arc::new(repository.index(&session.cancel)?);
-    let recorded = source.snapshot.as_ref().map_or("", |snapshot| snapshot.id.as_str());
-    let (id, snapshot) = find_snapshot(&indexed, recorded)?;
+    let Found { record, indexed, id, snapshot, _lock } = Found::of_release(session, options, name)?;
+    let Some(source) = &record else { return Err(Error::new(ErrorCode::Internal, "a release has no record")) };
     let observer = session.observer();
     let restore = restore_with(session, options, &indexed, &*observer);
     let target = target(options)?;
@@ -160,7 +211,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let directory = session.directory()?;
     let by_itself = configured.is_some_and(|config| restores_directories(config, &directory, source));
     if let Some(Target::Directory(target)) = target.as_ref().filter(|_| !by_itself) {
-        return Ok((id, Some(restore.tree(name, snapshot.tree, target)?)));
+        return Ok((id, Some(restore.paths(name, snapshot.tree, &options.paths, target)?)));
     }
     if source.kind == "files" {
         if target.is_some() {
@@ -174,7 +225,11 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
             )
             .hint("look at it first (--target DIR), then say --force"));
         }
-        return Ok((id, Some(restore.tree(name, snapshot.tree, Path::new("/"))?)));
+        return Ok((id, Some(restore.paths(name, snapshot.tree, &options.paths, Path::new("/"))?)));
+    }
+    if !options.paths.is_empty() {
+        return Err(Error::new(ErrorCode::Usage, format!("{name} is restored as a whole: --path chooses files"))
+            .hint("name a directory by --target DIR to get the files of its snapshot"));
     }
     let Some(config) = configured.filter(|config| !matches!(config.kind, SourceKind::Files(_))) else {
         let message = format!("the configuration has no source `{name}` of the kind {}", source.kind);

@@ -6,6 +6,7 @@ use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
+use super::prompt;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
@@ -16,6 +17,7 @@ use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
 use crate::notify::Untold;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
@@ -25,7 +27,7 @@ use crate::report::text::Style;
 use crate::report::verdict::{Answer, ErrorDocument, VerdictDocument};
 use crate::signing::AllowedSigners;
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 use told::Told;
@@ -48,6 +50,9 @@ pub struct Options {
     /// Do it: ENVIRONMENT is the name of the environment, which a terminal is asked for otherwise
     #[arg(long, value_name = "ENVIRONMENT")]
     pub yes: Option<String>,
+    /// Go back by WAY [default: full-restore]
+    #[arg(long, value_name = "WAY", value_parser = ["code-only", "down-migration", "full-restore"])]
+    pub way: Option<String>,
     /// Go on even if the manifest does not describe what is deployed, for REASON
     #[arg(long, value_name = "REASON")]
     pub force: Option<String>,
@@ -94,7 +99,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             .into());
     }
     if let Some(named) = &options.yes {
-        check_name(named, &environment)?;
+        prompt::check(named, &environment)?;
     }
     let ledger = session.ledger()?;
     let given = match (&options.manifest, &options.id) {
@@ -107,6 +112,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: options.way.as_deref().and_then(|named| WayKind::ALL.into_iter().find(|way| way.as_str() == named)),
         force: reason(options.force.as_deref(), "--force")?,
         no_safety_snapshot: reason(options.no_safety_snapshot.as_deref(), "--no-safety-snapshot")?,
         wait: options.wait,
@@ -116,12 +122,15 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let (_, refusal) = Verdict::of(&plan.findings);
     if session.format() == Format::Text {
         output::print(&text::plan(&plan, session.style()))?;
+        if options.plan {
+            output::print(&text::ways(&plan))?;
+        }
     }
     if options.plan || refusal != ExitCode::Pass {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        ask(&environment)?;
+        prompt::ask(&environment, &session.cancel)?;
     }
     let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
@@ -150,6 +159,7 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         given: &given,
         signers: signers.as_ref(),
         run: template(session, &given.manifest)?,
+        way: None,
         // It is this very release that was deployed, however far that came.
         force: Some("its deployment under guard failed".to_owned()),
         no_safety_snapshot: None,
@@ -200,6 +210,7 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         timeout: session.config.gate.timeout,
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
+        signers: session.known_signers(),
         keeps_lease: true,
     })
 }
@@ -289,25 +300,6 @@ fn document(plan: &RollbackPlan, verdict: Answer, exit: ExitCode) -> Document<'_
         go_on: None,
         untold: &[],
     }
-}
-
-/// Asks whoever sits at the terminal for the name of the environment.
-fn ask(environment: &str) -> Result<()> {
-    let cannot = |error| Error::new(ErrorCode::Io, "cannot ask on the terminal").caused_by(error);
-    let mut out = std::io::stderr().lock();
-    write!(out, "type the name of the environment to roll it back: ").and_then(|()| out.flush()).map_err(cannot)?;
-    drop(out);
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(cannot)?;
-    check_name(line.trim(), environment)
-}
-
-fn check_name(named: &str, environment: &str) -> Result<()> {
-    if named == environment {
-        return Ok(());
-    }
-    let message = format!("the environment is {environment}, and {named:?} was named: nothing was changed");
-    Err(Error::new(ErrorCode::Usage, message).hint(format!("say --yes {environment} if that is the one")))
 }
 
 fn reason(text: Option<&str>, flag: &str) -> Result<Option<String>> {

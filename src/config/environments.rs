@@ -1,7 +1,8 @@
-//! `[environment.NAME]`, its probe and its rollback.
+//! `[environment.NAME]` and its probe.
 
-use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES, ROLLBACK};
-use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, RollbackConfig, Selector, Text};
+use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES};
+use super::rollback::rollback;
+use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, Selector, Text};
 use super::walk::{Table, Value};
 use reqwest::header::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -10,39 +11,24 @@ use std::time::Duration;
 /// How long one instance may take to answer, unless the file says otherwise.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads every environment.
-pub(super) fn environments(value: &Value<'_>) -> BTreeMap<String, EnvironmentConfig> {
+/// Reads every environment; `sources` are the names of all sources, if those are right.
+pub(super) fn environments(value: &Value<'_>, sources: Option<&[&str]>) -> BTreeMap<String, EnvironmentConfig> {
     let mut environments = BTreeMap::new();
     for (name, item) in value.map() {
         if let Some(table) = item.table(&ENVIRONMENT) {
-            environments.insert(name.to_owned(), environment(&table));
+            environments.insert(name.to_owned(), environment(&table, sources));
         }
     }
     environments
 }
 
-fn environment(table: &Table<'_>) -> EnvironmentConfig {
+fn environment(table: &Table<'_>, sources: Option<&[&str]>) -> EnvironmentConfig {
     EnvironmentConfig {
         tier: table.get("tier").and_then(|value| value.string()),
         rpo: table.get("rpo").and_then(|value| value.some_duration()),
         rto: table.get("rto").and_then(|value| value.some_duration()),
         deployed: table.get("deployed").and_then(|value| probe(&value)),
-        rollback: table.get("rollback").map(|value| rollback(&value)).unwrap_or_default(),
-    }
-}
-
-fn rollback(value: &Value<'_>) -> RollbackConfig {
-    let Some(table) = value.table(&ROLLBACK) else {
-        return RollbackConfig::default();
-    };
-    let programs = |value: Option<Value<'_>>| {
-        let items = value.and_then(|value| value.list()).unwrap_or_default();
-        items.iter().filter_map(|item| item.arguments()).collect()
-    };
-    RollbackConfig {
-        before: programs(table.get("before")),
-        redeploy: table.get("redeploy").and_then(|value| value.arguments()),
-        after: programs(table.get("after")),
+        rollback: table.get("rollback").map(|value| rollback(&value, sources)).unwrap_or_default(),
     }
 }
 
@@ -91,7 +77,7 @@ fn selector(table: &Table<'_>, [pointer, header, regex]: [&'static str; 3]) -> O
     let read = [
         by_pointer.map(|value| json_pointer(&value)),
         by_header.map(|value| header_name(&value)),
-        by_regex.map(|value| regular_expression(&value)),
+        by_regex.map(|value| regular_expression(&value).map(Selector::Regex)),
     ];
     Some(read.into_iter().flatten().next().flatten())
 }
@@ -117,10 +103,11 @@ fn header_name(value: &Value<'_>) -> Option<Selector> {
     Some(Selector::Header(name.to_owned()))
 }
 
-fn regular_expression(value: &Value<'_>) -> Option<Selector> {
+/// Reads a regular expression.
+pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
     let text = value.string()?;
     match regex::Regex::new(&text) {
-        Ok(regex) => Some(Selector::Regex(regex)),
+        Ok(regex) => Some(regex),
         Err(error) => {
             // The library draws the place over several lines; the reason is the last one.
             let text = error.to_string();

@@ -92,6 +92,7 @@ pub(super) const ROOT: Section = Section {
         key("gate", Form::Table(&GATE), "how a run of the gate behaves"),
         key("source", Form::List(&Form::Kinds(SOURCES), 0), "one thing that must be restorable"),
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
+        key("drill", Form::Table(&DRILL), "how restores are practised"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
@@ -117,6 +118,32 @@ pub(super) const GATE: Section = Section {
             "how old a pass may be when the deploy step asks for it; 1h unless given",
         ),
         key("claim_for", Form::Duration, "how long a deploy may take before another one is admitted; 2h unless given"),
+    ]],
+    later: &[],
+};
+
+pub(super) const DRILL: Section = Section {
+    name: "[drill]",
+    keys: &[&[
+        key("timeout", Form::Duration, "the deadline of a whole drill; 1h unless given"),
+        key("check", Form::List(&Form::Table(&CHECK), 0), "a question to the restored data, and the right answer"),
+    ]],
+    later: &[],
+};
+
+pub(super) const CHECK: Section = Section {
+    name: "a check",
+    keys: &[&[
+        required("name", Form::Name, "unique in the file"),
+        key("source", Form::Name, "the source that it looks at"),
+        key("sql", Form::Text, "a query, asked of the restored source"),
+        key("command", ARGUMENTS, "program and arguments that print the answer"),
+        key("expect", Form::Text, "the right answer"),
+        key("matches", Form::Text, "a regular expression that is found in the right answer"),
+        key("min", Form::Integer(0), "the least number that is right"),
+        key("max", Form::Integer(0), "the largest number that is right"),
+        key("timeout", Form::Duration, "how long it may take; 1m unless given"),
+        key("environments", Form::List(&Form::Text, 1), "the environments whose drills ask; all of them unless given"),
     ]],
     later: &[],
 };
@@ -166,7 +193,14 @@ const SERVER: &[Key] = &[
     required("url", Form::Text, "the server, with user, password and database"),
     key("programs", Form::Text, "the directory of the client programs; PATH is searched without it"),
     CONNECT_TIMEOUT,
+    DRILL_SERVER,
 ];
+
+const DRILL_SERVER: Key = key(
+    "drill_server",
+    Form::Text,
+    "the server on which a drill may make a database; it starts one of its own unless given",
+);
 
 const CONNECT_TIMEOUT: Key =
     key("connect_timeout", Form::Duration, "how long the server may take to answer before a capture; 10s unless given");
@@ -263,6 +297,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 &[
                     required("url", Form::Text, "the server, with user and password"),
                     CONNECT_TIMEOUT,
+                    DRILL_SERVER,
                     key("ca_file", Form::Text, "the certificates that the server's may be signed by"),
                 ],
             ],
@@ -304,12 +339,24 @@ pub(super) const ENVIRONMENT: Section = Section {
     later: &["windows"],
 };
 
+/// The ways back, as [`crate::model::way::WayKind`] names them.
+pub(super) const WAYS: &[&str] = &["code-only", "down-migration", "full-restore", "point-in-time", "roll-forward"];
+
 pub(super) const ROLLBACK: Section = Section {
     name: "rollback",
     keys: &[&[
         key("before", Form::List(&ARGUMENTS, 0), "programs that stop the application"),
         key("redeploy", ARGUMENTS, "the program that deploys the older version"),
         key("after", Form::List(&ARGUMENTS, 0), "programs that start the application"),
+        key("down_migration", ARGUMENTS, "the program that takes the schema back to the older version's"),
+        key("prefer", Form::List(&Form::Choice(WAYS), 1), "the ways back, the preferred one first"),
+        key("max_loss", Form::Duration, "how much may be lost by the way that is recommended; rpo unless given"),
+        key("max_duration", Form::Duration, "how long the way that is recommended may take; rto unless given"),
+        key(
+            "accepts_schema",
+            Form::Map(&Form::List(&Form::Name, 1)),
+            "versions of the schema on which the older version runs besides the snapshot's, by source",
+        ),
     ]],
     later: &[],
 };

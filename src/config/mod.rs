@@ -3,11 +3,13 @@
 //! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod drills;
 mod environments;
 mod http;
 mod keys;
 mod load;
 mod mistakes;
+mod rollback;
 mod schema;
 mod servers;
 mod sources;

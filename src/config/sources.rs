@@ -40,9 +40,10 @@ pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
         let owner = table.get("owner").and_then(|value| value.string());
         let restore_order = table.get("restore_order").and_then(|value| value.integer(0, u32::MAX));
         let expect = table.get("expect").map_or_else(Expect::default, |value| expect(&value));
+        let drill_server = table.get("drill_server").and_then(|value| value.text());
         if let (Some(name), Some(kind), Some(capture)) = (name, kind, capture) {
             let capture = capture.unwrap_or_else(|| usual_capture(&kind));
-            sources.push(SourceConfig { name, kind, required, capture, owner, restore_order, expect });
+            sources.push(SourceConfig { name, kind, required, capture, owner, restore_order, expect, drill_server });
         }
     }
     for mistake in sources.iter().filter_map(|source| leans_on_nothing(source, &sources, &names)) {

@@ -1,7 +1,8 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
 use super::keys::{
-    BASE_BACKUP, DISCOVERY, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES, Section,
+    BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
+    Section,
 };
 use super::load::parse_with;
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
@@ -10,6 +11,7 @@ use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
 use crate::model::version::Versioning;
+use crate::model::way::WayKind;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,11 +76,60 @@ fn a_whole_file_is_read() {
     assert!(matches!(&probe.commit, Some(Selector::Header(name)) if name == "X-Commit"));
     assert_eq!(production.rollback.redeploy.as_deref(), Some(["./deploy.sh".to_owned()].as_slice()));
     assert_eq!(production.rollback.before.len(), 1);
+    assert_eq!(production.rollback.down_migration.as_deref().map(<[String]>::len), Some(2));
+    assert_eq!(production.rollback.prefer, [WayKind::DownMigration, WayKind::FullRestore]);
+    assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
+    assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
+    assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
     assert_eq!(review.timeout, Duration::from_secs(10));
     assert!(matches!(config.environments["staging"].deployed.as_ref().unwrap().version, Selector::Regex(_)));
+}
+
+#[test]
+fn the_checks_of_drills_are_read() {
+    let config = read(WHOLE).unwrap();
+    assert_eq!(config.drill.timeout, Duration::from_secs(1800));
+    let [orders, newest, version, smoke] = config.drill.checks.as_slice() else { panic!("four checks") };
+    assert_eq!((orders.name.as_str(), orders.source.as_deref()), ("orders are there", Some("customers")));
+    assert!(matches!(&orders.question, Question::Sql(sql) if sql == "SELECT count(*) FROM orders"));
+    assert!(matches!(orders.expectation, Expectation::Between { min: Some(1), max: Some(1_000_000) }));
+    assert_eq!((orders.timeout, &orders.environments), (Duration::from_secs(60), &None));
+    assert!(matches!(&newest.expectation, Expectation::Matches(regex) if regex.is_match("2026-11-20")));
+    assert!(matches!(&version.expectation, Expectation::Exactly(text) if text.is_empty()));
+    assert!(matches!(&smoke.question, Question::Command(argv) if argv == &["./smoke.sh", "--read-only"]));
+    assert!(matches!(smoke.expectation, Expectation::Success) && smoke.source.is_none());
+    assert_eq!(smoke.environments.as_deref(), Some(["production".to_owned()].as_slice()));
+    assert_eq!(smoke.timeout, Duration::from_secs(300));
+    let server = |name: &str| config.sources.iter().find(|source| source.name == name).unwrap().drill_server.clone();
+    assert_eq!(server("customers"), Some(Text::Env("DRILL_URL".to_owned())));
+    assert_eq!(server("ledger"), None);
+}
+
+#[test]
+fn what_is_wrong_with_a_check_is_said() {
+    let sources = "[[source]]\nname = \"f\"\nkind = \"files\"\npaths = [\"f\"]\n[[source]]\nname = \"d\"\n\
+                   kind = \"sqlite\"\npath = \"d\"\n";
+    for (check, expected) in [
+        ("sql = \"q\"\nexpect = \"1\"", "`sql` is asked of one `source`, which is missing"),
+        ("source = \"x\"\nsql = \"q\"\nexpect = \"1\"", "there is no source \"x\""),
+        ("source = \"f\"\nsql = \"q\"\nmin = 1", "the source is no database"),
+        ("source = \"d\"\nsql = \"q\"", "what is the right answer?"),
+        ("source = \"d\"", "a check asks something"),
+        ("source = \"d\"\nsql = \"q\"\ncommand = [\"c\"]\nmin = 1", "exclude each other"),
+        ("command = [\"c\"]\nexpect = \"1\"\nmatches = \"1\"", "exclude each other"),
+        ("command = [\"c\"]\nexpect = \"1\"\nmax = 1", "exclude each other"),
+        ("command = [\"c\"]\nmin = 3\nmax = 2", "`min`, 3, is more than `max`, 2"),
+        ("command = [\"c\"]\nmatches = \"(\"", "is not a regular expression"),
+        ("command = [\"c\"]\nenvironments = []", "`environments` is empty"),
+    ] {
+        let found = mistakes(&format!("{sources}[[drill.check]]\nname = \"c\"\n{check}\n"));
+        assert!(matches!(found.as_slice(), [only] if only.contains(expected)), "{check}: {found:?}");
+    }
+    let twice = "[[drill.check]]\nname = \"c\"\ncommand = [\"c\"]\n".repeat(2);
+    assert_eq!(mistakes(&twice), ["5:8: two checks are named \"c\""]);
 }
 
 fn read_servers(servers: &[SourceConfig]) {
@@ -134,6 +185,7 @@ fn each_mistake_has_its_words() {
     let postgres = "[[source]]\nname = \"a\"\nkind = \"postgres\"\nurl = \"postgres://h/d\"\n";
     let http = "[environment.e.deployed]\nkind = \"http\"\nurls = [\"https://h/\"]\n";
     let of_files = |line: &str| format!("{files}{line}");
+    let of_rollback = |line: &str| format!("[environment.e.rollback]\n{line}");
     let of_http = |line: &str| format!("{http}version = \"/v\"\n{line}");
     let cases = [
         (
@@ -313,6 +365,22 @@ fn each_mistake_has_its_words() {
             "[environment.e.rollback]\nbefore = [\"stop\"]".to_owned(),
             "2:11: `before` must be a list of program and arguments, as in [\"pg_dump\", \"shop\"] (there is no shell), not a string",
         ),
+        (
+            of_rollback("prefer = [\"code-only\", \"restore\"]"),
+            "2:24: `prefer` must be \"code-only\" or \"down-migration\" or \"point-in-time\" or \"full-restore\" or \"roll-forward\", not \"restore\"",
+        ),
+        (of_rollback("prefer = []"), "2:10: `prefer` is empty"),
+        (of_rollback("prefer = [\"code-only\", \"code-only\"]"), "2:24: `prefer` names code-only twice"),
+        (
+            of_rollback("prefer = [\"down-migration\"]"),
+            "2:11: `prefer` names down-migration, and `down_migration` is missing: give its program",
+        ),
+        (of_rollback("max_duration = \"0s\""), "2:16: `max_duration` must be longer than zero"),
+        (
+            of_rollback("accepts_schema = { orders = [\"1\"] }"),
+            "2:29: `accepts_schema` names the source \"orders\", which does not exist",
+        ),
+        (of_rollback("accepts_schema = { orders = [] }"), "2:29: `orders` is empty"),
         ("a = ".to_owned(), "1:5: string values must be quoted, expected literal string"),
         ("application = \"a\"\napplication = \"b\"".to_owned(), "2:1: duplicate key"),
     ];
@@ -384,6 +452,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[drill]\n".to_owned(), &DRILL),
+        ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),

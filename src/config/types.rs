@@ -5,6 +5,7 @@ use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
+use crate::model::way::WayKind;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[drill]`.
+    pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -111,6 +114,65 @@ impl Default for GateConfig {
     }
 }
 
+/// `[drill]`.
+#[derive(Debug, Clone)]
+pub struct DrillConfig {
+    /// The deadline of a whole drill.
+    pub timeout: Duration,
+    /// `[[drill.check]]`, in the order of the file; names are unique.
+    pub checks: Vec<DrillCheck>,
+}
+
+impl Default for DrillConfig {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60 * 60), checks: Vec::new() }
+    }
+}
+
+/// One `[[drill.check]]`: a question to the restored data, and the right answer.
+#[derive(Debug, Clone)]
+pub struct DrillCheck {
+    /// Its name.
+    pub name: String,
+    /// The source that it looks at; `None` for one that looks at all of them.
+    pub source: Option<String>,
+    /// What is asked.
+    pub question: Question,
+    /// What is the right answer.
+    pub expectation: Expectation,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The environments whose drills ask; all of them if `None`.
+    pub environments: Option<Vec<String>>,
+}
+
+/// What a check of a drill asks.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// A query, asked of the restored database.
+    Sql(String),
+    /// A program, which is told by variables where the restored data is; what it prints is the answer.
+    Command(Vec<String>),
+}
+
+/// The right answer to a check of a drill.
+#[derive(Debug, Clone)]
+pub enum Expectation {
+    /// The program exits 0, whatever it prints.
+    Success,
+    /// This text, without white space around it.
+    Exactly(String),
+    /// A text in which this regular expression is found.
+    Matches(regex::Regex),
+    /// A number from `min` to `max`.
+    Between {
+        /// The least.
+        min: Option<u32>,
+        /// The most.
+        max: Option<u32>,
+    },
+}
+
 /// `[signing]`.
 #[derive(Debug, Clone, Default)]
 pub struct SigningConfig {
@@ -152,6 +214,8 @@ pub struct SourceConfig {
     pub restore_order: Option<u32>,
     /// What its snapshot must look like.
     pub expect: Expect,
+    /// The server on which a drill may make a database; without one it starts a server of its own.
+    pub drill_server: Option<Text>,
 }
 
 /// `capture = "always"`: in which runs a source is captured.
@@ -384,6 +448,16 @@ pub struct RollbackConfig {
     pub redeploy: Option<Vec<String>>,
     /// What starts the application.
     pub after: Vec<Vec<String>>,
+    /// What takes the schema back to the older version's.
+    pub down_migration: Option<Vec<String>>,
+    /// Which way back is preferred, the first one most; empty: the usual order.
+    pub prefer: Vec<WayKind>,
+    /// How much the way that is recommended may lose, as the time in which it was written.
+    pub max_loss: Option<Duration>,
+    /// How long the way that is recommended may take.
+    pub max_duration: Option<Duration>,
+    /// On which versions of its schema, besides the snapshot's, the older version runs; by source.
+    pub accepts_schema: BTreeMap<String, Vec<String>>,
 }
 
 /// `[environment.NAME.deployed]`.

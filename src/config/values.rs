@@ -68,6 +68,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Reads a string as [`Value::string`] does, or an empty one that stands in the file itself.
+    pub(super) fn text_or_nothing(&self) -> Option<String> {
+        match self.raw() {
+            DeValue::String(text) if text.is_empty() => Some(String::new()),
+            _ => self.string(),
+        }
+    }
+
     /// Reads one of a few words.
     pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.string()?;

@@ -1,5 +1,7 @@
 //! Bringing back one source of a release.
 
+mod out;
+
 use super::stored::StoredStreams;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
@@ -7,11 +9,11 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Plan, Restored, plan, plan_itself};
+use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Target};
 use crate::storage::ReadFrom;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -47,6 +49,20 @@ pub fn find_source<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m SourceR
     Ok(source)
 }
 
+/// Finds the snapshot of a source; it must hold the tree that the manifest names.
+///
+/// # Errors
+/// `not-found`, `damaged`, the store's own.
+pub fn find_recorded(indexed: &Indexed, record: &SourceRecord) -> Result<(Id, Snapshot)> {
+    let recorded = record.snapshot.as_ref();
+    let (id, snapshot) = find_snapshot(indexed, recorded.map_or("", |snapshot| snapshot.id.as_str()))?;
+    if recorded.is_none_or(|recorded| recorded.tree != snapshot.tree.to_string()) {
+        let message = format!("the snapshot {} of {} holds another tree than the gate saw", id.short(), record.name);
+        return Err(Error::new(ErrorCode::Damaged, message).hint("run `holdpoint check --read-data`"));
+    }
+    Ok((id, snapshot))
+}
+
 /// Says whether a source restores into a directory by its own means, if it is configured as it was captured.
 pub fn restores_directories(config: &SourceConfig, directory: &Path, record: &SourceRecord) -> bool {
     if config.kind.name() != record.kind {
@@ -62,9 +78,16 @@ impl Restore<'_> {
     /// # Errors
     /// As [`crate::repository::restore::Plan::perform`].
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
+        self.paths(label, root, &[], directory)
+    }
+
+    /// Restores some paths of a tree below `directory`, each under its full path; all of it, if there are none.
+    ///
+    /// # Errors
+    /// `not-found`, with the names that are most like the one that the tree does not have; else as [`Restore::tree`].
+    pub fn paths(&self, label: &str, root: Id, paths: &[PathBuf], directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let workers = self.workers(&progress);
-        let plan = plan(self.indexed, root, Path::new("/"), &workers)?;
+        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress))?;
         self.perform(plan, label, directory, &progress)
     }
 
@@ -77,6 +100,43 @@ impl Restore<'_> {
         let workers = self.workers(&progress);
         let plan = plan_itself(self.indexed, root, path, &workers)?;
         self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)
+    }
+
+    /// Compares a tree with what is below `directory`, and changes nothing; `additional` counts names that the tree does not
+    /// have, too.
+    ///
+    /// # Errors
+    /// As [`crate::repository::restore::plan`] and [`crate::repository::restore::Plan::compare`].
+    pub fn compare(&self, label: &str, root: Id, directory: &Path, additional: bool) -> Result<Differences> {
+        let progress = Progress::new();
+        let plan = plan(self.indexed, root, Path::new("/"), &self.workers(&progress))?;
+        self.compare_plan(&plan, label, directory, additional, &progress)
+    }
+
+    /// Compares `path` of a tree with what is at that path of this machine, and changes nothing. What `path` holds beside the
+    /// tree counts if `additional`.
+    ///
+    /// # Errors
+    /// As [`Restore::compare`].
+    pub fn compare_in_place(&self, label: &str, root: Id, path: &Path, additional: bool) -> Result<Differences> {
+        let progress = Progress::new();
+        let plan = plan_itself(self.indexed, root, path, &self.workers(&progress))?;
+        self.compare_plan(&plan, label, path.parent().unwrap_or(Path::new("/")), additional, &progress)
+    }
+
+    fn compare_plan(
+        &self,
+        plan: &Plan,
+        label: &str,
+        directory: &Path,
+        additional: bool,
+        progress: &Arc<Progress>,
+    ) -> Result<Differences> {
+        self.observer.started(Phase::Verify, label, progress, Some(plan.bytes()));
+        let result = plan.compare(directory, additional, &self.workers(progress));
+        let outcome = result.as_ref().map_or("failed", |found| if found.is_none() { "the same" } else { "differs" });
+        self.observer.finished(Phase::Verify, label, outcome);
+        result
     }
 
     fn workers<'w>(&'w self, progress: &'w Arc<Progress>) -> Workers<'w> {

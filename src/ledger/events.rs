@@ -8,6 +8,7 @@ use crate::model::manifest::Instance;
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{PlannedStep, StepState};
+use crate::model::way::WayKind;
 use crate::storage::many::ask_all;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 use bytes::Bytes;
@@ -104,6 +105,9 @@ pub enum Event {
         /// Why it went on although the manifest does not describe what runs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         forced: Option<String>,
+        /// Which way back it goes; a full restore without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        way: Option<WayKind>,
         /// What there is to do, in order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         steps: Vec<PlannedStep>,
@@ -200,6 +204,11 @@ impl Event {
         }
     }
 
+    /// Returns a name for its object that is never used twice.
+    pub(super) fn new_name(&self) -> Result<String> {
+        Ok(format!("{}-{}-{}", self.kind(), self.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?))
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Reconciled { .. } => "reconciled",
@@ -253,7 +262,7 @@ impl Ledger {
     pub fn record_event(&self, id: &ReleaseId, event: &Event) -> Result<EventRecord> {
         let json = to_json(event)?;
         loop {
-            let name = format!("{}-{}-{}", event.kind(), event.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?);
+            let name = event.new_name()?;
             let key = format!("{}/events/{name}.json", Self::folder(id));
             match self.storage.put(&key, &json, PutMode::CreateOnly, Class::Record)? {
                 PutOutcome::Written => return Ok(EventRecord { name, event: event.clone() }),
@@ -290,7 +299,7 @@ impl Ledger {
     }
 }
 
-fn to_json(event: &Event) -> Result<Bytes> {
+pub(super) fn to_json(event: &Event) -> Result<Bytes> {
     let json = serde_json::to_vec_pretty(event)
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;
     Ok(json.into())

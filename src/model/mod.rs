@@ -12,3 +12,4 @@ pub mod rollback;
 pub mod status;
 pub mod verdict;
 pub mod version;
+pub mod way;

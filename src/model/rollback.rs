@@ -4,6 +4,7 @@ use super::finding::Finding;
 use super::manifest::Instance;
 use super::release_id::ReleaseId;
 use super::version::Version;
+use super::way::{SourceLoss, Way, WayKind};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,12 +56,18 @@ pub struct RollbackPlan {
     /// When the rollback began that this one goes on with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumes: Option<Timestamp>,
-    /// Data written after this moment is lost.
+    /// Data written after this moment is lost; absent if nothing is, or if nobody knows the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_loss_from: Option<Timestamp>,
     /// How long all restores take together, in seconds, as far as the manifest can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate_seconds: Option<f64>,
+    /// The way that the steps go.
+    pub way: WayKind,
+    /// What a restore of each source loses.
+    pub lost: Vec<SourceLoss>,
+    /// Every way back, weighed; the recommended one first.
+    pub ways: Vec<Way>,
     /// What there is to do, in order.
     pub steps: Vec<RollbackStep>,
     /// What stays as it is.
@@ -87,6 +94,9 @@ pub struct RollbackStep {
     /// How long it takes, in seconds, by what was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate_seconds: Option<f64>,
+    /// Who says so, such as `measured by the drill of 2026-11-20`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_by: Option<String>,
     /// How far it is; absent if it was not begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<StepState>,
@@ -120,10 +130,23 @@ pub enum Task {
     Hook(Vec<String>),
     /// Restores the source of this name.
     Restore(String),
+    /// Looks at the restored source of this name, and compares it with its snapshot.
+    Verify(String),
+    /// Runs the program that takes the schema back.
+    Migrate(Vec<String>),
+    /// Looks whether the schema of the source of this name is one that the older version runs on.
+    VerifySchema(String),
     /// Runs the program that deploys the older version.
     Redeploy(Vec<String>),
     /// Looks whether the older version runs.
     Reconcile,
+}
+
+impl RollbackPlan {
+    /// Returns the way that is recommended, if it is another one than this plan goes.
+    pub fn better(&self) -> Option<&Way> {
+        self.ways.iter().find(|way| way.recommended && way.way != self.way)
+    }
 }
 
 impl RollbackStep {

@@ -95,7 +95,8 @@ pub fn attend(mut command: Command, signals: &Receiver<Reason>) -> Result<Attend
 }
 
 fn gone(name: &str) -> Error {
-    Error::new(ErrorCode::ProcessFailed, format!("cannot learn how {name} ended"))
+    // Not as one that could not be started: it may have done all it should.
+    Error::new(ErrorCode::Internal, format!("cannot learn how {name} ended"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::program::Program;
 use super::status::in_words;
 use super::tail::{Tail, TailReader};
 use crate::error::{Error, ErrorCode, IoContext, Result};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::io::PipeWriter;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -77,6 +77,11 @@ impl Running {
         &self.name
     }
 
+    /// Returns its process group.
+    pub(super) fn group(&self) -> Pid {
+        self.group
+    }
+
     /// Returns what ends the patience with it.
     pub(super) fn limit(&self) -> &Limit {
         &self.limit
@@ -93,8 +98,23 @@ impl Running {
         let status = self
             .end_group()
             .ok_or_else(|| Error::new(ErrorCode::ProcessFailed, format!("cannot learn how {} ended", self.name)))?;
+        Ok(self.ended(status))
+    }
+
+    /// Says how the program ended, after all of its output was read.
+    pub(super) fn ended(&mut self, status: ExitStatus) -> Ended {
         let tail = self.tail.finish(&self.secrets);
-        Ok(Ended { name: std::mem::take(&mut self.name), status, tail })
+        Ended { name: std::mem::take(&mut self.name), status, tail }
+    }
+
+    /// Returns the process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the program alone. It is reaped last, so its id is not another's.
+    pub(super) fn signal_itself(&self, signal: Signal) {
+        let _ = kill_process(self.group, signal);
     }
 
     /// Says whether the program itself has exited, leaving it to be reaped.
@@ -115,7 +135,7 @@ impl Running {
     }
 
     /// Ends whatever of the group still runs, reaps the program and returns its status. At once if nothing runs.
-    fn end_group(&mut self) -> Option<ExitStatus> {
+    pub(super) fn end_group(&mut self) -> Option<ExitStatus> {
         self.reaped = true;
         if self.is_alive() {
             self.signal(Signal::TERM);

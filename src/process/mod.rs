@@ -7,21 +7,27 @@
 
 mod attend;
 mod group;
+mod identity;
 mod limit;
 mod program;
 mod run;
 mod secret_file;
+mod service;
 mod status;
 mod stream;
 mod tail;
+mod watch;
 
 pub use attend::{Attended, attend};
+pub use identity::{Identity, Seen};
 pub use program::Program;
 pub use run::{Output, feed, run_shown, run_to_end};
 pub use secret_file::SecretFile;
+pub use service::Service;
 pub use status::in_words;
 pub use stream::Stream;
 pub use tail::Tail;
+pub use watch::watch_if_asked;
 
 #[cfg(test)]
 mod tests;

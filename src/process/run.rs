@@ -5,6 +5,7 @@ use super::limit::Limit;
 use super::program::Program;
 use super::stream::{PIPE_SIZE, Stream};
 use super::tail::Tail;
+use super::watch::Watcher;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use rustix::event::PollFlags;
@@ -71,15 +72,21 @@ pub fn run_to_end(program: &Program, timeout: Duration, cancel: &Cancel, limit_b
 ///
 /// # Errors
 /// `process-failed` if it cannot be started or fails, with its last lines on both outputs; the reason of a
-/// cancellation; the error of `input`, after which the program is ended before it can take the end for complete.
+/// cancellation; the error of `input`, after which the program is ended before it can take the end for complete. So it is
+/// if this process is killed.
 pub fn feed(program: &Program, input: &mut dyn Read, cancel: &Cancel) -> Result<()> {
     let (reader, mut stdin) = std::io::pipe().io_context(|| "cannot make a pipe".to_owned())?;
     // Unprivileged users have a quota; a smaller pipe is only slower.
     let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIPE_SIZE);
     // A blocking write of more than fits could not be cancelled. The program's end of the pipe still blocks.
     set_nonblocking(&stdin).io_context(|| "cannot set up a pipe".to_owned())?;
-    // Declared after `stdin`, so that on an error the program is ended before its input is closed.
+    // If we are killed, the program is ended before its input is closed.
+    let mut watcher = Watcher::start(Some(&stdin));
+    // Declared after both, so that on an error the program is ended before its input is closed.
     let running = Running::start(program, Stdio::from(reader), Stdout::Tail, Limit::new(cancel, None))?;
+    if let Some(watcher) = &mut watcher {
+        watcher.over(running.group());
+    }
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = match input.read(&mut buffer) {
@@ -92,7 +99,7 @@ pub fn feed(program: &Program, input: &mut dyn Read, cancel: &Cancel) -> Result<
             break;
         }
     }
-    drop(stdin);
+    drop((stdin, watcher));
     running.wait()?.success()
 }
 

@@ -3,6 +3,7 @@
 use super::group::{Running, Stdout};
 use super::limit::Limit;
 use super::program::Program;
+use super::watch::Watcher;
 use crate::cancel::Cancel;
 use crate::error::{IoContext, Result};
 use rustix::event::PollFlags;
@@ -19,6 +20,7 @@ pub struct Stream {
     // Dropped in this order: the program is ended before its pipe is closed, so that it does not see a reader vanish.
     running: Running,
     stdout: PipeReader,
+    watcher: Option<Watcher>,
 }
 
 impl Stream {
@@ -30,12 +32,25 @@ impl Stream {
         Self::start_within(program, Limit::new(cancel, None))
     }
 
+    /// As [`Stream::start`]; the program is killed even if this process is.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn start_watched(program: &Program, cancel: &Cancel) -> Result<Self> {
+        let mut stream = Self::start(program, cancel)?;
+        stream.watcher = Watcher::start(None);
+        if let Some(watcher) = &mut stream.watcher {
+            watcher.over(stream.running.group());
+        }
+        Ok(stream)
+    }
+
     pub(super) fn start_within(program: &Program, limit: Limit) -> Result<Self> {
         let (stdout, writer) = std::io::pipe().io_context(|| "cannot make a pipe".to_owned())?;
         // Unprivileged users have a quota; a smaller pipe is only slower.
         let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_SIZE);
         let running = Running::start(program, Stdio::null(), Stdout::Pipe(writer), limit)?;
-        Ok(Self { running, stdout })
+        Ok(Self { running, stdout, watcher: None })
     }
 
     /// Says whether the program has exited, without waiting for it.
@@ -55,9 +70,12 @@ impl Stream {
     }
 
     pub(super) fn wait(self) -> Result<super::group::Ended> {
-        let Self { running, stdout } = self;
+        let Self { running, stdout, watcher } = self;
         drop(stdout);
-        running.wait()
+        let ended = running.wait();
+        // Only now: until then there is something to watch over.
+        drop(watcher);
+        ended
     }
 }
 

@@ -22,9 +22,10 @@ pub fn happened(event: &Event) -> String {
             format!("the environment was frozen by {by}{until}: {reason}")
         }
         Event::Thawed { by, reason, .. } => format!("the environment was thawed by {by}: {reason}"),
-        Event::RollbackBegan { by, observed, forced, .. } => {
+        Event::RollbackBegan { by, observed, forced, way, .. } => {
+            let way = way.map(|way| format!(" by {way}")).unwrap_or_default();
             let forced = forced.as_ref().map(|reason| format!("; forced: {reason}")).unwrap_or_default();
-            format!("a rollback was begun by {by}: {observed}{forced}")
+            format!("a rollback{way} was begun by {by}: {observed}{forced}")
         }
         Event::RollbackStep { step, state, message, .. } => {
             let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();

@@ -3,6 +3,7 @@
 pub mod ci;
 pub mod closing;
 mod content;
+pub mod drill;
 mod drilled;
 mod elsewhere;
 pub mod happened;
@@ -19,6 +20,7 @@ pub mod units;
 pub mod verdict;
 mod view;
 mod way_back;
+mod ways;
 
 #[cfg(test)]
 mod sample;

@@ -2,9 +2,11 @@
 
 use super::text::{Style, findings};
 use super::units::{duration, plain, time};
+use super::ways;
 use crate::error::Error;
 use crate::ledger::freeze::Freeze;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState};
+use crate::model::way::WayKind;
 use std::fmt::Write;
 
 /// Renders what a rollback will do.
@@ -27,13 +29,24 @@ pub fn plan(plan: &RollbackPlan, style: Style) -> String {
     if let Some(began) = plan.resumes {
         line("goes on with", format!("the rollback that began {}", time(began)));
     }
-    match plan.data_loss_from {
-        Some(from) => line("LOST", format!("what was written since {}", time(from))),
-        None => line("LOST", "when the snapshots were taken is unknown".to_owned()),
+    line("way", plan.way.to_string());
+    match (plan.way, plan.data_loss_from) {
+        (WayKind::FullRestore, Some(from)) => line("LOST", format!("what was written since {}", time(from))),
+        (WayKind::FullRestore, None) => line("LOST", "when the snapshots were taken is unknown".to_owned()),
+        (WayKind::DownMigration, _) => line("LOST", "what the migration drops".to_owned()),
+        _ => line("LOST", "nothing: the data stays as it is".to_owned()),
     }
-    match plan.estimate_seconds {
-        Some(seconds) => line("takes", format!("about {} for the restores", duration(seconds))),
-        None => line("takes", "unknown: nothing was measured".to_owned()),
+    for lost in ways::lost(&plan.lost) {
+        line("", lost);
+    }
+    match (plan.way, plan.estimate_seconds) {
+        (_, Some(seconds)) => line("takes", format!("about {} for the restores", duration(seconds))),
+        (WayKind::FullRestore, None) => line("takes", "unknown: nothing was measured".to_owned()),
+        (_, None) => {}
+    }
+    if let Some(better) = plan.better() {
+        let reason = better.reasons.first().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+        line("recommended", format!("{}{reason}", better.way));
     }
     text += "\n";
     let _ = writeln!(text, "   freeze {}, until somebody thaws it", plain(&plan.environment));
@@ -42,6 +55,11 @@ pub fn plan(plan: &RollbackPlan, style: Style) -> String {
         let _ = writeln!(text, "   not reverted: {}", plain(left));
     }
     text + &findings(&plan.findings, style)
+}
+
+/// Renders every way back, weighed.
+pub fn ways(plan: &RollbackPlan) -> String {
+    ways::ways(&plan.ways)
 }
 
 /// Renders how far a rollback came.
@@ -67,7 +85,9 @@ fn steps(steps: &[RollbackStep]) -> String {
             Some(state) => state.as_str(),
         };
         let owner = step.owner.as_ref().map(|owner| format!(", by {}", plain(owner))).unwrap_or_default();
-        let takes = step.estimate_seconds.map(|seconds| format!(", about {}", duration(seconds))).unwrap_or_default();
+        let by = step.estimated_by.as_ref().map(|by| format!(" ({})", plain(by))).unwrap_or_default();
+        let takes = step.estimate_seconds.map(|seconds| format!(", about {}{by}", duration(seconds)));
+        let takes = takes.unwrap_or_default();
         let mark = if mark.is_empty() { String::new() } else { format!("   [{mark}]") };
         let _ = writeln!(text, "{number:>2} {}{owner}{takes}{mark}", plain(&step.action));
     }

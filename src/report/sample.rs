@@ -7,6 +7,7 @@ use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
 use crate::model::verdict::Verdict;
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 
 /// A release that passed, with two sources and a warning.
@@ -191,6 +192,7 @@ pub(super) fn rolling_back(failed: bool) -> Vec<EventRecord> {
             frozen_at: at(0),
             observed: plan.observed.clone(),
             forced: None,
+            way: None,
             steps: plan.steps.iter().map(RollbackStep::planned).collect(),
             go_on: Some(format!("holdpoint rollback --environment production --id {id} --yes production")),
         },
@@ -216,6 +218,7 @@ pub(super) fn plan() -> RollbackPlan {
         owner: None,
         destructive: false,
         estimate_seconds: None,
+        estimated_by: None,
         state: None,
     };
     let program = ["curl", "-H", "s3cret"].map(str::to_owned).to_vec();
@@ -232,6 +235,9 @@ pub(super) fn plan() -> RollbackPlan {
         resumes: None,
         data_loss_from: manifest.rollback.data_loss_from,
         estimate_seconds: Some(41.0),
+        way: WayKind::FullRestore,
+        lost: Vec::new(),
+        ways: Vec::new(),
         steps: vec![
             step("safety snapshot", "save the present state", Task::Safety),
             RollbackStep {

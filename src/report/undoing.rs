@@ -49,7 +49,7 @@ impl<'a> Undoing<'a> {
     pub(super) fn of(events: &'a [EventRecord], standing: Standing<'_>) -> Option<Self> {
         let first = events.iter().rposition(|record| matches!(record.event, Event::RollbackBegan { .. }))?;
         let (began, later) = events.get(first..)?.split_first()?;
-        let Event::RollbackBegan { at, by, frozen_at, observed, forced, steps, go_on } = &began.event else {
+        let Event::RollbackBegan { at, by, frozen_at, observed, forced, steps, go_on, .. } = &began.event else {
             return None;
         };
         let planned = |step: &'a PlannedStep| StepOf { planned: Some(step), ..StepOf::named(&step.step) };

@@ -35,7 +35,7 @@ pub fn counted(number: u64, noun: &str) -> String {
 }
 
 /// Formats a count with thousands separators: `65,164`.
-pub(super) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -5,7 +5,7 @@
 //!
 //! From the bottom up: [`id`], [`crypto`], [`keyfile`], [`compression`], [`chunker`]; [`pack`], [`index`], [`tree`]
 //! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
-//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`] and [`ls`], [`check`], [`copy`].
+//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`], [`tar`] and [`ls`], [`check`], [`copy`].
 //! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
 pub mod archive;
@@ -20,6 +20,7 @@ pub mod exclude;
 pub mod files;
 pub mod id;
 pub mod index;
+mod inode;
 pub mod keyfile;
 pub mod lock;
 pub mod ls;
@@ -32,6 +33,7 @@ pub mod restore;
 pub mod retention;
 pub mod snapshot;
 pub mod stream;
+pub mod tar;
 pub mod tree;
 mod trees;
 pub mod verify;

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A blob to read, and where it is waited for.
-struct Job {
+pub(super) struct Job {
     id: Id,
     done: Sender<Result<Vec<u8>>>,
 }
@@ -138,7 +138,7 @@ impl Drop for StreamReader {
 }
 
 /// Blobs in order, a few of them asked for ahead.
-struct Ordered {
+pub(super) struct Ordered {
     rest: std::vec::IntoIter<Id>,
     asked: VecDeque<Receiver<Result<Vec<u8>>>>,
     jobs: Sender<Job>,
@@ -147,7 +147,8 @@ struct Ordered {
 }
 
 impl Ordered {
-    fn new(content: Vec<Id>, jobs: Sender<Job>, threads: usize, cancel: Cancel) -> Self {
+    /// Asks for the first blobs of `content`; whoever [`serve`]s `jobs` reads them.
+    pub(super) fn new(content: Vec<Id>, jobs: Sender<Job>, threads: usize, cancel: Cancel) -> Self {
         let mut ordered = Self { rest: content.into_iter(), asked: VecDeque::new(), jobs, cancel, failed: false };
         // One for each thread to work at, one more each that is done and waits.
         for _ in 0..threads.max(1) * 2 {
@@ -166,7 +167,7 @@ impl Ordered {
     }
 
     /// Returns the next blob; `None` after the last one, or after an error.
-    fn next(&mut self) -> Option<Result<Vec<u8>>> {
+    pub(super) fn next(&mut self) -> Option<Result<Vec<u8>>> {
         if self.failed {
             return None;
         }
@@ -192,7 +193,7 @@ impl Ordered {
 }
 
 /// Reads blobs until nobody asks for more.
-fn serve(indexed: &Indexed, queue: &Receiver<Job>) {
+pub(super) fn serve(indexed: &Indexed, queue: &Receiver<Job>) {
     let mut opener = None;
     for Job { id, done } in queue {
         // Whoever asked may have gone.

@@ -18,6 +18,7 @@ mod redis;
 #[cfg(test)]
 mod sample;
 mod sqlite;
+pub mod throwaway;
 mod tls;
 mod write;
 
@@ -35,6 +36,9 @@ use tokio::runtime::Handle;
 
 /// How long [`Source::clean_up`] may take: a run that was cancelled has 5 s in all.
 pub const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long one question of [`Source::look`] may take, such as counting the rows of a table.
+pub const LOOK_WITHIN: Duration = Duration::from_secs(600);
 
 /// What every call of a source gets.
 #[derive(Debug, Clone)]
@@ -138,10 +142,11 @@ pub trait Source: Send + Sync {
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()>;
 
     /// Looks at what is there now, where the source is, changing nothing: the words of the manifest's `content` that can
-    /// be told without a capture, such as `tables`, `rows` and `schema_version`. `None`: this kind cannot tell.
+    /// be told without a capture, such as `tables`, `rows` and `schema_version`. `None`: this kind cannot tell. Where it
+    /// fails, it leaves nothing on the server, as far as that answers.
     ///
     /// # Errors
-    /// `server-unreachable` and the like: it cannot be asked.
+    /// `capture-failed`: it cannot be asked, or counting takes longer than [`LOOK_WITHIN`]; the reason of a cancellation.
     fn look(&self, _context: &Context) -> Result<Option<Content>> {
         Ok(None)
     }
@@ -188,6 +193,26 @@ impl dyn Stored + '_ {
             )),
         }
     }
+}
+
+/// Returns the stream of a snapshot that is worth something by itself, if there is one and no more: what a program takes on
+/// its standard input. `names` are those of the snapshot's files.
+///
+/// # Errors
+/// `usage`: what was captured is no copy of the data.
+pub fn only_stream<'n>(kind: &str, method: &str, names: &'n [String]) -> Result<Option<&'n str>> {
+    if method == "restore-point" {
+        return Err(Error::new(ErrorCode::Usage, "a restore point is a place in a log, and holds no data")
+            .hint("recover the cluster to it in a new data directory (--target DIR)"));
+    }
+    if (kind, method) == ("postgres", "dump") {
+        // Beside it are the roles of the server, which `pg_restore` does not take.
+        return Ok(postgres::archive_of(names));
+    }
+    Ok(match names {
+        [only] => Some(only),
+        _ => None,
+    })
 }
 
 /// Where a stream is restored to.

@@ -4,3 +4,4 @@ mod bad_input;
 mod commands;
 mod discovery;
 mod help;
+mod restore;

@@ -94,9 +94,13 @@ fn the_commands_status_is_kept_apart_from_ours() {
 #[test]
 fn a_command_that_cannot_be_started_is_a_failed_one() {
     let shop = shop("");
-    let fixed = ["guard", "--environment", "staging", "--release", "1.4.0", "--commit", COMMIT, "--first", "--"];
-    shop.run(&[&fixed[..], &["./nowhere"]].concat()).expect(20).says(&["cannot start ./nowhere"]);
-    shop.run(&fixed[..8]).expect(2);
+    let fixed = ["guard", "--environment", "staging", "--release", "1.4.0", "--commit", COMMIT, "--first"];
+    // Nothing was deployed: there is nothing to undo, and nobody has to be waited for.
+    let output = shop.run(&[&fixed[..], &["--rollback-on-failure", "--", "./nowhere"]].concat()).expect(20);
+    output.says(&["cannot start ./nowhere", "next: holdpoint guard --environment staging -- COMMAND"]);
+    assert_eq!(events(&shop), ["admitted", "guarded"]);
+    assert_free(&shop, false);
+    shop.run(&fixed).expect(2);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Databases as sources, each against real servers of its kind.
 
+mod interrupted;
 mod mongodb;
 mod mysql;
 mod postgres;

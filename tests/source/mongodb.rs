@@ -231,3 +231,34 @@ fn a_dump_that_hangs_ends_with_the_run() {
     tools.then("mongodump", "exit 0");
     shop.gate(&[]).expect(0);
 }
+
+#[test]
+fn a_restore_that_is_killed_can_be_done_again() {
+    let tools = Tools::new();
+    let shop = tools.shop("shop", "");
+    shop.gate(&[]).expect(0);
+    let whole = fs::read_to_string(tools.path("mongorestore")).unwrap();
+    let folder = tools.folder.path().display().to_string();
+    let forced = ["restore", "orders", "-e", "staging", "--force"];
+    let half =
+        whole.replace("cat > ", &format!("head -c 20 > '{folder}/part'; echo > '{folder}/begun'; sleep 1000; cat > "));
+    assert_ne!(half, whole);
+    for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(143))] {
+        fs::write(tools.path("mongorestore"), &half).unwrap();
+        let mut running = shop.holdpoint.start(forced);
+        crate::gate::shop::until(&mut running, "the restore", || tools.path("begun").exists());
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        // The program dies with it, and does not take that for the end of the archive.
+        while !shop.processes().is_empty() {}
+        assert!(!tools.path("restored").exists());
+        fs::remove_file(tools.path("begun")).unwrap();
+        fs::write(tools.path("mongorestore"), &whole).unwrap();
+        shop.holdpoint.run(forced).expect(0);
+        assert_eq!(fs::read(tools.path("restored")).unwrap(), fs::read(tools.path("archive")).unwrap());
+        fs::remove_file(tools.path("restored")).unwrap();
+    }
+    let output = shop.holdpoint.command(["restore", "orders", "-e", "staging", "--target", "-"]).output().unwrap();
+    assert!(output.status.success() && output.stdout == fs::read(tools.path("archive")).unwrap());
+}

@@ -1,6 +1,7 @@
 //! What tests share: the real binary in a clean environment, git, stock restic, servers, trees.
 #![allow(dead_code, reason = "helpers are here before the last test that uses them")]
 
+pub mod captured;
 pub mod environment;
 pub mod faults;
 pub mod git;

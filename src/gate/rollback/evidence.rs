@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::{Ledger, Stored, manifest as document};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, Purpose, State};
-use crate::signing::{Doubt, verify};
+use crate::signing::{AllowedSigners, Doubt, verify};
 use jiff::Timestamp;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -89,13 +89,14 @@ pub(super) fn check(request: &Request<'_>) -> Result<Vec<Finding>> {
     if manifest.state != State::Passed {
         return invalid("did not pass the gate: nothing of it can be believed");
     }
-    Ok(signature(request).into_iter().collect())
+    Ok(doubt(request.given, request.signers).into_iter().collect())
 }
 
-fn signature(request: &Request<'_>) -> Option<Finding> {
-    let Given { manifest, bytes, signature } = request.given;
+/// Checks who signed a manifest; returns what there is to say against it, `None` if one of `signers` vouches for it.
+pub fn doubt(given: &Given, signers: Option<&AllowedSigners>) -> Option<Finding> {
+    let Given { manifest, bytes, signature } = given;
     let id = &manifest.id;
-    let Some(signers) = request.signers else {
+    let Some(signers) = signers else {
         let message = format!("nobody checked who signed the manifest {id}: no allowed signers are named");
         return Some(
             Finding::warning(FindingCode::SignatureUnchecked, message)

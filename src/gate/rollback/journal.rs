@@ -6,6 +6,7 @@ use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::StepState;
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 pub(super) struct Journal {
     /// When it began.
     pub(super) began: Option<Timestamp>,
+    /// Which way it goes; of no meaning before it began.
+    pub(super) way: Option<WayKind>,
     /// The release that holds the state before it.
     pub(super) saved: Option<ReleaseId>,
     states: BTreeMap<String, StepState>,
@@ -30,8 +33,10 @@ impl Journal {
         let Some(freeze) = freeze else { return Ok(journal) };
         for record in ledger.events(id)? {
             match record.event {
-                Event::RollbackBegan { at, frozen_at, .. } => {
-                    journal = Self { began: (frozen_at == freeze.at).then_some(at), ..Self::default() };
+                Event::RollbackBegan { at, frozen_at, way, .. } => {
+                    let began = (frozen_at == freeze.at).then_some(at);
+                    let way = began.map(|_| way.unwrap_or(WayKind::FullRestore));
+                    journal = Self { began, way, ..Self::default() };
                 }
                 Event::RollbackStep { step, state, saved, .. } if journal.began.is_some() => {
                     journal.saved = saved.or(journal.saved);
@@ -101,6 +106,7 @@ mod tests {
             frozen_at: at(frozen),
             observed: "the instance runs 1.4.0".to_owned(),
             forced: None,
+            way: None,
             steps: Vec::new(),
             go_on: None,
         };

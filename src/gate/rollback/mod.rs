@@ -1,27 +1,43 @@
 //! `rollback`: executes the way back of one manifest.
 //!
 //! [`plan`] looks at everything and changes nothing: is this the manifest of what runs, may it be believed, does each
-//! source lead where it came from? [`perform`] freezes the environment and does the steps under its lease, one after
-//! another, each recorded in the [`journal`], so that a rollback that was interrupted is gone on with where it was.
+//! source lead where it came from, what holds it now, and which way back is the right one? [`perform`] freezes the
+//! environment and does the steps of a way under its lease, one after another, each recorded in the [`journal`], so that a
+//! rollback that was interrupted is gone on with where it was.
 
 mod added;
+mod against;
+mod begin;
+mod command;
+mod estimates;
 mod evidence;
 mod fit;
 mod hooks;
 mod journal;
+mod left;
+mod lost;
 mod pass;
 mod perform;
 mod plan;
+mod point;
 mod safety;
 mod sources;
+mod steps;
+mod survey;
+mod touched;
+mod verify;
 mod watch;
+mod ways;
 
-pub use evidence::Given;
+pub use command::command;
+pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
-pub use plan::{go_on_command, plan};
+pub use plan::plan;
+pub(super) use sources::restorable;
 pub use watch::Watcher;
 
 use super::request;
+use crate::model::way::WayKind;
 use crate::signing::AllowedSigners;
 use std::time::Duration;
 
@@ -35,6 +51,8 @@ pub struct Request<'a> {
     /// Where and what: the place, the configuration, the key. The safety snapshot is a run of its kind; what a run
     /// captures and for which release is for the rollback to say.
     pub run: request::Request,
+    /// Which way back to go: the one that was begun without it, or else a full restore.
+    pub way: Option<WayKind>,
     /// Why to go on even if the manifest does not describe what runs.
     pub force: Option<String>,
     /// Why not to save the present state first.

@@ -11,19 +11,22 @@ use jiff::Timestamp;
 /// Says why no pass can be issued for the deploy step, if none can.
 pub(super) fn why_none(request: &Request<'_>) -> Option<Finding> {
     let from = &request.given.manifest.release.from;
-    let why = match (&from.version, &from.commit, &request.run.signer, request.signers) {
+    let (why, hint) = match (&from.version, &from.commit, &request.run.signer, request.signers) {
         (None, ..) => return None,
-        (_, None, ..) => "the manifest does not tell the commit of the older version",
-        (_, _, None, _) => "no signing key is configured",
+        (_, None, ..) => (
+            "the manifest does not tell the commit of the older version",
+            "let the probe tell the commit (`commit` in [environment.NAME.deployed]), for the releases to come",
+        ),
+        (_, _, None, _) => ("no signing key is configured", "give the key by HOLDPOINT_SIGNING_KEY"),
         // What nobody vouches for must not be vouched for by us.
-        (.., None) => "nobody checked who signed the manifest",
+        (.., None) => (
+            "nobody checked who signed the manifest",
+            "name who may have signed by --allowed-signers or HOLDPOINT_ALLOWED_SIGNERS",
+        ),
         (Some(_), Some(_), Some(_), Some(_)) => return None,
     };
     let message = format!("no rollback pass is issued: {why}; a redeploy that asks `holdpoint admit` is refused");
-    Some(
-        Finding::warning(FindingCode::RollbackPassMissing, message)
-            .hint("give the key by HOLDPOINT_SIGNING_KEY, and let the probe tell the commit"),
-    )
+    Some(Finding::warning(FindingCode::RollbackPassMissing, message).hint(hint))
 }
 
 /// Issues the pass, if it can be issued.

@@ -1,21 +1,22 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
-use super::super::standing;
-use super::journal::{self, Came, Journal};
+use super::journal::{self, Came};
 use super::sources::Hands;
-use super::{Request, Watcher, fit, go_on_command, hooks, pass, safety, sources};
+use super::steps::restore_name;
+use super::verify::{self, Verified};
+use super::{Request, Watcher, command, hooks, left, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
-use crate::ledger::lease::{self, Lease, Owner};
-use crate::model::finding::Level;
+use crate::ledger::lease::Lease;
 use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -64,18 +65,20 @@ pub fn perform(
     let mut rollback = Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None };
     let error = rollback.perform(lease).err();
     let Rollback { plan, freeze, .. } = rollback;
-    Outcome { plan, freeze, error, go_on: go_on_command(request) }
+    let go_on = command(request, plan.way);
+    Outcome { plan, freeze, error, go_on }
 }
 
-struct Rollback<'r> {
-    request: &'r Request<'r>,
-    ledger: Ledger,
-    hands: Hands<'r>,
-    watcher: &'r dyn Watcher,
-    plan: RollbackPlan,
-    freeze: Option<Freeze>,
+/// A rollback while it is done.
+pub(super) struct Rollback<'r> {
+    pub(super) request: &'r Request<'r>,
+    pub(super) ledger: Ledger,
+    pub(super) hands: Hands<'r>,
+    pub(super) watcher: &'r dyn Watcher,
+    pub(super) plan: RollbackPlan,
+    pub(super) freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
-    saved: Option<ReleaseId>,
+    pub(super) saved: Option<ReleaseId>,
 }
 
 impl Rollback<'_> {
@@ -92,6 +95,8 @@ impl Rollback<'_> {
             self.hands.cancel.check()?;
             lease.check()?;
             let estimate = step.estimate_seconds.map(|seconds| format!(", about {seconds:.0} s")).unwrap_or_default();
+            // Before it is recorded anew: the record says that it was begun, and by whom nobody asks twice.
+            self.look_for_left(&step)?;
             self.hands.observer.note(&format!("step {} of {count}: {}{estimate}", number + 1, step.action));
             self.record(number, &step, StepState::Started, Came::default())?;
             match self.step(&step, lease, &freeze) {
@@ -114,84 +119,6 @@ impl Rollback<'_> {
         Ok(())
     }
 
-    fn take_lease(&self) -> Result<Lease> {
-        let run = &self.request.run;
-        let owner = Owner::current(Some(self.plan.id.clone()), run.pipeline.run_url.clone())?;
-        let acquired = lease::acquire(run.place.ledger_storage(), owner, self.hands.cancel)?;
-        if let Some(finding) = acquired.finding {
-            self.hands.observer.note(&format!("warning: {}", finding.message));
-        }
-        Ok(acquired.lease)
-    }
-
-    /// Freezes the environment, and opens the journal or goes on with it.
-    fn begin(&mut self) -> Result<Freeze> {
-        let id = &self.plan.id;
-        let now = Timestamp::now();
-        let standing = self.ledger.freeze_at(now)?;
-        let journal = Journal::read(&self.ledger, id, standing.as_ref())?;
-        if journal.began != self.plan.resumes {
-            let message = format!("another rollback of {id} went on since this one was planned");
-            return Err(Error::new(ErrorCode::Busy, message).hint("start again, and look at the plan"));
-        }
-        if journal.began.is_none() {
-            self.look_again()?;
-        }
-        let freeze = match standing {
-            // One that ends by itself would let others deploy into what is half restored.
-            Some(freeze) if freeze.until.is_some() && journal.began.is_none() => {
-                self.ledger.thaw()?;
-                self.freeze(now)?
-            }
-            Some(freeze) => freeze,
-            None => self.freeze(now)?,
-        };
-        self.freeze = Some(freeze.clone());
-        self.saved = journal.saved;
-        if journal.began.is_none() {
-            let began = Event::RollbackBegan {
-                at: Timestamp::now(),
-                by: self.request.by.clone(),
-                frozen_at: freeze.at,
-                observed: self.plan.observed.clone(),
-                forced: self.request.force.clone(),
-                steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
-                go_on: Some(go_on_command(self.request)),
-            };
-            self.ledger.record_event(id, &began)?;
-        }
-        Ok(freeze)
-    }
-
-    /// Refuses where another deployment began since the plan was shown.
-    fn look_again(&self) -> Result<()> {
-        let claim = self.ledger.claim()?.filter(|claim| claim.is_open(Timestamp::now()));
-        if let Some(claim) = claim.filter(|claim| claim.release != self.plan.id) {
-            let finding = standing::claimed(&claim);
-            return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
-        }
-        let seen = fit::look(self.request, &self.ledger, self.hands.cancel, self.hands.runtime)?;
-        match seen.finding.filter(|finding| finding.level == Level::Refusal) {
-            Some(finding) => {
-                Err(Error::new(ErrorCode::ProbeFailed, format!("{}; nothing was changed", finding.message))
-                    .hint("look at the plan again"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn freeze(&self, at: Timestamp) -> Result<Freeze> {
-        let id = &self.plan.id;
-        let by = self.request.by.clone();
-        let reason = format!("rollback of {} (release {id})", self.plan.undone);
-        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None, release: Some(id.clone()) };
-        if let Some(other) = self.ledger.freeze(&freeze)? {
-            return Ok(other);
-        }
-        self.ledger.record_event(id, &Event::Frozen { at, by, reason, until: None })?;
-        Ok(freeze)
-    }
-
     fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
         journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
@@ -202,22 +129,42 @@ impl Rollback<'_> {
     }
 
     /// Does one step; returns the lease, and what came of it in words.
-    fn step(&self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
+    fn step(&mut self, step: &RollbackStep, lease: Lease, freeze: &Freeze) -> Result<(Lease, Came)> {
         let came = match &step.task {
             Task::Safety => {
                 let (lease, id) = safety::save(self.request, lease, &self.hands)?;
                 return Ok((lease, Came { message: Some(format!("saved as {id}")), saved: Some(id) }));
             }
-            Task::Hook(argv) => {
-                hooks::run(self.request, argv, self.hands.cancel)?;
+            Task::Hook(argv) | Task::Migrate(argv) => {
+                hooks::run(self.request, &step.step, argv, self.hands.cancel)?;
                 Came::default()
             }
             Task::Restore(source) => {
                 Came::to(sources::restore(self.request, source, self.saved.as_ref(), &self.hands)?)
             }
+            Task::Verify(source) => {
+                let verified = verify::restored(self.request, source, &self.hands)?;
+                Came::to(self.judge(source, verified)?)
+            }
+            Task::VerifySchema(source) => match verify::schema(self.request, source, &self.hands)? {
+                Verified::Same(text) => Came::to(text),
+                Verified::Differs(what) => {
+                    let (what, hint) = match self.plan.way {
+                        WayKind::DownMigration => (
+                            format!("{source}: {what}; the migration did not take it back"),
+                            "mend it and run it by hand, then go on with the rollback; or thaw, and restore by --way full-restore",
+                        ),
+                        _ => (
+                            format!("{source}: {what}; it was another one when the rollback was planned"),
+                            "find out what still migrates; then thaw, and look at the plan again",
+                        ),
+                    };
+                    return Err(Error::new(ErrorCode::RestoreFailed, what).hint(hint));
+                }
+            },
             Task::Redeploy(argv) => {
                 pass::issue(self.request, &self.ledger, freeze)?;
-                let deployed = hooks::run(self.request, argv, self.hands.cancel);
+                let deployed = hooks::run(self.request, &step.step, argv, self.hands.cancel);
                 // Nobody else may use it, whatever came of the deployment.
                 let withdrawn = self.ledger.withdraw_rollback_pass();
                 deployed.and(withdrawn)?;
@@ -226,6 +173,31 @@ impl Rollback<'_> {
             Task::Reconcile => Came::to(self.reconcile()?),
         };
         Ok((lease, came))
+    }
+
+    /// Takes a difference for what it is: the restore has to be done again.
+    fn judge(&mut self, source: &str, verified: Verified) -> Result<String> {
+        let what = match verified {
+            Verified::Same(text) => return Ok(text),
+            Verified::Differs(what) => what,
+        };
+        let restore = restore_name(source);
+        let number = self.plan.steps.iter().position(|step| step.step == restore);
+        if let Some((number, step)) = number.and_then(|number| Some((number, self.plan.steps.get(number)?.clone()))) {
+            self.record(number, &step, StepState::Failed, Came::to(format!("it was not what was restored: {what}")))?;
+        }
+        Err(Error::new(ErrorCode::RestoreFailed, format!("{source} is not as it was captured: {what}"))
+            .hint("something wrote to it since it was restored: stop that, and go on with the rollback, which restores it again"))
+    }
+
+    /// Refuses to do a step again while the program of its first try runs.
+    fn look_for_left(&self, step: &RollbackStep) -> Result<()> {
+        let runs_a_program = matches!(step.task, Task::Hook(_) | Task::Migrate(_) | Task::Redeploy(_));
+        if runs_a_program && step.state == Some(StepState::Started) {
+            let mark = left::mark(self.plan.id.as_str(), &step.step);
+            left::refuse_if_running(&mark).map_err(|error| self.under(error, step))?;
+        }
+        Ok(())
     }
 
     fn reconcile(&self) -> Result<String> {
@@ -256,14 +228,31 @@ impl Rollback<'_> {
             .hint("see that the older version starts, then go on with the rollback"))
     }
 
+    /// Says what is gone from where it was, and where it is kept.
+    fn lost(&self) -> String {
+        let Some(since) = self.plan.data_loss_from else { return String::new() };
+        let rows: Option<u64> = self.plan.lost.iter().filter_map(|loss| loss.more_rows).reduce(|one, two| one + two);
+        let rows = rows.map(|rows| format!(" ({rows} rows more)")).unwrap_or_default();
+        let kept = self.saved.as_ref().map(|saved| format!(", which {saved} holds")).unwrap_or_default();
+        let since = since.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("; lost is what was written since {since}{rows}{kept}")
+    }
+
     /// Says that the release is undone: nobody waits for its deployment any more.
     fn end(&self) -> Result<()> {
+        let data = match self.plan.way {
+            WayKind::DownMigration => "the schema is as it was before",
+            WayKind::CodeOnly => "the data is as it was left by",
+            _ => "the data is as it was before",
+        };
+        let data = format!("{data} {}", self.plan.undone);
         let explanation = match &self.plan.back_to {
             Some(version) if self.plan.steps.iter().any(|step| step.task == Task::Reconcile) => {
-                format!("{version} runs again, and the data is as it was before {}", self.plan.undone)
+                format!("{version} runs again, and {data}")
             }
-            _ => format!("the data is as it was before {}; nothing was observed", self.plan.undone),
+            _ => format!("{data}; nothing was observed"),
         };
+        let explanation = format!("{explanation}{}", self.lost());
         self.ledger.close_claim(&self.plan.id)?;
         let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };
         self.ledger.record_event(&self.plan.id, &event).map(drop)

@@ -1,15 +1,20 @@
 //! What a rollback will do: looked up, and shown before anything is changed.
 
-use super::super::playbook::{config_flag, place_flags};
+use super::against::against;
+use super::estimates::Estimates;
 use super::journal::Journal;
+use super::lost::{self, lost};
+use super::steps::steps;
+use super::survey::survey;
+use super::ways::{Known, weigh};
 use super::{Request, evidence, fit, pass, sources};
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::ledger::Ledger;
+use crate::ledger::events::Event;
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Manifest, SourceRecord};
-use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
-use crate::release::shell;
+use crate::model::rollback::RollbackPlan;
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
@@ -20,24 +25,45 @@ use tokio::runtime::Handle;
 /// against the rollback is a finding of the plan.
 pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<RollbackPlan> {
     let manifest = &request.given.manifest;
+    let now = Timestamp::now();
     let mut findings = evidence::check(request)?;
     let ledger = Ledger::new(request.run.place.ledger_storage());
-    let freeze = ledger.freeze_at(Timestamp::now())?;
+    let freeze = ledger.freeze_at(now)?;
     let journal = Journal::read(&ledger, &manifest.id, freeze.as_ref())?;
     let seen = fit::look(request, &ledger, cancel, runtime)?;
     // What this very rollback stopped or deployed already is no reason against it.
     findings.extend(seen.finding.filter(|_| journal.began.is_none()));
-    findings.extend(sources::look(request, cancel, runtime)?);
+    let presents = survey(request, journal.began.is_some(), cancel, runtime)?;
+    let estimates = Estimates::collect(&ledger, manifest)?;
+    let lost = lost(&presents, now, journal.began.is_some());
+    let way = request.way.or(journal.way).unwrap_or(WayKind::FullRestore);
+    let not_reverted = not_reverted(request);
+    let ways = weigh(
+        request,
+        &Known {
+            presents: &presents,
+            lost: &lost,
+            estimates: &estimates,
+            common: &findings,
+            admitted_at: admitted_at(&ledger, request)?,
+            not_reverted: &not_reverted,
+            now,
+        },
+    );
+    findings.extend(another_way(request, &journal, way));
+    findings.extend(against(way, request, &presents));
     findings.extend(configuration(request));
     findings.extend(warnings(request));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    let mut steps = steps(request);
+    let mut steps = steps(way, request, &presents, &estimates);
     for step in &mut steps {
         step.state = journal.state(&step.step);
     }
     let from = &manifest.release.from;
-    let estimates = steps.iter().filter(|step| !step.is_done()).filter_map(|step| step.estimate_seconds);
-    let estimate: f64 = estimates.sum();
+    let left = steps.iter().filter(|step| !step.is_done()).filter_map(|step| step.estimate_seconds);
+    let estimate: f64 = left.sum();
+    let restores = way == WayKind::FullRestore;
+    let stays = ways.iter().find(|one| one.way == way).map(|one| one.leaves_behind.clone());
     Ok(RollbackPlan {
         id: manifest.id.clone(),
         application: manifest.application.clone(),
@@ -48,23 +74,36 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
         observed: seen.observed,
         instances: seen.instances,
         resumes: journal.began,
-        data_loss_from: manifest.rollback.data_loss_from,
+        data_loss_from: lost::together(&lost).since.or(manifest.rollback.data_loss_from).filter(|_| restores),
         estimate_seconds: (estimate > 0.0).then_some(estimate),
+        way,
+        lost: if restores { lost } else { Vec::new() },
+        ways,
         steps,
-        not_reverted: not_reverted(request),
+        not_reverted: stays.unwrap_or(not_reverted),
         findings,
     })
 }
 
-/// Returns the command that goes on with a rollback.
-pub fn go_on_command(request: &Request<'_>) -> String {
-    let run = &request.run;
-    let command = ["holdpoint", "rollback"].map(str::to_owned).to_vec();
-    let yes = vec!["--yes".to_owned(), run.environment.clone()];
-    let reason = request.no_safety_snapshot.as_ref();
-    let unsafely = reason.map(|reason| vec!["--no-safety-snapshot".to_owned(), reason.clone()]).unwrap_or_default();
-    let place = place_flags(run, &request.given.manifest.id);
-    shell::line(&[command, config_flag(run), place, yes, unsafely].concat())
+/// Refuses to go on by another way than the one that was begun: steps of both would be neither.
+fn another_way(request: &Request<'_>, journal: &Journal, way: WayKind) -> Option<Finding> {
+    let (began, begun) = (journal.began?, journal.way?);
+    (begun != way).then(|| {
+        let at = began.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let message = format!("a rollback by {begun} began at {at}, and is not done: {way} cannot go on with it");
+        let environment = &request.run.environment;
+        Finding::refusal(FindingCode::WayImpossible, message)
+            .hint(format!("go on with --way {begun}; or see that the data is right, `holdpoint thaw --environment {environment} --reason TEXT`, and begin anew"))
+    })
+}
+
+/// Returns when the deployment of the release was admitted.
+fn admitted_at(ledger: &Ledger, request: &Request<'_>) -> Result<Option<Timestamp>> {
+    let events = ledger.events(&request.given.manifest.id)?;
+    Ok(events.iter().find_map(|record| match &record.event {
+        Event::Admitted { at, .. } => Some(*at),
+        _ => None,
+    }))
 }
 
 fn configuration(request: &Request<'_>) -> Option<Finding> {
@@ -99,56 +138,6 @@ fn warnings(request: &Request<'_>) -> Vec<Finding> {
     }
     findings.extend(pass::why_none(request));
     findings
-}
-
-/// Returns the steps after the freeze, in order.
-fn steps(request: &Request<'_>) -> Vec<RollbackStep> {
-    let manifest = &request.given.manifest;
-    let hooks = &request.run.settings.rollback;
-    let mut steps = Vec::new();
-    if request.no_safety_snapshot.is_none() {
-        steps.push(step("safety snapshot", "save the present state", Task::Safety));
-    }
-    let hook = |(number, argv): (usize, &Vec<String>), when: &str, what: &str| {
-        // The command is part of the name: another one is another step.
-        let name = format!("{when} {}: {}", number + 1, shell::line(argv));
-        step(&name, &format!("{what}: {}", shell::line(argv)), Task::Hook(argv.clone()))
-    };
-    steps.extend(hooks.before.iter().enumerate().map(|each| hook(each, "before", "stop what writes")));
-    steps.extend(sources::restorable(manifest).map(|source| restore(manifest, source)));
-    if let (Some(version), Some(argv)) = (&manifest.release.from.version, &hooks.redeploy) {
-        let line = shell::line(argv);
-        let task = Task::Redeploy(argv.clone());
-        steps.push(step(&format!("redeploy: {line}"), &format!("deploy {version} again: {line}"), task));
-    }
-    steps.extend(hooks.after.iter().enumerate().map(|each| hook(each, "after", "start the application")));
-    if let (Some(version), Some(_)) = (&manifest.release.from.version, &request.run.settings.deployed) {
-        steps.push(step("reconcile", &format!("see that {version} runs"), Task::Reconcile));
-    }
-    steps
-}
-
-fn restore(manifest: &Manifest, source: &SourceRecord) -> RollbackStep {
-    let name = source.name.as_str();
-    let planned = manifest.rollback.steps.iter().find(|step| step.source.as_deref() == Some(name));
-    RollbackStep {
-        owner: source.owner.clone(),
-        destructive: true,
-        estimate_seconds: planned.and_then(|step| step.estimate_seconds),
-        ..step(&format!("restore {name}"), &format!("restore {name} ({})", source.kind), Task::Restore(name.to_owned()))
-    }
-}
-
-fn step(name: &str, action: &str, task: Task) -> RollbackStep {
-    RollbackStep {
-        step: name.to_owned(),
-        action: action.to_owned(),
-        task,
-        owner: None,
-        destructive: false,
-        estimate_seconds: None,
-        state: None::<StepState>,
-    }
 }
 
 fn not_reverted(request: &Request<'_>) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! The safety snapshot: the present state, saved before it is overwritten, broken as it may be.
 
 use super::super::request::{Given, Request as Run};
+use super::super::restore::find_recorded;
 use super::super::scratch::Scratch;
 use super::super::supervise::supervise_under;
 use super::Request;
-use super::sources::{Hands, configured, restorable, snapshot_of, with_repository};
+use super::sources::{Hands, configured, restorable, with_repository};
 use crate::config::{CaptureIn, Expect, FilesConfig, SourceConfig, SourceKind};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::lease::Lease;
@@ -74,7 +75,7 @@ fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>
                 None => SourceConfig {
                     name: record.name.clone(),
                     kind: SourceKind::Files(FilesConfig {
-                        paths: snapshot_of(record, indexed)?.1.paths.into_iter().map(Into::into).collect(),
+                        paths: find_recorded(indexed, record)?.1.paths.into_iter().map(Into::into).collect(),
                         ..FilesConfig::default()
                     }),
                     required: true,
@@ -82,6 +83,7 @@ fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>
                     owner: record.owner.clone(),
                     restore_order: record.restore_order,
                     expect: Expect::default(),
+                    drill_server: None,
                 },
             };
             let expect = Expect {

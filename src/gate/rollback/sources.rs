@@ -1,20 +1,18 @@
-//! The sources of a rollback: does each lead where it came from, and bringing it back.
+//! The sources of a rollback, and bringing them back.
 
-use super::super::restore::{Restore, find_snapshot};
+use super::super::restore::{Restore, find_recorded};
 use super::super::scratch::Scratch;
-use super::{Request, added};
+use super::{Request, added, survey};
 use crate::cancel::Cancel;
-use crate::config::{SourceConfig, SourceKind};
+use crate::config::SourceConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
-use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, SourceRecord};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
-use crate::policy::identity;
 use crate::repository::lock::LockKind;
-use crate::repository::{Id, Indexed, Snapshot};
-use crate::source::{self, Context, Target};
+use crate::repository::{Indexed, Snapshot};
+use crate::source::Target;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,76 +32,13 @@ pub(super) struct Hands<'a> {
 }
 
 /// Returns the sources that have a snapshot, in the order of their restore.
-pub(super) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
+pub(in crate::gate) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
     manifest.sources.iter().filter(|source| source.snapshot.is_some())
 }
 
 /// Returns the configuration of a source, if it is still the one that was captured.
 pub(super) fn configured<'r>(request: &'r Request<'_>, record: &SourceRecord) -> Option<&'r SourceConfig> {
     request.run.config.sources.iter().find(|config| config.name == record.name && config.kind.name() == record.kind)
-}
-
-/// Says what keeps each source from being restored by a rollback.
-///
-/// # Errors
-/// No private directory can be made; a cancellation.
-pub(super) fn look(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<Vec<Finding>> {
-    let scratch = Scratch::create()?;
-    let mut findings = Vec::new();
-    for record in restorable(&request.given.manifest) {
-        findings.extend(look_at(request, record, &scratch, cancel, runtime)?);
-    }
-    cancel.check()?;
-    Ok(findings)
-}
-
-fn look_at(
-    request: &Request<'_>,
-    record: &SourceRecord,
-    scratch: &Scratch,
-    cancel: &Cancel,
-    runtime: &Handle,
-) -> Result<Option<Finding>> {
-    // Files go back to the absolute paths that the snapshot names, whatever the configuration says by now.
-    if record.kind == "files" {
-        return Ok(None);
-    }
-    let by_hand = |why: &str| {
-        Finding::refusal(FindingCode::RestoreByHand, why.to_owned())
-            .of_source(&record.name)
-            .hint(format!("follow the steps of `holdpoint show {}`", request.given.manifest.id))
-    };
-    if matches!(record.method.as_str(), "base-backup" | "restore-point") {
-        return Ok(Some(by_hand(
-            "the server of a cluster must be stopped, and only a person knows its data directory",
-        )));
-    }
-    let Some(config) = configured(request, record) else {
-        let message = format!("the configuration has no source `{}` of the kind {}", record.name, record.kind);
-        let hint = "give the configuration that the gate ran with (--config FILE)";
-        return Ok(Some(Finding::refusal(FindingCode::WrongTarget, message).of_source(&record.name).hint(hint)));
-    };
-    if let SourceKind::Command(command) = &config.kind {
-        let missing = command.restore.is_none();
-        return Ok(missing.then(|| by_hand("the source has no program that restores it (`restore`)")));
-    }
-    let context = Context::new(cancel.clone(), scratch.folder(&record.name)?, runtime.clone())?;
-    Ok(wrong_target(config, record, &request.run.directory, &context))
-}
-
-/// Asks a source what it is, and compares that with what was captured.
-fn wrong_target(config: &SourceConfig, record: &SourceRecord, directory: &Path, context: &Context) -> Option<Finding> {
-    let source = source::build(config, directory);
-    // What speaks against a capture does not matter; what the server says of itself does.
-    let findings = source.preflight(context);
-    let facts = source.facts();
-    // What is left on a server ends with the process, and is no reason to refuse.
-    let _ = source.clean_up(context);
-    let wrong = identity::judge(&config.expect, facts.identity.as_deref(), record.identity.as_deref())?;
-    let why = findings.into_iter().find(|finding| finding.level == Level::Refusal);
-    let why = why.map(|finding| format!(" ({})", finding.message)).unwrap_or_default();
-    let finding = Finding { code: FindingCode::WrongTarget, ..wrong }.of_source(&record.name);
-    Some(Finding { message: format!("{}{why}", finding.message), ..finding })
 }
 
 /// Opens the repository that the manifest names, locks it against whoever removes something, and calls `work` with it.
@@ -123,20 +58,6 @@ pub(super) fn with_repository<T>(
     work(&indexed)
 }
 
-/// Finds the snapshot of a source; it must be the one that the manifest describes.
-///
-/// # Errors
-/// `not-found`, `damaged`, the store's own.
-pub(super) fn snapshot_of(record: &SourceRecord, indexed: &Indexed) -> Result<(Id, Snapshot)> {
-    let recorded = record.snapshot.as_ref();
-    let (id, snapshot) = find_snapshot(indexed, recorded.map_or("", |snapshot| snapshot.id.as_str()))?;
-    if recorded.is_none_or(|recorded| recorded.tree != snapshot.tree.to_string()) {
-        let message = format!("the snapshot {} of {} holds another tree than the gate saw", id.short(), record.name);
-        return Err(Error::new(ErrorCode::Damaged, message).hint("run `holdpoint check --read-data`"));
-    }
-    Ok((id, snapshot))
-}
-
 /// Restores a source to where it came from; returns what came of it, in words. Of files, those that came after the gate
 /// are removed, as far as the release `saved` holds them.
 ///
@@ -152,12 +73,12 @@ pub(super) fn restore(
     let record = record.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no source `{name}`")))?;
     let scratch = Scratch::create()?;
     // Whatever was looked at before, this is the moment in which it counts.
-    if let Some(wrong) = look_at(request, record, &scratch, hands.cancel, hands.runtime)? {
+    if let Some(wrong) = survey::look_at(request, record, &scratch, hands.cancel, hands.runtime)? {
         let error = Error::new(ErrorCode::RestoreFailed, format!("{name}: {}", wrong.message));
         return Err(wrong.hint.into_iter().fold(error, Error::hint));
     }
     with_repository(request, hands.cancel, |indexed| {
-        let (_, snapshot) = snapshot_of(record, indexed)?;
+        let (_, snapshot) = find_recorded(indexed, record)?;
         let Hands { observer, cancel, runtime } = *hands;
         let restore = Restore { indexed, observer: &**observer, cancel, runtime, force: true };
         if record.kind == "files" {
@@ -193,7 +114,7 @@ fn remove_added(
     let Some(present) = restorable(&manifest).find(|present| present.name == record.name) else {
         return Ok(String::new());
     };
-    let (_, present) = snapshot_of(present, indexed)?;
+    let (_, present) = find_recorded(indexed, present)?;
     let added = added::added(indexed, snapshot.tree, present.tree, cancel)?;
     let removed = added::remove(&added, cancel)?;
     Ok(match removed {

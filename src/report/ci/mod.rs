@@ -17,7 +17,7 @@ use crate::model::manifest::{Manifest, SourceRecord};
 use std::path::Path;
 
 /// The commands that end in a verdict, which pipelines read from what they are shown.
-const WITH_VERDICT: [&str; 6] = ["gate", "snapshot", "admit", "guard", "reconcile", "rollback"];
+const WITH_VERDICT: [&str; 7] = ["gate", "snapshot", "admit", "guard", "reconcile", "rollback", "drill"];
 
 /// A CI system that is shown more than text and an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

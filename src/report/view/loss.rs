@@ -39,7 +39,10 @@ pub(super) fn times(page: &Page<'_>) -> Vec<Fact> {
     let measured = &manifest.measured;
     let estimate = match (measured.restore_seconds_estimate, manifest.objectives.rto) {
         (None, _) => "not known, nothing was read back".to_owned(),
-        (Some(seconds), None) => format!("about {}, estimated from the speed of reading back", duration(seconds)),
+        (Some(seconds), None) => {
+            let by = if measured.last_drill.is_some() { "by the last drill" } else { "from the speed of reading back" };
+            format!("about {}, estimated {by}", duration(seconds))
+        }
         (Some(seconds), Some(rto)) => {
             let fits = if seconds > rto as f64 { "more than" } else { "within" };
             format!("about {}, {fits} the {} this environment allows", duration(seconds), duration(rto as f64))

@@ -1,18 +1,23 @@
 //! Writing the content of files, in the order of the packs that hold it.
 
+use super::look::{Held, Look};
 use super::metadata::Setter;
 use super::plan::{FileEntry, Plan, Use};
-use super::target::{Folders, Target, failed, remove};
+use super::remove::remove;
+use super::target::{Folders, Target, failed};
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::blobs::{BlobOpener, Indexed};
 use crate::repository::files::FileType;
 use crate::repository::id::Id;
+use crate::repository::inode;
 use crate::repository::parallel::Workers;
 use crate::repository::trees::missing;
+use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// The most that is read from a pack at once, unless a single blob is longer.
@@ -29,16 +34,52 @@ pub(super) struct Writer<'a> {
     pub(super) plan: &'a Plan,
     pub(super) target: &'a Target,
     pub(super) setter: &'a Setter,
+    /// What is there already.
+    pub(super) look: &'a Look,
     /// What the repository could not give: the first error of each file.
     pub(super) damage: Mutex<Vec<(u32, Error)>>,
+    /// Bytes that were written.
+    pub(super) written: AtomicU64,
 }
 
 impl Writer<'_> {
-    /// Writes every file. Damage is noted and the rest goes on; an error of the target or the store ends it.
-    pub(super) fn run(&self, workers: &Workers<'_>) -> Result<()> {
-        let empty: Vec<u32> = (0..).zip(&self.plan.files).filter(|(_, file)| file.blobs == 0).map(|(n, _)| n).collect();
-        workers.each(&empty, || Worker::new(self, workers), |worker, number| worker.write_empty(*number))?;
-        workers.each(&ranges(&self.plan.uses), || Worker::new(self, workers), |worker, range| worker.write_range(range))
+    /// Writes the files `numbers`. Damage is noted and the rest goes on; an error of the target or the store ends it.
+    pub(super) fn run(&self, numbers: &[u32], workers: &Workers<'_>) -> Result<()> {
+        let mut order = Vec::new();
+        // Files of which there is something already, and those without content.
+        let mut begun = Vec::new();
+        for number in numbers {
+            let file = self.file(*number)?;
+            let held = self.look.held(*number);
+            if held != Held::None || file.blobs == 0 {
+                begun.push(*number);
+            }
+            order.extend((file.first..).zip(self.plan.uses_of(file)).enumerate().filter_map(|(place, (at, _))| {
+                let needed = match held {
+                    Held::None => true,
+                    Held::All => false,
+                    Held::These(held) => !held.get(place).copied().unwrap_or(false),
+                };
+                needed.then_some(at)
+            }));
+        }
+        let lost = Mutex::new(Vec::new());
+        workers.each(
+            &begun,
+            || Worker::new(self, workers),
+            |worker, number| {
+                let file = self.file(*number)?;
+                if file.blobs == 0 {
+                    worker.write_empty(*number, file)
+                } else {
+                    worker.write_held(*number, file, &lost)
+                }
+            },
+        )?;
+        order.extend(lost.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let mut uses = order.into_iter().filter_map(|at| self.plan.uses.get(at)).collect::<Vec<_>>();
+        uses.sort_unstable_by_key(|one| (one.pack, one.blob.offset, one.file, one.at));
+        workers.each(&ranges(&uses), || Worker::new(self, workers), |worker, range| worker.write_range(range))
     }
 
     fn file(&self, number: u32) -> Result<&FileEntry> {
@@ -48,13 +89,13 @@ impl Writer<'_> {
 }
 
 /// Cuts the uses, which are in the order of packs, into what is read at once.
-fn ranges(uses: &[Use]) -> Vec<&[Use]> {
+fn ranges<'u, 'p>(uses: &'u [&'p Use]) -> Vec<&'u [&'p Use]> {
     let mut ranges = Vec::new();
     let mut rest = uses;
     while let Some(first) = rest.first() {
         let start = u64::from(first.blob.offset);
         let mut end = start;
-        let fits = |one: &&Use| {
+        let fits = |one: &&&Use| {
             let offset = u64::from(one.blob.offset);
             let one_end = offset + u64::from(one.blob.length);
             let near = one.pack == first.pack
@@ -89,14 +130,42 @@ impl<'a> Worker<'a> {
         Ok(Self { writer, workers, folders, opener, plain: Vec::new(), current: None })
     }
 
-    fn write_empty(&mut self, number: u32) -> Result<()> {
-        let file = self.writer.file(number)?;
+    fn write_empty(&mut self, number: u32, file: &FileEntry) -> Result<()> {
         let open = self.open(number, file, OFlags::EXCL)?;
         self.finish(number, file, &open)
     }
 
+    /// Takes from the old file what it has at the same place. What turns out to be something else by now goes to `lost`.
+    fn write_held(&mut self, number: u32, file: &FileEntry, lost: &Mutex<Vec<usize>>) -> Result<()> {
+        let Writer { plan, look, .. } = *self.writer;
+        let held = look.held(number);
+        let dir = self.folders.get(file.entry.dir)?;
+        let old = inode::open(dir.as_fd(), &file.entry.name, OFlags::empty()).map(File::from);
+        for (place, (at, one)) in (file.first..).zip(plan.uses_of(file)).enumerate() {
+            if let Held::These(held) = held
+                && !held.get(place).copied().unwrap_or(false)
+            {
+                continue;
+            }
+            self.workers.cancel.check()?;
+            let mut plain = std::mem::take(&mut self.plain);
+            plain.resize(one.blob.plain_length(), 0);
+            let read = old.as_ref().is_ok_and(|old| old.read_exact_at(&mut plain, one.at).is_ok());
+            let written = match read && Id::of(&plain) == one.blob.id {
+                true => self.write(one, &plain),
+                false => {
+                    lost.lock().unwrap_or_else(PoisonError::into_inner).push(at);
+                    Ok(())
+                }
+            };
+            self.plain = plain;
+            written?;
+        }
+        Ok(())
+    }
+
     /// Reads a part of a pack and writes its blobs to where they belong.
-    fn write_range(&mut self, uses: &[Use]) -> Result<()> {
+    fn write_range(&mut self, uses: &[&Use]) -> Result<()> {
         let Some(first) = uses.first() else { return Ok(()) };
         let pack = self.writer.plan.packs.get(&first.pack);
         let pack = *pack.ok_or_else(|| Error::new(ErrorCode::Internal, "a pack is not in its plan"))?;
@@ -122,14 +191,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Opens one blob in `data`, which starts at `start` of the pack, and writes it to all files that hold it.
-    fn write_blob(&mut self, pack: &Id, start: u64, data: &mut [u8], uses: &[Use]) -> Result<()> {
+    fn write_blob(&mut self, pack: &Id, start: u64, data: &mut [u8], uses: &[&Use]) -> Result<()> {
         let Some(Use { blob, .. }) = uses.first() else { return Ok(()) };
         let from = usize::try_from(u64::from(blob.offset) - start).unwrap_or(usize::MAX);
         let sealed = data.get_mut(from..from.saturating_add(blob.length as usize)).ok_or_else(|| missing(pack))?;
         let mut plain = std::mem::take(&mut self.plain);
         let opened = self.opener.open(pack, blob, sealed, &mut plain);
         let written = uses.iter().try_for_each(|one| match &opened {
-            Ok(()) => self.write(one, &plain),
+            Ok(()) => {
+                self.workers.progress.add_bytes(plain.len() as u64);
+                self.write(one, &plain)
+            }
             Err(error) => self.lose(one, error),
         });
         self.plain = plain;
@@ -147,7 +219,7 @@ impl<'a> Worker<'a> {
         };
         write_with_holes(&open, plain, one.at)
             .map_err(|error| failed("write", self.writer.plan, &file.entry, error))?;
-        self.workers.progress.add_bytes(plain.len() as u64);
+        self.writer.written.fetch_add(plain.len() as u64, Relaxed);
         if file.pending.fetch_sub(1, AcqRel) != 1 {
             self.current = Some((number, open));
             return Ok(());
@@ -182,7 +254,7 @@ impl<'a> Worker<'a> {
         if file.size >= BLOCK as u64 {
             open.set_len(file.size).map_err(|error| failed("write", plan, entry, error))?;
         }
-        setter.set(rustix::fd::AsFd::as_fd(open), &entry.metadata, &|| plan.path(entry.dir, &entry.name))?;
+        setter.set(open.as_fd(), &entry.metadata, &|| plan.path(entry.dir, &entry.name))?;
         if target.replaces() {
             let dir = self.folders.get(entry.dir)?;
             let working = target.working_name('f', number as usize, &entry.name);

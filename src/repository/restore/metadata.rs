@@ -1,11 +1,12 @@
 //! Owners, permissions, times and extended attributes.
 
+use super::differences::Aspects;
 use crate::error::{Error, ErrorCode, Result};
-use crate::repository::mode;
 use crate::repository::tree::{ExtendedAttribute, Node};
+use crate::repository::{inode, mode};
 use jiff::Timestamp;
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// The most notes that are kept.
 const MAX_NOTES: usize = 1000;
 const SET_IDS: u32 = 0o6000;
+const PERMISSIONS: u32 = 0o7777;
 
 /// Something about a path that was restored otherwise than it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +49,43 @@ impl Metadata {
         }
     }
 
+    /// Returns what differs of something that exists. The time of access does not count: it changes with every reader.
+    pub(super) fn differing(&self, stat: &Stat, attributes: &[ExtendedAttribute]) -> Aspects {
+        let mode = stat.st_mode & PERMISSIONS != self.mode & PERMISSIONS;
+        self.differing_of_link(stat, attributes).and(Aspects::MODE.when(mode))
+    }
+
+    /// Returns what differs of a symbolic link, which has no permissions of its own.
+    pub(super) fn differing_of_link(&self, stat: &Stat, attributes: &[ExtendedAttribute]) -> Aspects {
+        let time = timespec(self.mtime);
+        let same_time = (stat.st_mtime, i64::try_from(stat.st_mtime_nsec)) == (time.tv_sec, Ok(time.tv_nsec));
+        let same_attributes = self.attributes.iter().all(|attribute| attributes.contains(attribute))
+            && self.superfluous(attributes).next().is_none();
+        Aspects::OWNER
+            .when((stat.st_uid, stat.st_gid) != (self.uid, self.gid))
+            .and(Aspects::TIME.when(!same_time))
+            .and(Aspects::ATTRIBUTES.when(!same_attributes))
+    }
+
+    /// Returns the attributes that are there and should not be.
+    pub(super) fn superfluous<'f>(
+        &'f self,
+        found: &'f [ExtendedAttribute],
+    ) -> impl Iterator<Item = &'f ExtendedAttribute> {
+        let known = |found: &ExtendedAttribute| self.attributes.iter().any(|attribute| attribute.name == found.name);
+        found.iter().filter(move |found| is_ours(&found.name) && !known(found))
+    }
+
     pub(super) fn times(&self) -> Timestamps {
         Timestamps { last_access: timespec(self.atime), last_modification: timespec(self.mtime) }
     }
+}
+
+/// Says whether an attribute that the snapshot does not have is to be removed. What the system itself gives to every
+/// file, such as the label of a security module, is not: the snapshot may come from a system without it.
+pub(super) fn is_ours(name: &str) -> bool {
+    let of_system = name.starts_with("security.") || name.starts_with("system.");
+    !of_system || name == "security.capability" || name.starts_with("system.posix_acl_")
 }
 
 fn timespec(time: Timestamp) -> Timespec {
@@ -67,13 +103,21 @@ fn timespec(time: Timestamp) -> Timespec {
 pub(super) struct Setter {
     /// Whom new files belong to anyway, where that is certain.
     pub(super) default_owner: Option<(u32, u32)>,
+    /// Whether new files may have got attributes from their directory.
+    inherits: bool,
     root: bool,
     notes: Mutex<Vec<Note>>,
 }
 
 impl Setter {
-    pub(super) fn new(default_owner: Option<(u32, u32)>, notes: Vec<Note>) -> Self {
-        Self { default_owner, root: rustix::process::geteuid().is_root(), notes: Mutex::new(notes) }
+    pub(super) fn new(default_owner: Option<(u32, u32)>, inherits: bool, notes: Vec<Note>) -> Self {
+        let root = rustix::process::geteuid().is_root();
+        Self { default_owner, inherits, root, notes: Mutex::new(notes) }
+    }
+
+    /// Says whether whoever restores may do what the permissions forbid.
+    pub(super) fn is_root(&self) -> bool {
+        self.root
     }
 
     pub(super) fn note(&self, path: impl FnOnce() -> PathBuf, message: String) {
@@ -87,7 +131,41 @@ impl Setter {
         self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets everything on an open file or directory.
+    /// Sets what differs on an open file or directory that was there; says whether anything was changed.
+    pub(super) fn mend(&self, fd: BorrowedFd<'_>, metadata: &Metadata, path: &dyn Fn() -> PathBuf) -> Result<bool> {
+        let look = || Ok((rustix::fs::fstat(fd)?, inode::attributes(fd)?));
+        let look = || look().map_err(|error: Errno| failed("metadata", path, error));
+        let (mut stat, mut attributes) = look()?;
+        let differing = metadata.differing(&stat, &attributes);
+        let mut changed = false;
+        let mut owned = true;
+        if differing.has(Aspects::OWNER) {
+            let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+            owned = self.owner(rustix::fs::fchown(fd, Some(uid), Some(gid)), path)?;
+            changed |= owned;
+            // Some bits and attributes do not survive another owner.
+            (stat, attributes) = look()?;
+        }
+        for attribute in metadata.superfluous(&attributes) {
+            changed |= self.attribute(attribute, rustix::fs::fremovexattr(fd, attribute.name.as_str()), path)?;
+        }
+        let mode = self.mode(metadata, owned, path);
+        if stat.st_mode & PERMISSIONS != mode.as_raw_mode() & PERMISSIONS {
+            rustix::fs::fchmod(fd, mode).map_err(|error| failed("permissions", path, error))?;
+            changed = true;
+        }
+        for attribute in metadata.attributes.iter().filter(|attribute| !attributes.contains(attribute)) {
+            let set = rustix::fs::fsetxattr(fd, attribute.name.as_str(), value(attribute), XattrFlags::empty());
+            changed |= self.attribute(attribute, set, path)?;
+        }
+        if differing.has(Aspects::TIME) {
+            rustix::fs::futimens(fd, &metadata.times()).map_err(|error| failed("times", path, error))?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Sets everything on an open file or directory that is new.
     pub(super) fn set(&self, fd: BorrowedFd<'_>, metadata: &Metadata, path: &dyn Fn() -> PathBuf) -> Result<()> {
         let owned = match self.default_owner == Some((metadata.uid, metadata.gid)) {
             true => true,
@@ -96,6 +174,12 @@ impl Setter {
                 self.owner(rustix::fs::fchown(fd, Some(uid), Some(gid)), path)?
             }
         };
+        if self.inherits {
+            let attributes = inode::attributes(fd).map_err(|error| failed("attributes", path, error))?;
+            for attribute in metadata.superfluous(&attributes) {
+                self.attribute(attribute, rustix::fs::fremovexattr(fd, attribute.name.as_str()), path)?;
+            }
+        }
         // Changing the owner clears these bits, so permissions come after it.
         rustix::fs::fchmod(fd, self.mode(metadata, owned, path)).map_err(|error| failed("permissions", path, error))?;
         for attribute in &metadata.attributes {
@@ -103,6 +187,22 @@ impl Setter {
             self.attribute(attribute, set, path)?;
         }
         rustix::fs::futimens(fd, &metadata.times()).map_err(|error| failed("times", path, error))
+    }
+
+    /// Sets what `differing` says on what cannot be opened and was there; says whether anything was changed.
+    pub(super) fn mend_special(
+        &self,
+        place: (BorrowedFd<'_>, &OsStr),
+        symlink: bool,
+        metadata: &Metadata,
+        differing: Aspects,
+        path: &dyn Fn() -> PathBuf,
+    ) -> Result<bool> {
+        if differing == Aspects::OWNER && !self.root {
+            self.note_owner(path);
+            return Ok(false);
+        }
+        self.set_special(place, symlink, metadata, path).map(|()| true)
     }
 
     /// Sets everything on what cannot be opened: a link, a device, a pipe named `name` in `dir`.
@@ -120,6 +220,10 @@ impl Setter {
         let owned = self.owner(changed, path)?;
         // The one way to name an inode that was opened with O_PATH; it leads to the inode itself, even to a link.
         let inode = format!("/proc/self/fd/{}", node.as_raw_fd());
+        let attributes = inode::attributes_at(dir, name, &path()).map_err(|error| failed("attributes", path, error))?;
+        for attribute in metadata.superfluous(&attributes) {
+            self.attribute(attribute, rustix::fs::removexattr(inode.as_str(), attribute.name.as_str()), path)?;
+        }
         if !symlink {
             rustix::fs::chmod(inode.as_str(), self.mode(metadata, owned, path))
                 .map_err(|error| failed("permissions", path, error))?;
@@ -138,11 +242,15 @@ impl Setter {
         match changed {
             Ok(()) => Ok(true),
             Err(Errno::PERM) if !self.root => {
-                self.note(path, "belongs to whoever restores it: only root may give files away".to_owned());
+                self.note_owner(path);
                 Ok(false)
             }
             Err(error) => Err(failed("owner", path, error)),
         }
+    }
+
+    fn note_owner(&self, path: &dyn Fn() -> PathBuf) {
+        self.note(path, "belongs to whoever restores it: only root may give files away".to_owned());
     }
 
     /// Returns the permissions; a program that belongs to somebody else than before does not get that one's powers.
@@ -154,18 +262,19 @@ impl Setter {
         Mode::from_raw_mode(if keep { metadata.mode } else { metadata.mode & !SET_IDS })
     }
 
+    /// Says whether an attribute could be set or removed.
     fn attribute(
         &self,
         attribute: &ExtendedAttribute,
         set: Result<(), Errno>,
         path: &dyn Fn() -> PathBuf,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         match set {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             // What the target's file system, or this user, cannot have.
             Err(error @ (Errno::NOTSUP | Errno::PERM | Errno::ACCESS | Errno::INVAL)) => {
-                self.note(path, format!("is restored without its attribute {}: {error}", attribute.name));
-                Ok(())
+                self.note(path, format!("is restored otherwise in its attribute {}: {error}", attribute.name));
+                Ok(false)
             }
             Err(error) => Err(failed(&format!("attribute {}", attribute.name), path, error)),
         }

@@ -13,7 +13,7 @@ use crate::repository::tree::{Node, NodeType, Tree};
 use crate::repository::trees::{Scratch, TreeReader};
 use crate::storage::ReadFrom;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, PoisonError};
@@ -25,15 +25,27 @@ const BATCH: usize = 256;
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Parents before children; the target itself is not among them.
-    pub(super) dirs: Vec<Entry>,
+    pub(super) dirs: Vec<Dir>,
     pub(super) files: Vec<FileEntry>,
     pub(super) specials: Vec<Special>,
     pub(super) links: Vec<Link>,
-    /// In the order of packs and the places in them.
+    /// In the order of the files and the places in them.
     pub(super) uses: Vec<Use>,
     pub(super) packs: HashMap<PackNumber, Id>,
     pub(super) notes: Vec<Note>,
+    /// Names that the snapshot has and that are left out.
+    pub(super) left_out: Vec<(Option<u32>, OsString)>,
+    /// Whether the plan has all that belongs into the target itself.
+    pub(super) whole: bool,
     bytes: u64,
+}
+
+/// A directory.
+#[derive(Debug)]
+pub(super) struct Dir {
+    pub(super) entry: Entry,
+    /// Whether it is here only because something in it was chosen: where it exists, it is left as it is.
+    pub(super) passing: bool,
 }
 
 /// A name in a directory, and what it gets when it is complete.
@@ -50,6 +62,10 @@ pub(super) struct Entry {
 pub(super) struct FileEntry {
     pub(super) entry: Entry,
     pub(super) size: u64,
+    /// How many names the inode had when it was stored.
+    pub(super) names: u64,
+    /// The number of its first blob in [`Plan::uses`].
+    pub(super) first: usize,
     /// How many blobs it has.
     pub(super) blobs: u32,
     /// How many of them are still to be written.
@@ -61,6 +77,8 @@ pub(super) struct FileEntry {
 #[derive(Debug)]
 pub(super) struct Special {
     pub(super) entry: Entry,
+    /// How many names the inode had when it was stored.
+    pub(super) names: u64,
     pub(super) kind: SpecialKind,
 }
 
@@ -80,7 +98,7 @@ pub(super) struct Link {
     pub(super) to: LinkTarget,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum LinkTarget {
     File(u32),
     Special(u32),
@@ -102,9 +120,9 @@ pub(super) struct Use {
 pub fn plan(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> Result<Plan> {
     let mut planner = Planner::default();
     match find(indexed, root, path)? {
-        Found::Root(tree) => planner.queue.push_back((None, tree)),
+        Found::Root(tree) => planner.start(tree),
         Found::Node(node) => match (node.kind, node.subtree) {
-            (NodeType::Dir, Some(tree)) => planner.queue.push_back((None, tree)),
+            (NodeType::Dir, Some(tree)) => planner.start(tree),
             _ => planner.add(indexed, None, *node)?,
         },
     }
@@ -118,7 +136,7 @@ pub fn plan(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> 
 pub fn plan_itself(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> Result<Plan> {
     let mut planner = Planner::default();
     match find(indexed, root, path)? {
-        Found::Root(tree) => planner.queue.push_back((None, tree)),
+        Found::Root(tree) => planner.start(tree),
         Found::Node(node) => planner.add(indexed, None, *node)?,
     }
     planner.walk(indexed, workers)
@@ -126,7 +144,7 @@ pub fn plan_itself(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'
 
 impl Planner {
     /// Reads the trees that are left, and ends the plan.
-    fn walk(mut self, indexed: &Indexed, workers: &Workers<'_>) -> Result<Plan> {
+    pub(super) fn walk(mut self, indexed: &Indexed, workers: &Workers<'_>) -> Result<Plan> {
         let reader = TreeReader::new(indexed, ReadFrom::Anywhere);
         while !self.queue.is_empty() {
             let batch: Vec<_> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
@@ -137,9 +155,7 @@ impl Planner {
                 }
             }
         }
-        let mut plan = self.plan;
-        plan.uses.sort_unstable_by_key(|one| (one.pack, one.blob.offset, one.file, one.at));
-        Ok(plan)
+        Ok(self.plan)
     }
 }
 
@@ -147,6 +163,11 @@ impl Plan {
     /// Returns how many files will be written, each hard link counted.
     pub fn files(&self) -> u64 {
         (self.files.len() + self.links.len()) as u64
+    }
+
+    /// Returns how many names it has.
+    pub(super) fn names(&self) -> usize {
+        self.dirs.len() + self.files.len() + self.specials.len() + self.links.len()
     }
 
     /// Returns how many directories will be made.
@@ -160,18 +181,24 @@ impl Plan {
     }
 
     /// Returns the path of a name inside the target.
-    pub(super) fn path(&self, mut dir: Option<u32>, name: &OsString) -> PathBuf {
+    pub(super) fn path(&self, mut dir: Option<u32>, name: &OsStr) -> PathBuf {
         let mut parts = vec![name];
-        while let Some(entry) = dir.and_then(|number| self.dirs.get(number as usize)) {
+        while let Some(Dir { entry, .. }) = dir.and_then(|number| self.dirs.get(number as usize)) {
             parts.push(&entry.name);
             dir = entry.dir;
         }
         parts.into_iter().rev().collect()
     }
+
+    /// Returns the blobs of a file, in order.
+    pub(super) fn uses_of(&self, file: &FileEntry) -> &[Use] {
+        self.uses.get(file.first..file.first.saturating_add(file.blobs as usize)).unwrap_or_default()
+    }
 }
 
+/// Makes a plan.
 #[derive(Default)]
-struct Planner {
+pub(super) struct Planner {
     plan: Plan,
     queue: VecDeque<(Option<u32>, Id)>,
     /// The first name of everything that has several.
@@ -179,7 +206,21 @@ struct Planner {
 }
 
 impl Planner {
-    fn add(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node) -> Result<()> {
+    /// Begins with the content of the target itself.
+    pub(super) fn start(&mut self, tree: Id) {
+        self.plan.whole = true;
+        self.queue.push_back((None, tree));
+    }
+
+    /// Adds a directory of which only something is chosen; returns its number.
+    pub(super) fn pass(&mut self, dir: Option<u32>, node: Node) -> Result<u32> {
+        let number = number(self.plan.dirs.len())?;
+        self.plan.dirs.push(Dir { entry: Entry::new(dir, node), passing: true });
+        Ok(number)
+    }
+
+    /// Adds a node of the directory `dir`; what is in it, if it is a directory, is left for [`Planner::walk`].
+    pub(super) fn add(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node) -> Result<()> {
         let plan = &mut self.plan;
         if !node.error.is_empty() {
             let message = format!("was not read completely when it was stored: {}", node.error);
@@ -202,7 +243,7 @@ impl Planner {
             NodeType::Dir => {
                 let subtree = node.subtree.ok_or_else(|| lacks("subtree"))?;
                 let number = number(plan.dirs.len())?;
-                plan.dirs.push(Entry::new(dir, node));
+                plan.dirs.push(Dir { entry: Entry::new(dir, node), passing: false });
                 self.queue.push_back((Some(number), subtree));
                 return Ok(());
             }
@@ -219,11 +260,12 @@ impl Planner {
             NodeType::Socket | NodeType::Irregular => {
                 let message = "is left out: a socket lives only as long as its program".to_owned();
                 plan.notes.push(Note { path: plan.path(dir, &node.name), message });
+                plan.left_out.push((dir, node.name));
                 return Ok(());
             }
         };
         let number = number(plan.specials.len())?;
-        plan.specials.push(Special { entry: Entry::new(dir, node), kind });
+        plan.specials.push(Special { names: node.links, entry: Entry::new(dir, node), kind });
         self.linked.extend(links.map(|key| (key, LinkTarget::Special(number))));
         Ok(())
     }
@@ -232,6 +274,7 @@ impl Planner {
 impl Plan {
     fn add_file(&mut self, indexed: &Indexed, dir: Option<u32>, node: Node, content: &[Id]) -> Result<u32> {
         let file = number(self.files.len())?;
+        let first = self.uses.len();
         let mut at = 0;
         indexed.with_index(|index| -> Result<()> {
             for id in content {
@@ -256,8 +299,10 @@ impl Plan {
         self.bytes += at;
         let blobs = number(content.len())?;
         self.files.push(FileEntry {
+            names: node.links,
             entry: Entry::new(dir, node),
             size: at,
+            first,
             blobs,
             pending: AtomicU32::new(blobs),
             failed: AtomicBool::new(false),
@@ -277,7 +322,7 @@ fn number(count: usize) -> Result<u32> {
 }
 
 /// Makes sure that no name occurs twice: the second could be written through the first.
-fn check_names(id: &Id, tree: &Tree) -> Result<()> {
+pub(super) fn check_names(id: &Id, tree: &Tree) -> Result<()> {
     let sorted = tree.nodes.windows(2).all(|pair| matches!(pair, [one, two] if one.name < two.name));
     let mut seen = HashSet::new();
     match tree.nodes.iter().find(|node| !sorted && !seen.insert(&node.name)) {

@@ -1,37 +1,47 @@
 //! The directory that is restored into: everything is reached from its descriptor, one name at a time, so that no
 //! symbolic link is followed and no path is too long.
 
-use super::plan::{Entry, Plan};
+use super::differences::Aspects;
+use super::look::Look;
+use super::plan::{Dir, Entry, Plan};
+use super::remove::remove_all;
 use crate::error::{Error, ErrorCode, IoContext, Result};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The file in the target that says that a restore is not complete: written first, removed last.
 pub const MARKER: &str = ".holdpoint-restore-incomplete";
 const MARKER_TEXT: &str =
     "A restore into this directory has not ended, or was interrupted: what is here is not complete.\n";
+/// The most that is read of a marker.
+const MARKER_LIMIT: u64 = 64 << 10;
+/// What the marker says of the names that files are written under: an interrupted restore leaves some.
+const WORKING_NAMES: &str = "Files are written under names that begin with ";
+/// How these names begin.
+const WORKING: &str = ".holdpoint-";
 /// How many directories a thread keeps open.
 const OPEN: usize = 64;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The target of a restore, marked as incomplete.
+/// The target of a restore.
 #[derive(Debug)]
 pub(super) struct Target {
+    path: PathBuf,
     root: Arc<OwnedFd>,
     /// What existing names are replaced through; `None` where there is nothing to replace.
     temporary: Option<String>,
-    /// Whom files made here belong to.
-    pub(super) owner: (u32, u32),
+    /// What restores that did not end have written, if this is the target of any: the text of their mark.
+    unfinished: Option<String>,
 }
 
 impl Target {
-    /// Opens the target, makes it if needed, and marks it as incomplete.
+    /// Opens the target, and makes it if needed. It must be empty, unless `force`.
     pub(super) fn open(path: &Path, force: bool) -> Result<Self> {
         std::fs::create_dir_all(path).io_context(|| format!("cannot create {}", path.display()))?;
         let mut entries = std::fs::read_dir(path).io_context(|| format!("cannot list {}", path.display()))?;
@@ -41,22 +51,79 @@ impl Target {
             return Err(Error::new(ErrorCode::Usage, message)
                 .hint("name an empty directory, or pass --force to overwrite what has the same name"));
         }
+        let mut target = Self::open_existing(path)?;
+        if !empty {
+            target.temporary = Some(format!("{WORKING}{}-", random()?));
+            let unfinished = || -> std::io::Result<_> {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                match rustix::fs::openat(&target.root, MARKER, flags, Mode::empty()) {
+                    Ok(marker) => {
+                        let mut text = String::new();
+                        std::fs::File::from(marker).take(MARKER_LIMIT).read_to_string(&mut text)?;
+                        Ok(Some(text))
+                    }
+                    Err(Errno::NOENT) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            };
+            target.unfinished = unfinished().io_context(|| format!("cannot read {MARKER} in {}", path.display()))?;
+        }
+        Ok(target)
+    }
+
+    /// Opens a target that is only looked at.
+    pub(super) fn open_existing(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .io_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), root: Arc::new(root), temporary: None, unfinished: None })
+    }
+
+    /// Marks the target as incomplete; returns whom files made here belong to.
+    pub(super) fn mark(&self) -> Result<(u32, u32)> {
         let mark = || -> std::io::Result<_> {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let marker = rustix::fs::openat(&root, MARKER, flags, Mode::from_raw_mode(0o600))?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::APPEND;
+            let marker = rustix::fs::openat(&self.root, MARKER, flags, Mode::from_raw_mode(0o600))?;
             let stat = rustix::fs::fstat(&marker)?;
             let mut marker = std::fs::File::from(marker);
-            marker.write_all(MARKER_TEXT.as_bytes())?;
+            if self.unfinished.is_none() {
+                marker.write_all(MARKER_TEXT.as_bytes())?;
+            }
+            if let Some(temporary) = &self.temporary {
+                marker.write_all(format!("{WORKING_NAMES}{temporary}\n").as_bytes())?;
+            }
             marker.sync_all()?;
-            rustix::fs::fsync(&root)?;
+            rustix::fs::fsync(&self.root)?;
             Ok((stat.st_uid, stat.st_gid))
         };
-        let owner = mark().io_context(|| format!("cannot write into {}", path.display()))?;
-        let temporary = if empty { None } else { Some(format!(".holdpoint-{}-", random()?)) };
-        Ok(Self { root: Arc::new(root), temporary, owner })
+        mark().io_context(|| format!("cannot write into {}", self.path.display()))
+    }
+
+    /// Says whether a restore into this target did not end.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Returns how the working names begin that restores which did not end may have left.
+    pub(super) fn abandoned(&self) -> Vec<&str> {
+        let lines = self.unfinished.iter().flat_map(|text| text.lines());
+        let names = lines.filter_map(|line| line.strip_prefix(WORKING_NAMES));
+        // The mark can be written by anybody: only what can be a working name is removed.
+        let random = |name: &&str| {
+            let random = name.strip_prefix(WORKING).and_then(|rest| rest.strip_suffix('-'));
+            random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        };
+        names.filter(random).collect()
+    }
+
+    /// Returns its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns its descriptor.
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
     }
 
     /// Says whether names may exist already.
@@ -72,20 +139,36 @@ impl Target {
         }
     }
 
-    /// Puts what was written under a working name in its place, and replaces what is there.
+    /// Puts what was written under a working name in its place, and replaces what is there. A directory that is there goes
+    /// with all that it holds.
     pub(super) fn put_in_place(&self, dir: &OwnedFd, working: &OsStr, name: &OsStr) -> Result<(), Errno> {
-        if self.temporary.is_some() { rustix::fs::renameat(dir, working, dir, name) } else { Ok(()) }
+        if self.temporary.is_none() {
+            return Ok(());
+        }
+        match rustix::fs::renameat(dir, working, dir, name) {
+            Err(Errno::ISDIR) => {
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(dir, working, dir, name, exchange)?;
+                remove_all(dir, working)
+            }
+            renamed => renamed,
+        }
     }
 
-    /// Writes everything to the medium, then removes the mark.
-    pub(super) fn complete(&self, path: &Path) -> Result<()> {
+    /// Writes everything to the medium.
+    pub(super) fn sync(&self) -> Result<()> {
+        // One call for the whole file system costs less than one for each file.
+        let synced = rustix::fs::syncfs(&self.root);
+        synced.io_context(|| format!("cannot write everything to the medium of {}", self.path.display()))
+    }
+
+    /// Removes the mark.
+    pub(super) fn complete(&self) -> Result<()> {
         let complete = || -> Result<(), Errno> {
-            // One call for the whole file system costs less than one for each file.
-            rustix::fs::syncfs(&self.root)?;
             rustix::fs::unlinkat(&self.root, MARKER, AtFlags::empty())?;
             rustix::fs::fsync(&self.root)
         };
-        complete().io_context(|| format!("cannot complete the restore into {}", path.display()))
+        complete().io_context(|| format!("cannot complete the restore into {}", self.path.display()))
     }
 }
 
@@ -112,6 +195,20 @@ impl<'a> Folders<'a> {
 
     /// Returns a directory of the plan; `None` stands for the target.
     pub(super) fn get(&mut self, dir: Option<u32>) -> Result<Arc<OwnedFd>> {
+        self.open(dir)?.map_err(|(entry, error)| failed("open", self.plan, entry, error))
+    }
+
+    /// Returns a directory of the plan, unless it, or one on the way to it, does not exist or is something else.
+    pub(super) fn find(&mut self, dir: Option<u32>) -> Result<Option<Arc<OwnedFd>>> {
+        match self.open(dir)? {
+            Ok(fd) => Ok(Some(fd)),
+            // What is in a directory that cannot be read cannot be said to be right.
+            Err((_, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS)) => Ok(None),
+            Err((entry, error)) => Err(failed("open", self.plan, entry, error)),
+        }
+    }
+
+    fn open(&mut self, dir: Option<u32>) -> Result<std::result::Result<Arc<OwnedFd>, (&'a Entry, Errno)>> {
         // The nearest one that is open, and the way from there.
         let mut way = Vec::new();
         let mut at = dir;
@@ -120,14 +217,17 @@ impl<'a> Folders<'a> {
             if let Some(open) = self.open.get(&number) {
                 break open.clone();
             }
-            let entry = self.plan.dirs.get(number as usize);
-            let entry = entry.ok_or_else(|| Error::new(ErrorCode::Internal, "a directory is not in its plan"))?;
+            let dir = self.plan.dirs.get(number as usize);
+            let dir = dir.ok_or_else(|| Error::new(ErrorCode::Internal, "a directory is not in its plan"))?;
+            let entry = &dir.entry;
             way.push((number, entry));
             at = entry.dir;
         };
         for (number, entry) in way.into_iter().rev() {
-            let opened = rustix::fs::openat(&fd, &entry.name, DIRECTORY, Mode::empty());
-            fd = Arc::new(opened.map_err(|error| failed("open", self.plan, entry, error))?);
+            fd = match rustix::fs::openat(&fd, &entry.name, DIRECTORY, Mode::empty()) {
+                Ok(opened) => Arc::new(opened),
+                Err(error) => return Ok(Err((entry, error))),
+            };
             self.open.insert(number, fd.clone());
             self.order.push_back(number);
         }
@@ -136,15 +236,17 @@ impl<'a> Folders<'a> {
                 self.open.remove(&oldest);
             }
         }
-        Ok(fd)
+        Ok(Ok(fd))
     }
 
-    /// Makes the directories of the plan, for their owner alone until they are complete.
-    pub(super) fn create_all(&mut self) -> Result<()> {
-        for entry in &self.plan.dirs {
-            let parent = self.get(entry.dir)?;
-            create(&parent, &entry.name, self.target.replaces())
-                .map_err(|error| failed("create", self.plan, entry, error))?;
+    /// Makes the directories of the plan that are not there, for their owner alone until they are complete.
+    pub(super) fn create_missing(&mut self, look: &Look) -> Result<()> {
+        for (Dir { entry, .. }, aspects) in self.plan.dirs.iter().zip(&look.dirs) {
+            if aspects.has(Aspects::REPLACE) {
+                let parent = self.get(entry.dir)?;
+                create(&parent, &entry.name, self.target.replaces())
+                    .map_err(|error| failed("create", self.plan, entry, error))?;
+            }
         }
         Ok(())
     }
@@ -160,6 +262,12 @@ fn create(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<(), Errno> {
                 rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
                 rustix::fs::mkdirat(parent, name, mode)
             }
+            // One that nobody may look into, but whose permissions may be changed.
+            Err(Errno::ACCESS) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let dir = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+                rustix::fs::chmod(format!("/proc/self/fd/{}", dir.as_raw_fd()), mode)
+            }
             Err(error) => Err(error),
         },
         made => made,
@@ -169,12 +277,4 @@ fn create(parent: &OwnedFd, name: &OsStr, replace: bool) -> Result<(), Errno> {
 pub(super) fn failed(verb: &str, plan: &Plan, entry: &Entry, error: impl Into<std::io::Error>) -> Error {
     let message = format!("cannot {verb} {} in the target", plan.path(entry.dir, &entry.name).display());
     Error::new(ErrorCode::RestoreFailed, message).caused_by(error.into())
-}
-
-/// Removes a name, if it is there.
-pub(super) fn remove(dir: impl AsFd, name: &OsStr) -> Result<(), Errno> {
-    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        removed => removed,
-    }
 }

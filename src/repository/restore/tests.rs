@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::error::ErrorCode;
 use crate::model::progress::Progress;
 use crate::repository::crypto::Key;
 use crate::repository::keyfile::Cost;
 use crate::repository::pack::{self, BlobLocation, BlobType};
 use crate::repository::tree::{Node, NodeType, Tree};
 use crate::repository::{FileType, Id, Repository};
+use crate::repository::{Indexed, Workers};
 use crate::storage::{Class, LocalStorage, PutMode};
+use rustix::fs::{AtFlags, Mode};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Packs of one kind of blob each, for a repository made by hand.

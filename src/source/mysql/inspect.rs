@@ -80,7 +80,7 @@ fn missing(contents: &Contents, listed: &Catalog) -> Option<String> {
 }
 
 /// Names a table as `expect.min_rows` does.
-fn shown((database, table): &Name) -> String {
+pub(super) fn shown((database, table): &Name) -> String {
     if database.is_empty() { table.clone() } else { format!("{database}.{table}") }
 }
 

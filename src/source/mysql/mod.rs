@@ -12,6 +12,7 @@ mod input;
 mod insert;
 mod inspect;
 mod lexer;
+mod look;
 mod options;
 mod preflight;
 mod product;
@@ -24,7 +25,7 @@ use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::MysqlConfig;
 use crate::error::Result;
 use crate::model::finding::Finding;
-use crate::model::manifest::Consistency;
+use crate::model::manifest::{Consistency, Content};
 use crate::model::release_id::path_component;
 use catalog::Catalog;
 use server::Server;
@@ -122,5 +123,9 @@ impl Source for MysqlSource {
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         restore::restore(self, context, stored, target, force)
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        look::look(self, context).map(Some)
     }
 }

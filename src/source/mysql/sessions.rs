@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) enum Work {
     Dump,
+    /// A look: only statements that carry the mark.
+    Look,
     /// A restore into these databases, whose statements are whatever the dump holds.
     Restore(Vec<String>),
 }
@@ -99,6 +101,7 @@ fn end(server: &Server, sql: &str) -> Result<Vec<String>> {
 /// Asks for sessions with a statement of ours, and for those of the programs.
 fn query(mark: &str, last: u64, work: &Work) -> String {
     let is_theirs = match work {
+        Work::Look => "FALSE".to_owned(),
         Work::Dump => OF_DUMPS.map(|pattern| format!("info LIKE {}", literal(pattern))).join(" OR "),
         // Between two statements, too: the next may be on its way already.
         Work::Restore(databases) => {

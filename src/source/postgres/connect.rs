@@ -190,8 +190,13 @@ impl Connection {
     }
 
     /// Lets each question from here on take as long as the run may.
-    pub(super) fn without_limit(mut self) -> Self {
-        self.limit = Limit::Each(Duration::MAX);
+    pub(super) fn without_limit(self) -> Self {
+        self.with_limit(Duration::MAX)
+    }
+
+    /// Lets each question from here on take as long as `limit`.
+    pub(super) fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = Limit::Each(limit);
         self
     }
 }

@@ -1,5 +1,6 @@
 //! What an RDB file holds, and whether it is sound.
 
+use super::INCOMPLETE;
 use super::rdb::{Broken, Checked, Item, Parser, Problem};
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode};
@@ -24,6 +25,12 @@ pub(super) fn inspect(stream: Box<dyn Read + '_>) -> Result<Inspection> {
                     Finding::warning(FindingCode::IntegrityFailed, message)
                         .hint("set rdbchecksum yes, so that damage before the store sees the bytes is found"),
                 );
+            }
+            if contents.is_incomplete {
+                let message = "a restore into the server did not come to its end: what is there is not whole";
+                findings.push(Finding::refusal(FindingCode::ContentIncomplete, message).hint(format!(
+                    "run the restore again with --force; if what is there is right after all: DEL {INCOMPLETE}"
+                )));
             }
             if contents.keys.is_empty() {
                 // The gate judges by `expect`; this says it in the words of Redis.
@@ -54,6 +61,8 @@ struct Contents {
     expiring: u64,
     functions: u64,
     module_data: u64,
+    /// Whether a restore was begun in the server and not ended.
+    is_incomplete: bool,
 }
 
 impl Contents {
@@ -68,6 +77,7 @@ impl Contents {
                 Item::Function(_) => self.functions += 1,
                 Item::ModuleData => self.module_data += 1,
                 Item::Key(key) => {
+                    self.is_incomplete |= (key.database, key.name) == (0, INCOMPLETE.as_bytes());
                     *self.keys.entry(key.database).or_default() += 1;
                     *self.kinds.entry(key.kind).or_default() += 1;
                     self.expiring += u64::from(key.expires_at.is_some());

@@ -4,6 +4,7 @@ mod connection;
 mod endpoint;
 mod info;
 mod inspect;
+mod look;
 mod pipeline;
 mod preflight;
 mod rdb;
@@ -17,13 +18,16 @@ use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::RedisConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::Consistency;
+use crate::model::manifest::{Consistency, Content};
 use crate::model::release_id::path_component;
 use endpoint::Endpoint;
 use preflight::Learned;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use transport::Patience;
+
+/// The key, in database 0, that says that a restore into the server has not come to its end.
+const INCOMPLETE: &str = "holdpoint:restore-incomplete";
 
 /// A Redis server.
 #[derive(Debug)]
@@ -134,6 +138,11 @@ impl Source for RedisSource {
         };
         self.uses(&endpoint);
         restore::restore(&endpoint, stored, context, self.config.connect_timeout, force)
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        let patience = Patience::within(&context.cancel, self.config.connect_timeout);
+        look::look(&self.origin()?, context, &patience).map(Some)
     }
 }
 

@@ -1,8 +1,13 @@
 //! Putting an RDB file back into a running server: every key by `RESTORE`, every library by `FUNCTION LOAD`.
+//!
+//! That is not one step. It is never half-done unseen: from before the first key until all are counted, a key says that the
+//! server is incomplete. A gate refuses what holds it, and another restore needs `--force`, because it is not empty.
 
+use super::INCOMPLETE;
 use super::connection::{Connection, Reply};
 use super::endpoint::Endpoint;
 use super::info::Info;
+use super::look::FUNCTIONS_SINCE;
 use super::pipeline::Pipeline;
 use super::rdb::{Broken, Item, Parser, Problem};
 use super::transport::Patience;
@@ -12,8 +17,8 @@ use crate::source::{Context, Stored};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Since when a server has libraries of functions.
-const FUNCTIONS_SINCE: u32 = 7;
+/// A key that is never there.
+const PROBE: &str = "holdpoint:restore-probe";
 
 /// Restores the only stream of a snapshot into the server, which must be empty unless `force`: then it is emptied first.
 /// `timeout` limits how long the server may take before the first key.
@@ -43,8 +48,10 @@ fn replace(
     done: &mut Done,
 ) -> Result<()> {
     let mut restore = Restore::prepare(endpoint, context, timeout, force, done)?;
+    restore.mark()?;
     restore.replay(stored)?;
-    restore.compare()
+    restore.compare()?;
+    restore.unmark()
 }
 
 /// What was done to a server, whatever came of it.
@@ -52,6 +59,8 @@ fn replace(
 struct Done {
     /// Whether it was told to delete what it held, and did not refuse.
     emptied: bool,
+    /// Whether it has the key that says that it is incomplete.
+    marked: bool,
     /// How many keys and libraries it was sent.
     keys: u64,
     libraries: u64,
@@ -61,7 +70,8 @@ impl Done {
     /// Says in an error, also of a cancellation, what the server holds now, if that is not what it held before.
     fn tell(&self, endpoint: &Endpoint, error: Error) -> Error {
         let holds = match (self.emptied, self.keys, self.libraries) {
-            (false, 0, 0) => return error,
+            (false, 0, 0) if !self.marked => return error,
+            (false, 0, 0) => format!("holds nothing but {INCOMPLETE}"),
             (true, 0, 0) => "was told to delete what it held, and has nothing of the snapshot yet".to_owned(),
             (_, 0, _) => "holds no key, and libraries of the snapshot at most".to_owned(),
             (_, keys, _) => format!("holds a part of the snapshot now, at most {keys} keys of it"),
@@ -101,6 +111,7 @@ struct Restore<'d> {
     done: &'d mut Done,
     /// How many keys were sent to each database.
     by_database: BTreeMap<u64, u64>,
+    can_be_marked: bool,
 }
 
 impl<'d> Restore<'d> {
@@ -124,15 +135,28 @@ impl<'d> Restore<'d> {
         let is_empty = keys == 0 && !has_functions;
         if !is_empty {
             if !force {
-                let what = if keys > 0 { format!("{keys} keys") } else { "libraries of functions".to_owned() };
-                return Err(failed(format!("{endpoint} is not empty: it holds {what}"))
+                let what = match keys {
+                    0 => "is not empty: it holds libraries of functions".to_owned(),
+                    _ if is_marked(&mut connection, &patience)? => {
+                        "holds a restore that did not come to its end".to_owned()
+                    }
+                    keys => format!("is not empty: it holds {keys} keys"),
+                };
+                return Err(failed(format!("{endpoint} {what}"))
                     .hint("restore into an empty server, or delete what this one holds first with --force"));
             }
             // A list of libraries is many replies: it is simpler to ask anew than to read them.
             connection = endpoint.connect(&context.runtime, &patience)?;
             connection.text(&format!("CLIENT SETNAME {}", context.mark), &patience)?;
         }
-        // Before anything is deleted: a server may refuse to tell.
+        // Before anything is deleted: a server may refuse to tell, or to be marked.
+        let can_be_marked = before.get("cluster_enabled") != "1";
+        if can_be_marked {
+            // Neither has an effect: there is no such key.
+            for command in [["SET", PROBE, "1", "XX"].as_slice(), &["DEL", PROBE]] {
+                tell(&mut connection, command, &patience)?;
+            }
+        }
         let clock = (server_time(&mut connection, &patience)?, Instant::now());
         let patience = Patience::of_run(&context.cancel);
         if !is_empty {
@@ -142,7 +166,25 @@ impl<'d> Restore<'d> {
             }
             before = Info::ask(&mut connection, &patience)?;
         }
-        Ok(Self { connection, patience, before, clock, done, by_database: BTreeMap::new() })
+        Ok(Self { connection, patience, before, clock, done, can_be_marked, by_database: BTreeMap::new() })
+    }
+
+    /// Says in the server that it is incomplete. Not in a node of a cluster, which takes only the keys of its own slots.
+    fn mark(&mut self) -> Result<()> {
+        if self.can_be_marked {
+            tell(&mut self.connection, &["SET", INCOMPLETE, "1"], &self.patience)?;
+            self.done.marked = true;
+            *self.by_database.entry(0).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn unmark(&mut self) -> Result<()> {
+        if self.can_be_marked {
+            tell(&mut self.connection, &["SELECT", "0"], &self.patience)?;
+            tell(&mut self.connection, &["DEL", INCOMPLETE], &self.patience)?;
+        }
+        Ok(())
     }
 
     fn replay(&mut self, stored: &dyn Stored) -> Result<()> {
@@ -206,6 +248,20 @@ fn empty(connection: &mut Connection, command: &str, patience: &Patience, done: 
     }
 }
 
+/// Gives a command whose answer tells nothing but whether the server took it.
+fn tell(connection: &mut Connection, command: &[&str], patience: &Patience) -> Result<()> {
+    let words: Vec<_> = command.iter().map(|word| word.as_bytes()).collect();
+    match connection.ask(&words, patience)? {
+        Reply::Refused(words) => Err(connection.refused(command.first().unwrap_or(&""), &words)),
+        _ => Ok(()),
+    }
+}
+
+/// Says whether a restore was begun in the server and not ended; a server that does not tell is as any other.
+fn is_marked(connection: &mut Connection, patience: &Patience) -> Result<bool> {
+    Ok(connection.ask(&[b"EXISTS", INCOMPLETE.as_bytes()], patience)? == Reply::Line("1".to_owned()))
+}
+
 /// Returns the server's clock, in milliseconds since 1970.
 fn server_time(connection: &mut Connection, patience: &Patience) -> Result<u64> {
     let number = |reply: Reply| match reply {
@@ -232,7 +288,7 @@ mod tests {
     fn whatever_ends_a_restore_it_says_what_it_did() {
         let endpoint = Endpoint::parse("redis://h:1", None).unwrap();
         let hints = |emptied, keys, libraries, code| {
-            let done = Done { emptied, keys, libraries };
+            let done = Done { emptied, marked: keys > 0, keys, libraries };
             done.tell(&endpoint, Error::new(code, "")).hints().join(" ")
         };
         for code in [ErrorCode::RestoreFailed, ErrorCode::Interrupted, ErrorCode::DeadlinePassed] {

@@ -1,10 +1,11 @@
 //! One database file, as it is found before a capture.
 
-use super::describe::ask_version;
+use super::describe::{self, ask_version};
 use super::open::{self, HEADER, ReadTransaction, open_live, sidecars};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::model::finding::{Finding, FindingCode};
-use crate::source::Context;
+use crate::model::manifest::Content;
+use crate::source::{Context, LOOK_WITHIN};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,36 @@ impl Database {
                 let explained = hints.into_iter().fold(explained.caused_by(error), Error::hint);
                 Finding::from_error(&explained, FindingCode::PreflightFailed)
             }
+        })
+    }
+
+    /// Says what the database holds now, in one transaction; other connections may keep it busy for `busy_for`.
+    ///
+    /// # Errors
+    /// `capture-failed`: it is not there, cannot be read, or takes longer than [`LOOK_WITHIN`]; the reason of a
+    /// cancellation.
+    pub(super) fn look(
+        &self,
+        context: &Context,
+        busy_for: Duration,
+        query: Option<&str>,
+    ) -> crate::error::Result<Content> {
+        let failed = |text: String| Error::new(ErrorCode::CaptureFailed, text);
+        self.check_file().map_err(|finding| {
+            let error = failed(finding.message);
+            finding.hint.into_iter().fold(error, Error::hint)
+        })?;
+        let mut begun = open_live(&self.real_path())?.begin(&context.cancel, busy_for)?;
+        begun.limit(&context.cancel, LOOK_WITHIN)?;
+        let looked = describe::look(begun.connection(), query);
+        // What was interrupted says so in SQLite's words.
+        context.cancel.check()?;
+        looked.map_err(|error| match open::cause(&error) {
+            Some(cause) if open::is_interruption(cause) => failed(format!(
+                "{} has so many rows that they were not counted within {LOOK_WITHIN:?}",
+                self.path.display()
+            )),
+            _ => error.under_same_code(format!("cannot look at {}", self.path.display())),
         })
     }
 

@@ -29,9 +29,28 @@ pub(super) fn describe(path: &Path, query: Option<&str>, cancel: &Cancel) -> Res
     described
 }
 
+/// Returns the same facts of a database that somebody uses, within its own transaction, but for those that only a copy
+/// tells.
+///
+/// # Errors
+/// `capture-failed`: the database cannot be read, or `query` gives no version.
+pub(super) fn look(connection: &Connection, query: Option<&str>) -> Result<Content> {
+    let tables = tables(connection).map_err(failed)?;
+    let mut content = facts(connection, &tables)?;
+    let version = match query {
+        Some(query) => Some(ask_version(connection, query)?),
+        None => migrated_version(connection, &tables)?,
+    };
+    if let Some(version) = version {
+        version.add_to(&mut content);
+    }
+    Ok(content)
+}
+
 fn inspect(connection: &Connection, query: Option<&str>) -> Result<Inspection> {
     let tables = tables(connection).map_err(failed)?;
     let mut content = facts(connection, &tables)?;
+    content.insert("integrity_check".to_owned(), "ok".into());
     let mut findings = Vec::new();
     match query.map(|query| ask_version(connection, query)) {
         Some(Ok(version)) => version.add_to(&mut content),
@@ -52,7 +71,6 @@ fn facts(connection: &Connection, tables: &[String]) -> Result<Content> {
         rows.insert(table.clone(), number(&format!("SELECT count(*) FROM {}", quoted(table)))?.into());
     }
     Ok(Content::from([
-        ("integrity_check".to_owned(), "ok".into()),
         ("page_size".to_owned(), number("PRAGMA page_size")?.into()),
         ("tables".to_owned(), tables.len().into()),
         ("rows".to_owned(), rows.into()),
@@ -118,5 +136,5 @@ fn quoted(name: &str) -> String {
 }
 
 fn failed(error: rusqlite::Error) -> Error {
-    sqlite_error("cannot describe the copy".to_owned(), error)
+    sqlite_error("cannot describe the database".to_owned(), error)
 }

@@ -3,10 +3,12 @@
 mod backup;
 mod database;
 mod describe;
+mod isolated;
 mod names;
 mod open;
 mod restore;
 
+use super::isolation::{Isolated, Isolation};
 use super::write::{failed, read_all};
 use super::{Capture, Context, Facts, Inspection, Source, Stored, StreamCapture, Target};
 use crate::config::SqliteConfig;
@@ -138,11 +140,7 @@ impl Source for SqliteSource {
             findings.extend(inspection.findings);
             all.push((name.clone(), inspection.content));
         }
-        let content = match all.as_slice() {
-            [(_, content)] => content.clone(),
-            several => summary(several),
-        };
-        Ok(Inspection { content, findings })
+        Ok(Inspection { content: content_of(&all), findings })
     }
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
@@ -166,6 +164,31 @@ impl Source for SqliteSource {
         let staged = stored.names().iter().map(stage).collect::<Result<Vec<_>>>()?;
         context.cancel.check()?;
         restore::replace(staged)
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        let databases = self.databases()?;
+        if databases.is_empty() {
+            return Err(Error::new(ErrorCode::CaptureFailed, format!("no database matches {}", self.files.shown())));
+        }
+        let look = |one: &Database| {
+            let content = one.look(context, self.busy_for, self.schema_version_query.as_deref())?;
+            Ok((self.files.stream_name(&one.path).display().to_string(), content))
+        };
+        let all = databases.iter().map(look).collect::<Result<Vec<_>>>()?;
+        Ok(Some(content_of(&all)))
+    }
+
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        Ok(Box::new(isolated::Files::new(isolation, self.schema_version_query.clone())?))
+    }
+}
+
+/// Returns what several databases hold, each under its name; of a single one, what it holds.
+fn content_of(all: &[(String, Content)]) -> Content {
+    match all {
+        [(_, content)] => content.clone(),
+        several => summary(several),
     }
 }
 

@@ -458,3 +458,31 @@ fn a_link_is_followed_and_its_paths_are_kept_for_this_source() {
     let (kept, _) = sample::capture(&source, &fixture.context).unwrap();
     assert_eq!(kept.names(), ["link.db"]);
 }
+
+#[test]
+fn a_database_in_use_is_told_as_its_copy_would_be() {
+    for journal_mode in ["WAL", "DELETE"] {
+        let fixture = Fixture::with_database(journal_mode, 3);
+        let connection = fixture.connect();
+        connection
+            .execute_batch(
+                "CREATE TABLE alembic_version (v TEXT, version_num TEXT); INSERT INTO alembic_version VALUES (1, 'a1')",
+            )
+            .unwrap();
+        let (data, _) = fixture.capture().unwrap();
+        let kept = Kept::one("app data.db", data);
+        let mut told = fixture.source.inspect(&fixture.context, &kept).unwrap().content;
+        told.remove("integrity_check");
+        assert_eq!(fixture.source.look(&fixture.context).unwrap().unwrap(), told, "{journal_mode}");
+        // Rows of a transaction that is not over are not there; one that is in the way is waited for, not for ever.
+        connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO account VALUES (3, 0)").unwrap();
+        assert_eq!(fixture.source.look(&fixture.context).unwrap().unwrap(), told, "{journal_mode}");
+        connection.execute_batch("COMMIT").unwrap();
+        assert_eq!(fixture.source.look(&fixture.context).unwrap().unwrap()["rows"]["account"], 3);
+        drop(connection);
+        assert!(fixture.files().iter().all(|name| !name.ends_with("-journal")), "{:?}", fixture.files());
+    }
+    let fixture = Fixture::new();
+    let error = fixture.source.look(&fixture.context).unwrap_err();
+    assert!(error.message().ends_with("app data.db does not exist"), "{}", error.chain());
+}

@@ -3,13 +3,20 @@
 mod admitted;
 mod page;
 mod postgres;
+mod prompt;
 mod refused;
 mod resumed;
+mod schema;
 mod story;
 mod told;
+mod verify;
+mod ways;
+mod whole;
 
 use crate::gate::shop::{STAGING, Shop, names};
+use crate::support::environment::must;
 use crate::support::holdpoint::{Output, Running};
+use crate::support::postgres::Postgres;
 use crate::support::signing::Keys;
 use crate::support::version_server::{Answer, VersionServer};
 use rusqlite::Connection;
@@ -46,16 +53,35 @@ type Files = Vec<(String, String)>;
 struct World {
     shop: Shop,
     keys: Keys,
-    _instances: Vec<VersionServer>,
+    instances: Vec<VersionServer>,
+    /// The server of the database; without one it is a file.
+    server: Option<Postgres>,
 }
 
 impl World {
     /// Deploys 1.3.0 by hand, with these hooks for rollbacks.
     fn new(hooks: &str) -> Self {
+        let world = Self::of(hooks, "kind = \"sqlite\"\npath = \"orders.db\"", None);
+        world.sql(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER); INSERT INTO orders VALUES (1, 10), (2, 20);",
+        );
+        world
+    }
+
+    /// The same, with its database, which `sql` fills, in a server of PostgreSQL; more `settings` are those of the source.
+    fn with_postgres(hooks: &str, sql: &str, settings: &str) -> Self {
+        let server = Postgres::start();
+        server.create("shop", sql);
+        let source = format!("kind = \"postgres\"\nurl = {{ env = \"DATABASE_URL\" }}\n{settings}");
+        Self::of(hooks, &source, Some(server))
+    }
+
+    fn of(hooks: &str, database: &str, server: Option<Postgres>) -> Self {
         let keys = Keys::new();
         let shop = Shop::new()
             .env("HOLDPOINT_SIGNING_KEY", keys.text("release"))
-            .env("HOLDPOINT_ALLOWED_SIGNERS", keys.text("allowed_signers"));
+            .env("HOLDPOINT_ALLOWED_SIGNERS", keys.text("allowed_signers"))
+            .env("DATABASE_URL", server.as_ref().map(|server| server.url("shop")).unwrap_or_default());
         let instance = |number| VersionServer::start([Answer::File(shop.path(&format!("instance-{number}.json")))]);
         let instances: Vec<_> = [1, 2, 3].map(instance).into();
         let urls: Vec<_> = instances.iter().map(|instance| instance.url("/version")).collect();
@@ -74,8 +100,7 @@ restore_order = 2
 
 [[source]]
 name = "orders"
-kind = "sqlite"
-path = "orders.db"
+{database}
 owner = "dba@acme.example"
 restore_order = 1
 
@@ -92,16 +117,17 @@ commit = "/commit"
             ),
         );
         shop.write("deploy.sh", DEPLOY).write("uploads/mug.txt", "a mug\n").write("uploads/old/cup.txt", "a cup\n");
-        let world = Self { shop, keys, _instances: instances };
-        world.sql(
-            "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER); INSERT INTO orders VALUES (1, 10), (2, 20);",
-        );
+        let world = Self { shop, keys, instances, server };
         world.deployed(&[1, 2, 3], "1.3.0", OLD);
         world
     }
 
     /// Runs SQL on the database.
     fn sql(&self, sql: &str) {
+        if let Some(server) = &self.server {
+            server.psql("shop", sql);
+            return;
+        }
         Connection::open(self.shop.path("orders.db")).unwrap().execute_batch(sql).unwrap();
     }
 
@@ -172,10 +198,25 @@ commit = "/commit"
 
     /// Returns everything that a rollback has to bring back.
     fn data(&self) -> (Rows, Files) {
-        let connection = Connection::open(self.shop.path("orders.db")).unwrap();
-        let rows = connection.prepare("SELECT id, total FROM orders ORDER BY id").and_then(|mut query| {
-            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>()
-        });
+        let select = "SELECT id, total FROM orders ORDER BY id";
+        let rows = match &self.server {
+            Some(server) if server.psql("shop", "SELECT to_regclass('orders') IS NOT NULL") == "t" => {
+                let number = |text: &str| text.parse().unwrap();
+                let rows = server.psql("shop", select);
+                rows.lines()
+                    .map(|row| row.split_once('|').unwrap())
+                    .map(|(id, total)| (number(id), number(total)))
+                    .collect()
+            }
+            Some(_) => Vec::new(),
+            None => {
+                let connection = Connection::open(self.shop.path("orders.db")).unwrap();
+                let rows = connection.prepare(select).and_then(|mut query| {
+                    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>()
+                });
+                rows.unwrap_or_default()
+            }
+        };
         let mut files = Vec::new();
         for folder in ["uploads", "uploads/old", "uploads/new"] {
             for name in names(&self.shop.path(folder)) {
@@ -185,7 +226,21 @@ commit = "/commit"
                 }
             }
         }
-        (rows.unwrap_or_default(), files)
+        (rows, files)
+    }
+
+    /// Returns all that is in the database, as its server dumps it.
+    fn dump(&self) -> String {
+        let mut dump = self.server.as_ref().unwrap().client("pg_dump", "shop");
+        let text = must(dump.args(["--create", "--no-password"]));
+        // Newer ones write a word of their own, another one each time.
+        text.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Returns the names of all databases of the server.
+    fn databases(&self) -> String {
+        let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
+        self.server.as_ref().unwrap().psql("postgres", names)
     }
 
     /// Fails unless the data is as it was before 1.4.0.

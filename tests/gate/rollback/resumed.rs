@@ -28,7 +28,7 @@ fn reached(world: &World, step: &str) -> bool {
 
 #[test]
 fn a_hook_that_was_killed_is_run_again_and_what_was_done_is_not() {
-    for (step, done) in [("before", 1), ("redeploy", 4), ("after", 5)] {
+    for (step, done) in [("before", 1), ("redeploy", 6), ("after", 7)] {
         for signal in [Signal::KILL, Signal::TERM, Signal::INT] {
             let (world, id) = world(step);
             let mut first = world.start(&id);
@@ -79,7 +79,8 @@ fn a_hook_that_fails_ends_the_rollback_with_what_was_done_and_how_to_go_on() {
 
 #[test]
 fn a_rollback_that_was_killed_while_it_saved_or_restored_is_gone_on_with() {
-    for step in ["safety snapshot", "restore orders", "restore uploads", "reconcile"] {
+    for step in ["safety snapshot", "restore orders", "restore uploads", "verify orders", "verify uploads", "reconcile"]
+    {
         let (world, id) = world("nowhere");
         // Enough to be caught at it.
         world.shop.write("uploads/large", vec![7; 16 << 20]);

@@ -16,15 +16,16 @@ fn a_release_is_undone_and_deploying_goes_on_once_somebody_thaws() {
         "LOST         what was written since 20",
         " 1 save the present state",
         " 3 restore orders (sqlite), by dba@acme.example",
-        " 5 deploy 1.3.0 again: sh deploy.sh",
-        " 7 see that 1.3.0 runs",
+        " 5 verify orders (sqlite): compare what it holds with the manifest",
+        " 7 deploy 1.3.0 again: sh deploy.sh",
+        " 9 see that 1.3.0 runs",
         "not reverted: ",
     ] {
         assert!(plan.stdout.contains(text), "{text:?} in\n{}", plan.stdout);
     }
     let json = world.run(&["rollback", "--id", &id, "--plan", "--format", "json"]).expect(0).json();
     assert_eq!((json["verdict"].as_str(), json["rolled_back"].as_bool()), (Some("pass"), Some(false)));
-    assert_eq!(json["plan"]["steps"].as_array().unwrap().len(), 7);
+    assert_eq!(json["plan"]["steps"].as_array().unwrap().len(), 9);
     world.run(&["rollback", "--id", &id]).expect(2).says(&["--yes staging"]);
     world.run(&["rollback", "--id", &id, "--yes", "production"]).expect(2).refuses_in_words();
     assert_eq!((world.data(), world.log()), (before, vec![]), "so far nothing was changed");
@@ -36,8 +37,17 @@ fn a_release_is_undone_and_deploying_goes_on_once_somebody_thaws() {
     let deployed = format!("deploy 1.3.0 {OLD} for {id}");
     assert_eq!(world.log(), ["stop staging", &deployed, "start 1.3.0 after 1.4.0"]);
     let done = |step: &str| [format!("{step}: started"), format!("{step}: done")];
-    let steps =
-        ["safety snapshot", "before 1", "restore orders", "restore uploads", "redeploy", "after 1", "reconcile"];
+    let steps = [
+        "safety snapshot",
+        "before 1",
+        "restore orders",
+        "restore uploads",
+        "verify orders",
+        "verify uploads",
+        "redeploy",
+        "after 1",
+        "reconcile",
+    ];
     assert_eq!(world.steps(&id), steps.map(done).concat());
     let events: Vec<_> = world.events(&id).iter().map(|event| event["event"].clone()).collect();
     for kind in ["frozen", "rollback_began", "rolled_back"] {

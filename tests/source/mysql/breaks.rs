@@ -179,13 +179,24 @@ fn a_restore_that_is_interrupted_leaves_no_statement_running() {
     shop.gate(&[]).expect(0);
     let other = lock(&server);
     let url = server.url("copy");
-    let mut running = shop.holdpoint.start(["restore", "orders", "-e", "staging", "--target", &url]);
+    let arguments = ["restore", "orders", "-e", "staging", "--target", &url];
+    let forced = [&arguments[..], &["--force"]].concat();
+    let mut running = shop.holdpoint.start(arguments);
     until(&mut running, "the restore waits", || waits(&server));
     running.signal(Signal::INT);
     running.wait().expect(130).says(&["copy", "is incomplete", "--force"]);
     assert_eq!(server.sessions(), [""; 0], "sessions are left");
+    // Killed, it can tell nobody: the database does.
+    let mut running = shop.holdpoint.start(&forced);
+    until(&mut running, "the restore waits", || waits(&server));
+    running.signal(Signal::KILL);
+    assert_eq!(running.wait().code, None);
+    while !shop.processes().is_empty() {}
     drop(other);
-    shop.holdpoint.run(["restore", "orders", "-e", "staging", "--target", &url, "--force"]).expect(0);
+    shop.holdpoint.run(arguments).expect(17).says(&["holds a restore that did not come to its end", "--force"]);
+    shop.holdpoint.run(&forced).expect(0);
+    assert_eq!(server.sql("SELECT COUNT(*), SUM(total) FROM copy.orders").trim(), "1000\t500500.00");
+    shop.holdpoint.run(arguments).expect(17).says(&["is not empty"]);
 }
 
 #[test]

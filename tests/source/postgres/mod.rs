@@ -2,8 +2,10 @@
 
 mod access;
 mod content;
+mod drill;
 mod failures;
 mod load;
+mod look;
 mod restore;
 mod secrets;
 

@@ -1,10 +1,12 @@
 //! Restores into what is there: refused, or replaced as a whole.
 
-use super::{SCHEMA, everything, restore, shop, wrappers};
+use super::{SCHEMA, everything, restore, shop, shop_with, wrappers};
 use crate::gate::shop::until;
 use crate::support::postgres::Postgres;
 use rustix::process::Signal;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 #[test]
 fn a_database_is_replaced_as_a_whole_or_not_at_all() {
@@ -113,4 +115,93 @@ fn a_restore_that_breaks_off_leaves_the_old_database_and_no_other() {
     running.signal(Signal::TERM);
     running.wait().expect(143);
     assert_as_before();
+}
+
+/// Lets `pg_restore` of a directory say that it began, and wait as long as `wait` is there; a first part of its input, if
+/// it has one, reaches the server before.
+fn waits_halfway(programs: &Path, shop: &Path) {
+    wrappers(programs, "exec \"$BIN/pg_dump\" \"$@\"");
+    let script = format!(
+        "#!/bin/sh\nBIN=/usr/lib/postgresql/15/bin\ncase $1 in --version) exec $BIN/pg_restore --version;; esac\n\
+         if [ ! -e {0}/wait ]; then exec $BIN/pg_restore \"$@\"; fi\n\
+         case \"$*\" in\n*--format=custom*) {{ head -c 60000; echo > {0}/begun; sleep 1000; }} | $BIN/pg_restore \"$@\";;\n\
+         *) echo > {0}/begun; sleep 1000;;\nesac\n",
+        shop.display()
+    );
+    fs::write(programs.join("pg_restore"), script).unwrap();
+    fs::set_permissions(programs.join("pg_restore"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_new_database_is_there_once_it_is_whole_and_not_before() {
+    let server = Postgres::start();
+    server
+        .create("shop", "CREATE TABLE orders AS SELECT i AS id, md5(i::text) AS note FROM generate_series(1, 20000) i");
+    let expected = everything(&server, "shop");
+    let before = databases(&server);
+    for settings in ["", "jobs = 2"] {
+        let shop = shop_with(&server.url("shop"), Path::new("bin"), settings);
+        waits_halfway(&shop.path("bin"), &shop.path(""));
+        shop.gate(&[]).expect(0);
+        server.psql("postgres", "CREATE DATABASE empty");
+        // It is made; and into one that is there and empty.
+        for name in ["look", "empty"] {
+            let url = server.url(name);
+            let arguments = ["restore", "orders", "-e", "staging", "--target", &url];
+            for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(143))] {
+                shop.write("wait", "");
+                let mut running = shop.holdpoint.start(arguments);
+                until(&mut running, "the restore", || shop.path("begun").exists());
+                running.signal(signal);
+                let ended = running.wait();
+                assert_eq!(ended.code, code, "{}", ended.stderr);
+                // Its programs and their sessions end with it.
+                while !server.left().is_empty() {}
+                fs::remove_file(shop.path("begun")).unwrap();
+                if name == "empty" {
+                    assert_eq!(everything(&server, "empty"), [""; 0], "a part of it is there");
+                }
+                let left = databases(&server).replace("empty ", "");
+                let left = left.split(' ').filter(|name| !name.starts_with("holdpoint-")).collect::<Vec<_>>().join(" ");
+                assert_eq!(left, before, "what is not whole bears the name of a run at most");
+            }
+            // Whoever is there only because of a kill goes with the next one.
+            fs::remove_file(shop.path("wait")).unwrap();
+            shop.holdpoint.run(arguments).expect(0);
+            assert_eq!(everything(&server, name), expected);
+            shop.holdpoint.run(arguments).expect(17).says(&["is not empty", "--force"]);
+        }
+        assert_eq!(databases(&server), format!("empty look {before}"));
+        server.psql("postgres", "DROP DATABASE empty");
+        server.psql("postgres", "DROP DATABASE look");
+    }
+}
+
+#[test]
+fn an_archive_goes_to_standard_output_as_it_was_captured() {
+    let server = Postgres::start();
+    server.create("shop", SCHEMA);
+    let shop = shop(&server.url("shop"), "");
+    shop.gate(&[]).expect(0);
+    let target = shop.beside("files");
+    restore(&shop, &["--target", target.to_str().unwrap()]).expect(0);
+    let out = shop.beside("out.dump");
+    let mut command = shop.holdpoint.command(["restore", "orders", "-e", "staging", "--target", "-"]);
+    let output = command.stdout(fs::File::create(&out).unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("not part of it: globals.sql"), "{said}");
+    assert!(fs::read(&out).unwrap() == fs::read(target.join("orders.dump")).unwrap());
+    let roles = ["restore", "orders", "-e", "staging", "--path", "globals.sql", "--target", "-"];
+    let output = shop.holdpoint.command(roles).output().unwrap();
+    assert!(output.stdout == fs::read(target.join("globals.sql")).unwrap());
+    // As a person would: without a file between.
+    server.psql("postgres", "CREATE DATABASE piped");
+    let mut command = shop.holdpoint.command(["restore", "orders", "-e", "staging", "--target", "-"]);
+    let mut pouring = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut taking = server.client("pg_restore", "piped");
+    let taken =
+        taking.args(["--exit-on-error", "--dbname=piped"]).stdin(pouring.stdout.take().unwrap()).output().unwrap();
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    assert!(pouring.wait().unwrap().success());
+    assert_eq!(everything(&server, "piped"), everything(&server, "shop"));
 }

@@ -1,10 +1,13 @@
 //! Clusters captured by their files: gated, restored, started, compared; and everything that must refuse.
 
 use super::{assert_balances, assert_finding, transfers};
+use crate::gate::shop::names;
 use crate::support::environment::must;
 use crate::support::holdpoint::Output;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::shop::Shop;
+use crate::support::wait;
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -197,4 +200,40 @@ fn reload(server: &Postgres, file: &Path, text: &str) {
     let before = loaded();
     server.psql("bank", "SELECT pg_reload_conf()");
     while loaded() == before {}
+}
+
+#[test]
+fn a_data_directory_is_there_once_it_is_whole_and_not_before() {
+    let server = Postgres::start();
+    server.create("bank", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id");
+    let shop = shop(&server, &server.url("bank"));
+    gate(&shop, &[]).expect(0);
+    let folder = shop.beside("places");
+    fs::create_dir(&folder).unwrap();
+    let target = folder.join("restored");
+    let arguments = ["restore", "cluster", "--environment", "staging", "--target", target.to_str().unwrap()];
+    let begun = || names(&folder).iter().any(|name| name.starts_with(".holdpoint-restore-"));
+    for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(143))] {
+        let running = shop.holdpoint().start(arguments);
+        assert!(wait::for_change(&[&folder], running.pid(), begun), "{}", running.stderr());
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        assert!(!target.exists(), "a part is taken for the whole");
+        assert_eq!(begun(), code.is_none(), "only who is killed leaves something, by a name of its own");
+        for name in names(&folder) {
+            fs::remove_dir_all(folder.join(name)).unwrap();
+        }
+    }
+    shop.run(&arguments).expect(0);
+    let restored = Postgres::of(&target, &[]);
+    assert_eq!(restored.psql("bank", "SELECT count(*) FROM t"), "1000");
+
+    // The archive itself, which tar unpacks to a data directory as well.
+    let out = shop.beside("base.tar");
+    let mut command = shop.holdpoint().command(["restore", "cluster", "-e", "staging", "--target", "-"]);
+    let output = command.stdout(fs::File::create(&out).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = must(Command::new("tar").arg("--list").arg("--file").arg(out));
+    assert!(listed.lines().any(|name| name == "PG_VERSION") && listed.contains("backup_manifest"), "{listed}");
 }

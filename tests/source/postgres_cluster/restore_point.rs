@@ -104,6 +104,7 @@ fn a_cluster_is_recovered_to_exactly_the_point() {
     let restore =
         |more: &[&str]| shop.run(&[&["restore", "cluster", "--environment", "staging", "--id", id], more].concat());
     restore(&[]).expect(17).says(&["which no running server can take"]);
+    restore(&["--target", "-"]).expect(2).says(&["holds no data", "--target DIR"]);
     restore(&["--target", at]).expect(0);
     for absent in ["recovery.signal", "standby.signal", "postmaster.pid", "backup_label", "backup_manifest"] {
         assert!(!target.join(absent).exists(), "{absent}");

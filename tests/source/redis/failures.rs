@@ -1,6 +1,6 @@
 //! A server that fails, hangs or is cut off never yields a pass, and nothing of the run is left there.
 
-use super::shop;
+use super::{everything, fill, shop};
 use crate::gate::shop::{Shop, until};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
@@ -139,14 +139,15 @@ fn a_target_that_does_not_take_everything_is_told_of() {
     origin.tell("CONFIG SET rdbcompression no\nDEBUG POPULATE 64 key 100000\nSET large x\nSETRANGE large 3000000 x\n");
     let shop = shop(&origin.url(), "");
     shop.gate(&[]).expect(0);
+    let key = "does not take a key (db0, string)";
     for (options, words) in [
-        (["--maxmemory", "4mb"], "OOM command not allowed"),
-        (["--proto-max-bulk-len", "1mb"], "raise that"),
-        (["--replicaof", "127.0.0.1 1"], "READONLY"),
+        (["--maxmemory", "4mb"], [key, "OOM command not allowed"]),
+        (["--proto-max-bulk-len", "1mb"], [key, "raise that"]),
+        (["--replicaof", "127.0.0.1 1"], ["refuses SET", "READONLY"]),
     ] {
         let target = RedisServer::with(&options);
         let output = shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", &target.url()]).expect(17);
-        output.says(&["does not take a key (db0, string)", words]);
+        output.says(&words);
     }
     // Keys that were thrown out again to make room are missed.
     let target = RedisServer::with(&["--maxmemory", "8mb", "--maxmemory-policy", "allkeys-random"]);
@@ -173,4 +174,49 @@ fn a_target_that_was_emptied_before_the_restore_failed_is_told_of() {
     target.ask(&["ACL", "SETUSER", "u", "+function|flush"]);
     shop.holdpoint.run(forced).expect(0);
     assert_eq!(target.ask(&["GET", "a"]).trim(), "1");
+}
+
+#[test]
+fn a_restore_that_is_killed_or_ended_marks_the_server_until_it_is_done_again() {
+    let origin = RedisServer::start();
+    fill(&origin);
+    let shop = shop(&origin.url(), "");
+    shop.gate(&[]).expect(0);
+    for (signal, code) in [(Signal::KILL, None), (Signal::TERM, Some(143))] {
+        let target = RedisServer::start();
+        // The server's answers come as far as those to the first keys.
+        let proxy = Proxy::start(target.port(), 12_000);
+        let url = format!("redis://127.0.0.1:{}", proxy.port());
+        let mut running = shop.holdpoint.start(["restore", "cache", "-e", "staging", "--target", &url]);
+        until(&mut running, "the restore", || proxy.is_stuck());
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        if code.is_some() {
+            ended.says(&["holds a part of the snapshot now", "--force"]);
+        }
+        proxy.cut();
+        assert_eq!(target.ask(&["EXISTS", "holdpoint:restore-incomplete"]), "1");
+        let of_target = self::shop(&target.url(), "");
+        of_target.gate(&[]).expect(12);
+        assert!(of_target.manifest().message("content-incomplete").contains("did not come to its end"));
+        let again = ["restore", "cache", "-e", "staging", "--target", &target.url()];
+        shop.holdpoint.run(again).expect(17).says(&["holds a restore that did not come to its end", "--force"]);
+        shop.holdpoint.run([&again[..], &["--force"]].concat()).expect(0);
+        assert_eq!(everything(&target), everything(&origin));
+        of_target.gate(&[]).expect(0);
+    }
+}
+
+#[test]
+fn a_file_goes_to_standard_output_as_it_was_captured() {
+    let origin = RedisServer::start();
+    fill(&origin);
+    let shop = shop(&origin.url(), "");
+    shop.gate(&[]).expect(0);
+    let folder = shop.beside("restored");
+    shop.holdpoint.run(["restore", "cache", "-e", "staging", "--target", folder.to_str().unwrap()]).expect(0);
+    let output = shop.holdpoint.command(["restore", "cache", "-e", "staging", "--target", "-"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == std::fs::read(folder.join("cache.rdb")).unwrap());
 }

@@ -49,7 +49,12 @@ pub(super) fn read_archive(context: &Context, stored: &dyn Stored) -> Result<Arc
 
 /// Returns the name of the file that holds an archive of the custom format.
 pub(super) fn dump_name(stored: &dyn Stored) -> Option<&String> {
-    stored.names().iter().find(|name| name.ends_with(".dump"))
+    archive_of(stored.names())
+}
+
+/// Returns which of the names is that of an archive of the custom format.
+pub(in crate::source::postgres) fn archive_of(names: &[String]) -> Option<&String> {
+    names.iter().find(|name| name.ends_with(".dump"))
 }
 
 fn incomplete(message: String) -> Finding {

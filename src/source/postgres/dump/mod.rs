@@ -6,15 +6,22 @@ mod blocked;
 mod capture;
 mod globals;
 mod inspect;
+pub(super) mod look;
 mod preflight;
 mod restore;
 mod snapshot;
 
+pub(super) use inspect::archive_of;
+
 use super::Server;
+use super::connect::Connection;
+use super::isolated::isolate_dump;
 use crate::error::Result;
 use crate::model::finding::Finding;
-use crate::model::manifest::Consistency;
-use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, Target};
+use crate::model::manifest::{Consistency, Content};
+use crate::source::isolation::{Isolated, Isolation};
+use crate::source::{Capture, Context, Facts, Inspection, LOOK_WITHIN, Source, Stored, Target};
+use look::Wanted;
 
 /// The client programs that a capture needs; a restore needs `pg_restore`.
 const PROGRAMS: [&str; 3] = ["pg_dump", "pg_restore", "pg_dumpall"];
@@ -87,5 +94,23 @@ impl Source for DumpSource {
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         restore::restore(self, context, stored, target, force)
+    }
+
+    fn isolate(&self, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolate_dump(&self.server, context, isolation)
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        let endpoint = self.server.endpoint()?;
+        let wanted = Wanted { query: self.server.config.schema_version_query.as_deref(), roles: self.globals };
+        let look = |connection: Connection| {
+            look::look(&connection.with_limit(LOOK_WITHIN + endpoint.patience), wanted, Some(LOOK_WITHIN))
+        };
+        let looked = self.server.connect(&endpoint, context).map_err(|refusal| refusal.error).and_then(look);
+        if looked.is_err() {
+            // What is being counted would go on. That the server does not say so is less than why it was asked.
+            let _ = self.server.clean_up(context);
+        }
+        looked.map(Some).map_err(|error| error.under_same_code(format!("cannot look at {}", endpoint.server())))
     }
 }

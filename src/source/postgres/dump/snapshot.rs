@@ -1,7 +1,8 @@
 //! The moment that a dump shows: a transaction that is held open while the client programs read in it.
 
 use super::DumpSource;
-use crate::error::{Error, ErrorCode, Result};
+use super::look::ask_version;
+use crate::error::Result;
 use crate::model::manifest::Content;
 use crate::source::Context;
 use crate::source::migrations::SchemaVersion;
@@ -48,10 +49,7 @@ impl Snapshot {
         let role = if facts.is_in_recovery { "standby" } else { "primary" };
         content.insert("role".to_owned(), role.into());
         if let Some(query) = &source.server.config.schema_version_query {
-            let version = connection.value("run schema_version_query", query)?.ok_or_else(|| {
-                Error::new(ErrorCode::CaptureFailed, "schema_version_query gave no value")
-                    .hint("see that the query returns one row whose first value is the version")
-            })?;
+            let version = ask_version(&connection, query)?;
             SchemaVersion::of_query(version).add_to(&mut content);
         }
         Ok(Self { name, content, facts, _connection: connection })

@@ -54,7 +54,7 @@ pub(super) struct Key<'p> {
     pub type_byte: u8,
     /// When it expires, in milliseconds since 1970.
     pub expires_at: Option<u64>,
-    /// Its name; empty unless contents are kept.
+    /// Its name.
     pub name: &'p [u8],
     /// Its value as the file has it; empty unless contents are kept.
     pub value: &'p [u8],
@@ -81,7 +81,7 @@ pub(super) struct Parser<'r> {
 }
 
 impl<'r> Parser<'r> {
-    /// Begins to read a file; `keeps_contents` says whether names and values of keys are wanted.
+    /// Begins to read a file; `keeps_contents` says whether the values of keys are wanted.
     ///
     /// # Errors
     /// It is no RDB file, or of a version that is not known.
@@ -153,18 +153,13 @@ impl<'r> Parser<'r> {
 
     fn key(&mut self, type_byte: u8, expires_at: Option<u64>) -> Result<Key<'_>, Broken> {
         let database = self.database;
+        self.input.string(&mut self.text)?;
         if self.keeps_contents {
-            self.input.string(&mut self.text)?;
             self.input.keep();
-        } else {
-            self.input.skip_string()?;
         }
         let kind = self.input.skip_value(type_byte)?;
-        let (name, value) = match self.keeps_contents {
-            true => (self.text.as_slice(), self.input.kept()),
-            false => <(&[u8], &[u8])>::default(),
-        };
-        Ok(Key { database, kind, type_byte, expires_at, name, value })
+        let value = if self.keeps_contents { self.input.kept() } else { &[] };
+        Ok(Key { database, kind, type_byte, expires_at, name: &self.text, value })
     }
 
     fn end(&mut self) -> Result<(), Broken> {

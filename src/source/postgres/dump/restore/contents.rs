@@ -1,7 +1,8 @@
 //! What a database holds.
 
 use crate::error::Result;
-use crate::source::postgres::connect::{Connection, identifier};
+use crate::source::postgres::connect::Connection;
+use crate::source::postgres::dump::look::counts;
 use std::collections::BTreeMap;
 
 /// What somebody made in a database: not what comes with the server or belongs to an extension.
@@ -37,18 +38,11 @@ pub(super) fn found(connection: &Connection) -> Result<Vec<String>> {
 
 /// Compares the number of rows in each table with what is expected; returns what differs, in words.
 pub(super) fn differences(connection: &Connection, expected: &BTreeMap<(String, String), u64>) -> Result<Vec<String>> {
-    let doing = "count what was restored";
-    // Rows that are hidden are an error, not a difference.
-    connection.rows(doing, "SET row_security = off")?;
-    let mut differences = Vec::new();
-    for ((schema, name), rows) in expected {
-        // Without those of its partitions or children, as they were dumped.
-        let sql = format!("SELECT count(*) FROM ONLY {}.{}", identifier(schema), identifier(name));
-        let found = connection.value(doing, &sql)?.and_then(|count| count.parse::<u64>().ok());
-        if found != Some(*rows) {
-            let found = found.map_or_else(|| "unknown".to_owned(), |found| found.to_string());
-            differences.push(format!("{schema}.{name} has {found} rows, not {rows}"));
-        }
-    }
-    Ok(differences)
+    let found = counts(connection)?;
+    let difference = |((schema, name), rows): (&(String, String), &u64)| {
+        let found = found.get(&(schema.clone(), name.clone()));
+        let shown = found.map_or_else(|| "unknown".to_owned(), u64::to_string);
+        (found != Some(rows)).then(|| format!("{schema}.{name} has {shown} rows, not {rows}"))
+    };
+    Ok(expected.iter().filter_map(difference).collect())
 }

@@ -9,6 +9,14 @@ use crate::source::postgres::endpoint::Endpoint;
 use crate::source::write::failed;
 use std::time::{Duration, Instant};
 
+/// Databases that restores of this user began and did not live to end: nobody is in them, and no session bears their name,
+/// as that of a restore does from before its database is made until it is gone.
+const ABANDONED: &str = "\
+    SELECT d.datname FROM pg_catalog.pg_database d \
+     WHERE d.datname ~ '^holdpoint-[0-9a-f]{16}$' AND pg_catalog.pg_get_userbyid(d.datdba) = current_user \
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a \
+                        WHERE a.datname = d.datname OR a.application_name = d.datname)";
+
 /// How long it may take to drop a database after a failure: the run may be about to end.
 const DROP_WITHIN: Duration = Duration::from_secs(3);
 /// How long sessions of the database that is replaced may take to end.
@@ -35,6 +43,8 @@ impl Fresh {
         context: &Context,
     ) -> Result<Self> {
         let connection = connection.without_limit();
+        // What cannot be dropped takes room, and is in nobody's way.
+        let _ = drop_abandoned(&connection);
         let fresh = Self { connection, maintenance, name: context.mark.clone(), context: context.clone() };
         let sql = format!("CREATE DATABASE {} {options}", identifier(&fresh.name));
         match fresh.connection.rows("create a database", &sql) {
@@ -159,6 +169,12 @@ fn end_all(connection: &Connection, doing: &str, of: &str) -> Result<bool> {
     connection.rows(doing, &format!("SELECT pg_catalog.pg_terminate_backend(pid) {of}"))?;
     let left = connection.value(doing, &format!("SELECT count(*) {of}"))?;
     Ok(left.as_deref() == Some("0"))
+}
+
+fn drop_abandoned(connection: &Connection) -> Result<()> {
+    let doing = "look for what a restore left that was killed";
+    let names = connection.rows(doing, ABANDONED)?.into_iter().flatten().flatten();
+    names.into_iter().try_for_each(|name| drop_database(connection, &name))
 }
 
 fn drop_database(connection: &Connection, name: &str) -> Result<()> {
