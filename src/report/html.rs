@@ -113,12 +113,12 @@ mod tests {
         for loud in [
             "Not surely, to 1.3.0",
             "The last drill of this very release, on 2026-11-20 22:05:00 UTC, FAILED: orders: the check",
-            "Stopped at step 2 of 3, which failed on 2026-11-20 22:10:40 UTC\nWhy: orders: the server does not answer",
+            "Stopped at step 2 of 3: it failed\nFailed on 2026-11-20 22:10:40 UTC: orders: the server does not answer",
             "FAILED on 2026-11-20 22:05:00 UTC",
             "failed check paid orders in 0.2 s orders: expected at least 1, answered 0",
-            "32 min 0 s, MORE than the 10 min this environment allows",
+            "31 min 58 s, MORE than the 10 min this environment allows",
         ] {
-            assert!(text.contains(loud.replace("32 min 0 s", "31 min 58 s").as_str()), "{loud} in\n{text}");
+            assert!(text.contains(loud), "{loud} in\n{text}");
         }
     }
 

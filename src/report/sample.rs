@@ -150,7 +150,8 @@ pub(super) fn drilled(passed: bool) -> Vec<EventRecord> {
     let json = serde_json::json!({"event": "drilled", "at": "2026-11-20T22:05:00Z", "drill": {
         "application": "shop", "environment": "production", "release": "20261120T213000Z-1.4.0-3f9c2ab1",
         "manifest_digest": format!("sha256:{}", "e".repeat(64)), "result": result, "key": "escrow", "by": "ada",
-        "started_at": "2026-11-20T22:02:00Z", "seconds": 151.0, "rto": 1800, "data_age_seconds": 1918.0, "rpo": 600,
+        "started_at": "2026-11-20T22:02:00Z", "seconds": 151.0, "rto": 1800, "data_age_seconds": 1918.0,
+        "rpo": if passed { 3600 } else { 600 },
         "sources": [
             {"name": "orders", "kind": "postgres", "snapshot": snapshot("3"), "place": "a throw-away server of PostgreSQL 17.2",
              "result": "passed", "bytes": 948_000_000, "seconds": 103.0},

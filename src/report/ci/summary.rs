@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(
             render(&CiReport::of_error("gate", &error), SUMMARY_LIMIT),
             "**holdpoint gate: refused: no verdict: no &lt;environment&gt; is named; do not deploy**\n\n\
-             no &lt;environment&gt; is named\n\nNext: name it by --environment NAME\n\n\n"
+             no &lt;environment&gt; is named\n\nNext: name it by --environment NAME\n\n"
         );
     }
 

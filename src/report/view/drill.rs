@@ -93,13 +93,13 @@ fn last(at: Timestamp, drill: &Drill) -> DrillView {
             .iter()
             .map(|check| {
                 let of = check.source.as_ref().map(|source| format!("{source}: ")).unwrap_or_default();
-                let answer = check.answer.as_deref().unwrap_or("nothing");
+                let answer = check.answer.as_ref().map(|answer| format!(", answered {answer}")).unwrap_or_default();
                 Part {
                     tone: tone_of(check.result),
                     name: check.name.clone(),
                     result: check.result.as_str(),
                     took: duration(check.seconds),
-                    detail: format!("{of}expected {}, answered {answer}", check.expected),
+                    detail: format!("{of}expected {}{answer}", check.expected),
                 }
             })
             .collect(),

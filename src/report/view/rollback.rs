@@ -65,8 +65,9 @@ fn headline(undoing: &Undoing<'_>) -> (&'static str, String, Option<String>) {
     }
     match undoing.current() {
         Some((number, StepOf { state: Some((StepState::Failed, at)), message, .. })) => {
-            let why = message.map(|message| format!("Why: {message}"));
-            ("bad", format!("Stopped at step {number} of {count}, which failed on {}", time(*at)), why)
+            let why = message.map(|message| format!(": {message}")).unwrap_or_default();
+            let detail = format!("Failed on {}{why}", time(*at));
+            ("bad", format!("Stopped at step {number} of {count}: it failed"), Some(detail))
         }
         Some((number, step)) => {
             let since = step.began.map(|at| format!(" since {}", time(at))).unwrap_or_default();

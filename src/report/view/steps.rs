@@ -34,8 +34,8 @@ pub(super) fn steps(manifest: &Manifest) -> Steps {
     let rollback = &manifest.rollback;
     let commands = rollback.commands.as_ref().map(|commands| {
         let does_it =
-            "Then let holdpoint do it: it freezes the environment, saves the present state, and does the steps";
-        vec![fact("Look at it first: this changes nothing", &commands.plan), fact(does_it, &commands.rollback)]
+            "Then let holdpoint do it, which freezes the environment, saves the present state, and does the steps";
+        vec![fact("Look at it first, which changes nothing", &commands.plan), fact(does_it, &commands.rollback)]
     });
     Steps {
         summary: capitalised(&rollback.summary),

@@ -30,7 +30,7 @@ fn the_stored_page_is_made_anew_at_each_step() {
     assert!(!before.contains("The rollback of this release") && !before.contains("Frozen"), "{before}");
 
     let first = world.start(&id);
-    let reached = wait::for_change(&[&folder], first.pid(), || page().contains("Under way: step 2 of 6 since "));
+    let reached = wait::for_change(&[&folder], first.pid(), || page().contains("Under way: step 2 of 8 since "));
     assert!(reached, "{}\n{}", page(), first.stderr());
     let running = page();
     for text in [
@@ -47,18 +47,18 @@ fn the_stored_page_is_made_anew_at_each_step() {
     first.signal(Signal::TERM);
     first.wait().expect(143);
     let stopped = page();
-    assert!(stopped.contains("Stopped at step 2 of 6, which failed on "), "{stopped}");
+    assert!(stopped.contains("Stopped at step 2 of 8: it failed Failed on "), "{stopped}");
 
     world.shop.write("goes-on", "");
     world.roll_back(&id, &[]).expect(0);
     world.assert_undone();
     let done = page();
-    assert!(done.contains("Rolled back on ") && done.contains("Steps done 6 of 6"), "{done}");
-    assert!(done.contains("6 done see that 1.3.0 runs") && !done.contains("Go on where it is"), "{done}");
+    assert!(done.contains("Rolled back on ") && done.contains("Steps done 8 of 8"), "{done}");
+    assert!(done.contains("8 done see that 1.3.0 runs") && !done.contains("Go on where it is"), "{done}");
     assert!(done.contains("holdpoint thaw --application shop --environment staging --store "), "{done}");
     let markdown = world.run(&["show", &id, "--markdown"]).expect(0).stdout;
     assert!(markdown.contains("\n```sh\nholdpoint thaw --application shop --environment staging"), "{markdown}");
-    assert!(markdown.contains("| 6 | see that 1.3.0 runs | **done**"), "{markdown}");
+    assert!(markdown.contains("| 8 | see that 1.3.0 runs | **done**"), "{markdown}");
 
     world.run(&["thaw", "--reason", "1.4.0 is undone"]).expect(0);
     let thawed = page();

@@ -66,9 +66,9 @@ fn every_line_arrives_in_order_also_after_a_second_try() {
 
     let lines = lines(&json);
     let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_str().unwrap()).collect();
-    assert_eq!(statuses, [&["started"], &["step"; 7][..], &["done"]].concat());
+    assert_eq!(statuses, [&["started"], &["step"; 9][..], &["done"]].concat());
     let numbers: Vec<_> = lines.iter().filter_map(|line| line["step"].as_u64()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     for line in &lines {
         let place = [&line["event"], &line["application"], &line["environment"], &line["release"], &line["undone"]];
         assert_eq!(place.map(|value| value.as_str().unwrap()), ["rollback", "shop", "staging", id.as_str(), "1.4.0"]);
@@ -79,13 +79,16 @@ fn every_line_arrives_in_order_also_after_a_second_try() {
         }
     }
     let words = texts(&lines);
-    assert!(words[0].contains("rollback of 1.4.0 to 1.3.0 started by ") && words[0].contains("7 steps"), "{words:#?}");
+    assert!(
+        words[0].contains("rollback of 1.4.0 to 1.3.0 by full-restore started by ") && words[0].contains("9 steps"),
+        "{words:#?}"
+    );
     assert!(words[0].contains("what was written since 20") && words[0].contains("is lost"), "{words:#?}");
-    assert!(words[2].ends_with("step 2 of 7: stop what writes"), "{words:#?}");
-    assert!(words[3].contains("step 3 of 7: restore orders (sqlite), by dba@acme.example"), "{words:#?}");
-    assert!(words[5].ends_with("step 5 of 7: deploy 1.3.0 again"), "{words:#?}");
-    assert!(words[8].contains("1.4.0 is undone, back to 1.3.0; staging stays frozen"), "{words:#?}");
-    let thaw = lines[8]["next"].as_str().unwrap();
+    assert!(words[2].ends_with("step 2 of 9: stop what writes"), "{words:#?}");
+    assert!(words[3].contains("step 3 of 9: restore orders (sqlite), by dba@acme.example"), "{words:#?}");
+    assert!(words[7].ends_with("step 7 of 9: deploy 1.3.0 again"), "{words:#?}");
+    assert!(words[10].contains("1.4.0 is undone, back to 1.3.0; staging stays frozen"), "{words:#?}");
+    let thaw = lines[10]["next"].as_str().unwrap();
     assert!(thaw.starts_with("holdpoint thaw --application shop --environment staging --store "), "{thaw}");
 
     let bodies = self::lines(&slack);
@@ -118,14 +121,14 @@ fn receivers_that_fail_are_named_and_change_nothing() {
     world.assert_undone();
     output.says(&[
         "warning: the webhook hung was not told of the rollback (",
-        "warning: the webhook moved was not told of the rollback (9 lines): answered 307 Temporary Redirect, a redirect, \
+        "warning: the webhook moved was not told of the rollback (11 lines): answered 307 Temporary Redirect, a redirect, \
          which is not followed",
-        "warning: the webhook gone was not told of the rollback (9 lines): answered 404 Not Found (no_service)",
-        "warning: the webhook absent was not told of the rollback (9 lines): cannot connect: Connection refused",
-        "warning: the webhook wrong was not told of the rollback (9 lines): the content of ",
+        "warning: the webhook gone was not told of the rollback (11 lines): answered 404 Not Found (no_service)",
+        "warning: the webhook absent was not told of the rollback (11 lines): cannot connect: Connection refused",
+        "warning: the webhook wrong was not told of the rollback (11 lines): the content of ",
     ]);
     assert!(elsewhere.requests().is_empty(), "a redirect was followed");
-    assert_eq!(gone.requests().len(), 9, "what is refused for good is not tried again");
+    assert_eq!(gone.requests().len(), 11, "what is refused for good is not tried again");
     let untold = output.json()["untold"].as_array().unwrap().clone();
     let names: Vec<_> = untold.iter().map(|hook| hook["webhook"].as_str().unwrap()).collect();
     assert_eq!(names, ["hung", "moved", "gone", "absent", "wrong"]);
@@ -133,7 +136,7 @@ fn receivers_that_fail_are_named_and_change_nothing() {
     let recorded = world.events(&id).into_iter().filter(|event| event["event"] == "not_told").count();
     assert_eq!(recorded, 5);
     let page = world.run(&["show", &id, "--html"]).expect(0);
-    assert!(page.stdout.contains("The webhook gone was not told of the rollback (9 lines)"), "{}", page.stdout);
+    assert!(page.stdout.contains("The webhook gone was not told of the rollback (11 lines)"), "{}", page.stdout);
     let all = [&output.stdout, &output.stderr, &page.stdout];
     assert!(all.iter().all(|text| !text.contains(SECRET)), "{all:?}");
     assert_nowhere(&world.place(""));
@@ -153,7 +156,7 @@ fn a_rollback_that_stopped_says_where_and_is_told_again_when_it_goes_on() {
     let statuses: Vec<_> = first.iter().map(|line| line["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["started", "step", "step", "step_failed", "failed"]);
     let failed = first.last().unwrap();
-    assert_eq!((failed["step"].as_u64(), failed["of"].as_u64()), (Some(2), Some(6)));
+    assert_eq!((failed["step"].as_u64(), failed["of"].as_u64()), (Some(2), Some(8)));
     assert_eq!(failed["reason"], "its program failed; the log of the run says more");
     let next = failed["next"].as_str().unwrap();
     assert!(next.starts_with("holdpoint rollback ") && next.ends_with(" --yes staging"), "{next}");
@@ -165,8 +168,8 @@ fn a_rollback_that_stopped_says_where_and_is_told_again_when_it_goes_on() {
     world.assert_undone();
     let second = lines(&server).split_off(first.len());
     let words = texts(&second);
-    assert!(words[0].contains("is gone on with by ") && words[0].contains("5 steps to do"), "{words:#?}");
-    assert!(words[1].contains("step 2 of 6: "), "{words:#?}");
+    assert!(words[0].contains("is gone on with by ") && words[0].contains("7 steps to do"), "{words:#?}");
+    assert!(words[1].contains("step 2 of 8: "), "{words:#?}");
     assert_eq!(second.last().unwrap()["status"], "done");
 }
 
