@@ -4,10 +4,15 @@ use super::options::Format;
 use super::output;
 use super::page;
 use super::session::{Session, variable};
+use super::webhooks;
+use crate::config::WebhookEvent;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
+use crate::model::release_id::ReleaseId;
+use crate::notify::Notifier;
+use crate::report::status;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::time::Duration;
@@ -47,7 +52,7 @@ pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<Exit
     let reason = reason(&options.reason)?;
     let now = Timestamp::now();
     let until = options.until.as_deref().map(|text| time(text, now)).transpose()?;
-    let freeze = Freeze { reason: reason.clone(), by: who(session), at: now, until };
+    let freeze = Freeze { reason: reason.clone(), by: who(session), at: now, until, release: None };
     let ledger = session.ledger()?;
     if let Some(other) = ledger.freeze(&freeze)? {
         return Err(Error::new(ErrorCode::Busy, format!("{environment} is {other}"))
@@ -55,7 +60,8 @@ pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<Exit
             .into());
     }
     let event = Event::Frozen { at: now, by: freeze.by.clone(), reason, until };
-    record(session, &ledger, &event);
+    record(session, &ledger, &event, None);
+    announce(session, &environment, &freeze, None)?;
     tell(session, "freeze", &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
 }
 
@@ -67,7 +73,10 @@ pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode
     let Some(freeze) = ledger.thaw()? else {
         return tell(session, "thaw", &environment, None, &format!("{environment} was not frozen\n"));
     };
-    record(session, &ledger, &Event::Thawed { at: Timestamp::now(), by: who(session), reason });
+    let by = who(session);
+    let event = Event::Thawed { at: Timestamp::now(), by: by.clone(), reason: reason.clone() };
+    record(session, &ledger, &event, freeze.release.as_ref());
+    announce(session, &environment, &freeze, Some((&by, &reason)))?;
     tell(session, "thaw", &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
 }
 
@@ -87,16 +96,28 @@ fn tell(
     Ok(ExitCode::Pass)
 }
 
-/// Writes the event beside the newest release, if there is one. The freeze itself counts, whatever becomes of this.
-fn record(session: &Session, ledger: &Ledger, event: &Event) {
-    let write = || -> Result<()> {
-        let Some(newest) = ledger.previous()? else { return Ok(()) };
-        ledger.record_event(&newest.id, event)?;
-        page::write(session, ledger, &newest.id).map(drop)
+/// Writes the event beside the newest release, if there is one, and beside that which was undone under the freeze. The
+/// freeze itself counts, whatever becomes of this.
+fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&ReleaseId>) {
+    let write = |id: &ReleaseId| -> Result<()> {
+        ledger.record_event(id, event)?;
+        page::write(session, ledger, id).map(drop)
     };
-    if let Err(error) = write() {
+    let newest = ledger.previous().map(|newest| newest.map(|newest| newest.id));
+    let other = undone.filter(|id| !matches!(&newest, Ok(Some(newest)) if newest == *id));
+    let results = [other.map_or(Ok(()), write), newest.and_then(|newest| newest.as_ref().map_or(Ok(()), write))];
+    for error in results.into_iter().filter_map(Result::err) {
         output::note(&format!("warning: {}", error.chain()));
     }
+}
+
+/// Tells the webhooks of a freeze, or of its end; what they were not told is a warning.
+fn announce(session: &Session, environment: &str, freeze: &Freeze, thawed: Option<(&str, &str)>) -> Result<()> {
+    let notifier = Notifier::new(&session.config.webhooks, WebhookEvent::Freeze);
+    let run_url = session.ci.as_ref().and_then(|ci| ci.pipeline.run_url.as_deref());
+    notifier.tell(status::freeze((&session.application()?, environment), freeze, thawed, run_url));
+    webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, None);
+    Ok(())
 }
 
 fn reason(text: &str) -> Result<String> {

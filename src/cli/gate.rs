@@ -2,9 +2,9 @@
 
 use super::options::Format;
 use super::output;
+use super::page;
 use super::session::{Session, shown, variable};
 use super::signature;
-use crate::cancel::Reason;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
@@ -19,7 +19,7 @@ use crate::model::version::Version;
 use crate::release::resolve::{Target, given_version};
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
-use crate::report::html::{self, Page};
+use crate::report::html::{self, Page, Standing};
 use crate::report::text;
 use crate::report::units;
 use crate::report::verdict::VerdictDocument;
@@ -28,9 +28,6 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long the stores may take for the page of a release.
-const TIME_FOR_PAGES: Duration = Duration::from_secs(10);
 
 /// What is captured, for what.
 #[derive(Debug, clap::Args)]
@@ -75,11 +72,7 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
     let request = Arc::new(request(session, &options, purpose)?);
     let outcome = run(session, &request)?;
     // The verdict is known: no store that hangs over the page may keep it from the caller.
-    let cancel = session.cancel.clone();
-    session.runtime.spawn(async move {
-        tokio::time::sleep(TIME_FOR_PAGES).await;
-        cancel.cancel(Reason::Abandoned);
-    });
+    page::limit(session);
     write_pages(&request, &outcome, options.html_out.as_deref());
     let manifest = &outcome.manifest;
     match session.format() {
@@ -128,7 +121,10 @@ pub(super) fn write_pages(request: &Request, outcome: &Outcome, html_out: Option
         Some(signer) => signature::by_key(&signer.fingerprint()),
         None => html::UNSIGNED.to_owned(),
     };
-    let page = Page { manifest: &outcome.manifest, events: &[], as_of: Timestamp::now(), signature: &signature };
+    // A gate that was held up by a freeze says so in its findings.
+    let standing = Standing::Unknown;
+    let page =
+        Page { manifest: &outcome.manifest, events: &[], as_of: Timestamp::now(), signature: &signature, standing };
     let write = |page: String| {
         let ledgers =
             std::iter::once(Ledger::new(request.place.ledger_storage())).chain(outcome.copies.iter().cloned());
@@ -287,6 +283,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         timeout,
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
         signer: session.signing_key()?,
+        signers: session.known_signers(),
         keeps_lease: false,
     })
 }

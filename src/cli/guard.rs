@@ -1,7 +1,7 @@
 //! `guard`: gate, the deploy's own command, reconcile; in one line of any pipeline.
 
 use super::options::Format;
-use super::session::{Diverted, Session};
+use super::session::{Diverted, ESCROW_PASSWORD, Session};
 use super::{admit, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -211,6 +211,10 @@ impl Guarded<'_> {
         // Who deploys must not be able to vouch for the next deploy.
         for name in self.session.signing_key_variables() {
             command.env_remove(name);
+        }
+        // What lies in escrow is for drills alone.
+        for end in ["", "_FILE", "_COMMAND"] {
+            command.env_remove(format!("{ESCROW_PASSWORD}{end}"));
         }
         if self.session.format() == Format::Json {
             // Standard output is one document.

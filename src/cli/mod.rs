@@ -8,6 +8,7 @@ mod check;
 mod ci;
 mod completions;
 mod copy;
+mod drill;
 mod freeze;
 mod gate;
 mod guard;
@@ -26,6 +27,7 @@ mod schema;
 mod secrets;
 mod session;
 mod signature;
+mod webhooks;
 
 pub use options::Cli;
 
@@ -89,6 +91,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Reconcile(options) => reconcile::run(&session, &options),
         Command::Restore(options) => restore::run(&session, &options),
         Command::Rollback(options) => rollback::run(&session, &options),
+        Command::Drill(options) => drill::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, check, completions, copy, freeze, gate, guard, init, ls, reconcile, releases, restore, rollback, schema,
+    admit, check, completions, copy, drill, freeze, gate, guard, init, ls, reconcile, releases, restore, rollback,
+    schema,
 };
 
 /// A hold point for deployments: no restorable snapshot, no deploy
@@ -133,6 +134,8 @@ pub enum Command {
     Thaw(freeze::ThawOptions),
     /// Undo a release: restore its sources and deploy the version before it again
     Rollback(rollback::Options),
+    /// Practise a restore: into isolation, with checks, measured and recorded
+    Drill(drill::Options),
     /// List the releases of an environment
     Releases(releases::ListOptions),
     /// Show one release
@@ -178,6 +181,7 @@ impl Command {
             Self::Reconcile(_) => "reconcile",
             Self::Restore(_) => "restore",
             Self::Rollback(_) => "rollback",
+            Self::Drill(_) => "drill",
             Self::Releases(_) => "releases",
             Self::Show(_) => "show",
             Self::Check(_) => "check",

@@ -9,7 +9,7 @@ use crate::ledger::Listed;
 use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
 use crate::report::html::{self, Page};
-use crate::report::text;
+use crate::report::{markdown, text};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -30,6 +30,9 @@ pub struct ShowOptions {
     /// Print its page for people, as HTML
     #[arg(long)]
     pub html: bool,
+    /// Print its page for people, as Markdown
+    #[arg(long, conflicts_with = "html")]
+    pub markdown: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,8 +83,9 @@ pub fn list(session: &Session, options: &ListOptions) -> anyhow::Result<ExitCode
 
 /// Runs `show`.
 pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode> {
-    if options.html && session.format() == Format::Json {
-        return Err(Error::new(ErrorCode::Usage, "a page is HTML: --html and --format json exclude each other")
+    let page_flag = if options.html { "--html" } else { "--markdown" };
+    if (options.html || options.markdown) && session.format() == Format::Json {
+        return Err(Error::new(ErrorCode::Usage, format!("{page_flag} and --format json exclude each other"))
             .hint("leave one of them out")
             .into());
     }
@@ -89,9 +93,12 @@ pub fn show(session: &Session, options: &ShowOptions) -> anyhow::Result<ExitCode
     let stored = ledger.get(&options.id)?;
     let events = ledger.events(&stored.manifest.id)?;
     let signature = signature::of_release(session, &ledger, &stored)?;
-    let page = Page { manifest: &stored.manifest, events: &events, as_of: Timestamp::now(), signature: &signature };
-    if options.html {
-        output::print(&html::page(&page)?)?;
+    let as_of = Timestamp::now();
+    let freeze = ledger.freeze_at(as_of)?;
+    let standing = freeze.as_ref().into();
+    let page = Page { manifest: &stored.manifest, events: &events, as_of, signature: &signature, standing };
+    if options.html || options.markdown {
+        output::print(&if options.html { html::page(&page)? } else { markdown::page(&page)? })?;
         return Ok(ExitCode::Pass);
     }
     match session.format() {

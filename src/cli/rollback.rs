@@ -1,5 +1,7 @@
 //! `rollback`: executes a manifest's playbook.
 
+mod told;
+
 use super::freeze::who;
 use super::options::Format;
 use super::output;
@@ -16,6 +18,7 @@ use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
 use crate::model::verdict::Verdict;
 use crate::model::way::WayKind;
+use crate::notify::Untold;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
@@ -27,6 +30,7 @@ use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
+use told::Told;
 
 /// How long the older version may take to answer at the end, unless it is said otherwise.
 const DEFAULT_WAIT: Duration = Duration::from_secs(120);
@@ -79,6 +83,9 @@ struct Document<'a> {
     /// The command that goes on with it, if it was begun and is not done.
     #[serde(skip_serializing_if = "Option::is_none")]
     go_on: Option<&'a str>,
+    /// What webhooks were not told.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    untold: &'a [Untold],
 }
 
 /// Runs `rollback`.
@@ -125,23 +132,18 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     if is_asked {
         prompt::ask(&environment, &session.cancel)?;
     }
+    let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
-    let outcome = rollback::perform(
-        &request,
-        plan,
-        None,
-        &rollback::Nobody,
-        &observer,
-        &session.cancel,
-        session.runtime.handle(),
-    );
+    let outcome = rollback::perform(&request, plan, None, &told, &observer, &session.cancel, session.runtime.handle());
     drop(observer);
+    page::limit(session);
+    let untold = told.end(session, &ledger, &outcome);
     // What is done is done; a page that could not be made anew changes nothing of that.
     let events = page::write(session, &ledger, &given.manifest.id).unwrap_or_else(|error| {
         output::note(&format!("warning: {}", error.chain()));
         Vec::new()
     });
-    tell(session, &given.manifest, &outcome, &events)
+    tell(session, &given.manifest, &outcome, &events, &untold)
 }
 
 /// Rolls back the release whose deployment just failed under `guard`, which holds the lease; returns the exit code, and what
@@ -170,17 +172,11 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
     if refusal != ExitCode::Pass {
         return Ok((refusal, plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words)));
     }
+    let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
-    let outcome = rollback::perform(
-        &request,
-        plan,
-        lease,
-        &rollback::Nobody,
-        &observer,
-        &session.cancel,
-        session.runtime.handle(),
-    );
+    let outcome = rollback::perform(&request, plan, lease, &told, &observer, &session.cancel, session.runtime.handle());
     drop(observer);
+    told.end(session, &ledger, &outcome);
     let Outcome { plan, freeze, error, .. } = &outcome;
     output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
     Ok((outcome.exit(), error.as_ref().map(Error::chain)))
@@ -214,6 +210,7 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         timeout: session.config.gate.timeout,
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
+        signers: session.known_signers(),
         keeps_lease: true,
     })
 }
@@ -240,7 +237,13 @@ fn in_words(finding: &Finding) -> String {
 }
 
 /// Prints how far the rollback came.
-fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[EventRecord]) -> anyhow::Result<ExitCode> {
+fn tell(
+    session: &Session,
+    manifest: &Manifest,
+    outcome: &Outcome,
+    events: &[EventRecord],
+    untold: &[Untold],
+) -> anyhow::Result<ExitCode> {
     let exit = outcome.exit();
     let Outcome { plan, freeze, error, go_on } = outcome;
     match session.format() {
@@ -250,15 +253,20 @@ fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[Eve
             let cause = error.as_ref().and_then(|error| VerdictDocument::of_error("rollback", error).error);
             let go_on = error.as_ref().map(|_| go_on.as_str());
             let rolled_back = error.is_none();
-            output::print_json(&Document { rolled_back, error: cause, go_on, ..document(plan, verdict, exit) })?;
+            output::print_json(&Document {
+                rolled_back,
+                error: cause,
+                go_on,
+                untold,
+                ..document(plan, verdict, exit)
+            })?;
         }
     }
     if let Some(error) = error {
         output::error(error);
     }
     if freeze.is_some() && error.is_none() && !session.global.quiet {
-        let environment = &plan.environment;
-        output::note(&format!("when all is well: holdpoint thaw --environment {environment} --reason TEXT"));
+        output::note(&format!("when all is well: {}", manifest.rollback.thaw(&plan.environment)));
     }
     let chain = error.as_ref().map(Error::chain);
     session.show_in_ci(&CiReport {
@@ -266,6 +274,7 @@ fn tell(session: &Session, manifest: &Manifest, outcome: &Outcome, events: &[Eve
         explanation: chain.as_deref().or(Some("every step of the rollback is done")),
         manifest: Some(manifest),
         events,
+        standing: freeze.as_ref().into(),
         ..CiReport::new("rollback", exit)
     });
     let words = Closing {
@@ -289,6 +298,7 @@ fn document(plan: &RollbackPlan, verdict: Answer, exit: ExitCode) -> Document<'_
         plan,
         error: None,
         go_on: None,
+        untold: &[],
     }
 }
 

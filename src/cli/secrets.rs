@@ -1,12 +1,13 @@
 //! The secrets that a command learns, to mask them in the log before anything could print them.
 
-use super::session::variable;
+use super::session::{ESCROW_PASSWORD, variable};
 use crate::config::{Config, ProbeTarget, SourceKind, Text};
 use percent_encoding::percent_decode_str;
 use std::path::Path;
 
 /// Variables whose whole value is a secret.
-const SECRET: [&str; 4] = ["HOLDPOINT_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"];
+const SECRET: [&str; 5] =
+    ["HOLDPOINT_PASSWORD", ESCROW_PASSWORD, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"];
 
 /// Returns the secrets in the environment of this process.
 pub fn of_environment() -> Vec<String> {
@@ -20,6 +21,7 @@ pub fn of_config(config: &Config) -> Vec<String> {
     let key = config.signing.key_file.as_ref().and_then(|key| key.resolve().ok());
     let mut secrets: Vec<String> = key.iter().flat_map(|given| of_key(given)).collect();
     for source in &config.sources {
+        source.drill_server.iter().for_each(|text| secrets.extend(of_text(text)));
         match &source.kind {
             SourceKind::Files(_) | SourceKind::Sqlite(_) => {}
             SourceKind::Command(command) => command.env.values().for_each(|text| secrets.extend(of_text(text))),

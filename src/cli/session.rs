@@ -19,7 +19,7 @@ use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::progress;
 use crate::report::text::Style;
-use crate::signing::SigningKey;
+use crate::signing::{AllowedSigners, SigningKey};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,11 @@ use tokio::signal::unix::{SignalKind, signal};
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest password that it may print, in bytes.
 const LONGEST_PASSWORD: u64 = 64 << 10;
+
+/// The variable that gives the password of a store; with `_FILE` its file, with `_COMMAND` a program that prints it.
+const PASSWORD: &str = "HOLDPOINT_PASSWORD";
+/// The same for the password that lies in escrow, which only a drill asks for.
+pub const ESCROW_PASSWORD: &str = "HOLDPOINT_ESCROW_PASSWORD";
 
 /// The variable that gives the key which signs: a path, or its text.
 const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
@@ -203,16 +208,24 @@ impl Session {
     /// # Errors
     /// As [`Place::find`]; the password cannot be had.
     pub fn place(&self) -> Result<Place> {
+        self.place_of(&self.environment()?, self.password()?)
+    }
+
+    /// Finds the place of this application in another environment, whose repository `password` opens.
+    ///
+    /// # Errors
+    /// As [`Place::find`].
+    pub fn place_of(&self, environment: &str, password: Option<Secret>) -> Result<Place> {
         let top = self.top()?;
         // A system that does not tell its workspace has checked out into one all the same.
         let workspace = |ci: &CiRun| ci.workspace.clone().unwrap_or_else(|| top.clone());
         let naming = Naming {
             store: self.global.store.clone().filter(|store| !store.is_empty()),
             application: self.application()?,
-            environment: self.environment()?,
+            environment: environment.to_owned(),
             ci_workspace: self.ci.as_ref().map(workspace),
             top: top.clone(),
-            password: self.password()?,
+            password,
         };
         let place = Place::find(&naming, &self.config, &self.cancel)?;
         // The key of an embedded store that is not there yet is made later, and never printed.
@@ -277,6 +290,12 @@ impl Session {
         named.or_else(|| self.config.signing.allowed_signers.clone())
     }
 
+    /// Returns the allowed signers for what is only worth knowing, such as earlier drills. Where those that are named cannot
+    /// be read, nobody is allowed.
+    pub fn known_signers(&self) -> Option<AllowedSigners> {
+        self.allowed_signers_file(None).map(|file| AllowedSigners::read(&file).unwrap_or_default())
+    }
+
     /// Says whether somebody outside of the configuration names the allowed signers.
     pub fn allowed_signers_are_named(&self, flag: Option<&Path>) -> bool {
         flag.is_some() || variable("HOLDPOINT_ALLOWED_SIGNERS").is_some_and(|path| !path.trim().is_empty())
@@ -287,43 +306,60 @@ impl Session {
     /// # Errors
     /// `usage`: its file cannot be read, or its command fails.
     pub fn password(&self) -> Result<Option<Secret>> {
-        let password = self.find_password()?;
+        self.password_in(PASSWORD)
+    }
+
+    /// Returns the password that lies in escrow; the daily one is not looked at.
+    ///
+    /// # Errors
+    /// `usage`: the environment gives none, its file cannot be read, or its command fails.
+    pub fn escrow_password(&self) -> Result<Secret> {
+        self.password_in(ESCROW_PASSWORD)?.ok_or_else(|| {
+            Error::new(ErrorCode::Usage, "no password from escrow was given")
+                .hint(format!("set {ESCROW_PASSWORD}, {ESCROW_PASSWORD}_FILE or {ESCROW_PASSWORD}_COMMAND"))
+        })
+    }
+
+    fn password_in(&self, name: &str) -> Result<Option<Secret>> {
+        let password = self.find_password(name)?;
         self.shown.mask(password.iter().map(|password| password.0.clone()));
         Ok(password)
     }
 
-    fn find_password(&self) -> Result<Option<Secret>> {
-        if let Some(password) = variable("HOLDPOINT_PASSWORD").filter(|password| !password.is_empty()) {
+    fn find_password(&self, name: &str) -> Result<Option<Secret>> {
+        if let Some(password) = variable(name).filter(|password| !password.is_empty()) {
             return Ok(Some(Secret(password)));
         }
-        if let Some(path) = variable("HOLDPOINT_PASSWORD_FILE").filter(|path| !path.is_empty()) {
+        let (file, command) = (format!("{name}_FILE"), format!("{name}_COMMAND"));
+        if let Some(path) = variable(&file).filter(|path| !path.is_empty()) {
             let text = std::fs::read_to_string(&path).map_err(|error| {
-                Error::new(ErrorCode::Usage, format!("cannot read HOLDPOINT_PASSWORD_FILE, {path}"))
+                Error::new(ErrorCode::Usage, format!("cannot read {file}, {path}"))
                     .caused_by(error)
                     .hint("name a file that the user of this job can read")
             })?;
-            return one_line(&text, "HOLDPOINT_PASSWORD_FILE").map(Some);
+            return one_line(&text, &file).map(Some);
         }
-        match variable("HOLDPOINT_PASSWORD_COMMAND").filter(|command| !command.is_empty()) {
-            Some(command) => self.ask_for_password(&command).map(Some),
+        match variable(&command).filter(|argv| !argv.is_empty()) {
+            Some(argv) => self.ask_for_password(&command, &argv).map(Some),
             None => Ok(None),
         }
     }
 
-    fn ask_for_password(&self, command: &str) -> Result<Secret> {
+    fn ask_for_password(&self, name: &str, command: &str) -> Result<Secret> {
         let usage = |message: &str| {
-            Error::new(ErrorCode::Usage, format!("HOLDPOINT_PASSWORD_COMMAND {message}"))
+            Error::new(ErrorCode::Usage, format!("{name} {message}"))
                 .hint("give a program and its arguments that print the password; there is no shell")
         };
         let argv = shlex::split(command).ok_or_else(|| usage("has an unclosed quote"))?;
         let mut program = Program::new(argv);
         // It may need the job's token to ask a vault; it is the one program that gets the job's environment.
-        program.env = std::env::vars().filter(|(name, _)| !name.starts_with("HOLDPOINT_PASSWORD")).collect();
+        let is_password = |name: &str| name.starts_with(PASSWORD) || name.starts_with(ESCROW_PASSWORD);
+        program.env = std::env::vars().filter(|(name, _)| !is_password(name)).collect();
         let output = run_to_end(&program, PASSWORD_TIMEOUT, &self.cancel, LONGEST_PASSWORD)
             .and_then(crate::process::Output::into_stdout)
             .map_err(|error| usage("failed").caused_by(error))?;
         let text = String::from_utf8(output).map_err(|_| usage("printed something that is not UTF-8"))?;
-        one_line(&text, "HOLDPOINT_PASSWORD_COMMAND")
+        one_line(&text, name)
     }
 }
 

@@ -449,7 +449,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.object_lock]\n".to_owned(), &OBJECT_LOCK),
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
-        ("[[webhook]]\nname = \"w\"\nurl = \"https://h/\"\n".to_owned(), &WEBHOOK),
+        ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[drill]\n".to_owned(), &DRILL),

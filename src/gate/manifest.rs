@@ -2,10 +2,12 @@
 
 use super::capture::SourceRun;
 use super::copies::step;
+use super::estimate::Speed;
 use super::playbook::playbook;
 use super::request::Request;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
+use crate::model::drill::DrilledSource;
 use crate::model::finding::Finding;
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
@@ -46,6 +48,8 @@ pub struct Draft {
     pub measured: Measured,
     /// Bytes read back, and how long that took.
     pub read_back: (u64, Duration),
+    /// The sources of the last drill that passed.
+    pub drilled: Vec<DrilledSource>,
 }
 
 impl Draft {
@@ -67,6 +71,7 @@ impl Draft {
             copies: request.copies.iter().map(step::not_copied).collect(),
             measured: Measured::default(),
             read_back: (0, Duration::ZERO),
+            drilled: Vec::new(),
         }
     }
 
@@ -80,15 +85,9 @@ impl Draft {
         let (result, exit) = Verdict::of(&self.findings);
         // Refusals first; within a level in the order in which they were found.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-        let speed = self.speed();
-        if let Some(speed) = speed {
-            let bytes: u64 =
-                self.sources.iter().filter(|source| source.snapshot.is_some()).map(|source| source.bytes).sum();
-            #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
-            let estimate = bytes as f64 / speed;
-            self.measured.restore_seconds_estimate = Some(estimate);
-        }
-        let rollback = playbook(request, &self.id, &self.from, &self.sources, speed);
+        let speed = Speed { read_back: self.speed(), drilled: std::mem::take(&mut self.drilled) };
+        self.measured.restore_seconds_estimate = speed.total(&self.sources);
+        let rollback = playbook(request, &self.id, &self.from, &self.sources, &speed);
         let target = &request.target;
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,

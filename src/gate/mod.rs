@@ -1,4 +1,4 @@
-//! The verbs: plan, capture, verify, judge, admit, reconcile, restore.
+//! The verbs: plan, capture, verify, judge, admit, reconcile, restore, rollback, drill.
 //!
 //! A run goes one way: [`request`] (what is asked) → [`survey`] (what runs now, what can be captured) → lease →
 //! [`capture`] → [`verify`] → [`judge`] → [`copies`] → [`record`] (manifest, ledger). [`supervise`] holds the deadline over all of it.
@@ -9,11 +9,15 @@ mod bases;
 pub mod capture;
 pub mod copies;
 pub mod doctor;
+pub mod drill;
 mod earlier;
+mod estimate;
 pub mod guard;
 mod history;
 pub mod judge;
 pub mod kept;
+mod last_drill;
+mod leftovers;
 pub mod manifest;
 pub mod place;
 pub mod plan;

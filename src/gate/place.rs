@@ -107,6 +107,23 @@ impl Place {
         Ok(Self { store, prefix, password, note })
     }
 
+    /// Returns the same place, whose repository nothing but `password` opens: no key file is read.
+    #[must_use]
+    pub fn opened_by(self, password: Secret) -> Self {
+        Self { password: Password::Given(password), ..self }
+    }
+
+    /// Returns the names of the application's environments in the store, sorted.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn environments(&self) -> Result<Vec<String>> {
+        let Some((application, _)) = self.prefix.split_once('/') else { return Ok(Vec::new()) };
+        let names = self.store.storage.list_names(application)?;
+        let decoded = |name: &str| percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+        Ok(names.iter().filter_map(|name| name.strip_suffix('/')).map(decoded).collect())
+    }
+
     /// Returns the same application and environment in another store, under the same password.
     ///
     /// # Errors

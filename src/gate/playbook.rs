@@ -1,5 +1,6 @@
 //! The way back, as steps that a person can follow.
 
+use super::estimate::Speed;
 use super::request::{Given, Request};
 use crate::config::{FILE_NAME, SourceKind};
 use crate::model::manifest::{Commands, From, Playbook, Purpose, SourceOutcome, SourceRecord, Step};
@@ -10,13 +11,13 @@ use std::path::PathBuf;
 
 /// Writes the way back from a release whose sources are `sources`, in the order of a restore.
 ///
-/// `bytes_per_second` is the speed at which this run read its snapshots back, if it read enough to tell.
-pub fn playbook(
+/// `speed` is what is known of the speed of restores.
+pub(super) fn playbook(
     request: &Request,
     id: &ReleaseId,
     from: &From,
     sources: &[SourceRecord],
-    bytes_per_second: Option<f64>,
+    speed: &Speed,
 ) -> Playbook {
     let restorable: Vec<_> = sources.iter().filter(|source| source.snapshot.is_some()).collect();
     let mut steps = Steps::default();
@@ -25,10 +26,7 @@ pub fn playbook(
         steps.add("stop what writes", None, None, Some(shell::line(command)), false, None);
     }
     for source in &restorable {
-        #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
-        let estimate = bytes_per_second.map(|speed| source.bytes as f64 / speed);
-        // A restore point is small, and how much log a recovery replays nobody knows.
-        let estimate = estimate.filter(|_| source.method != "restore-point");
+        let estimate = speed.seconds(source);
         let action = match is_cluster(source) {
             true => format!("stop the server of {}, and restore its data directory; then start it", source.name),
             false => format!("restore {} ({})", source.name, source.kind),

@@ -6,7 +6,7 @@ use crate::config::{Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::Target;
-use crate::signing::SigningKey;
+use crate::signing::{AllowedSigners, SigningKey};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Request {
     pub manifest_out: PathBuf,
     /// What vouches for the manifest.
     pub signer: Option<SigningKey>,
+    /// Who may have signed what the run finds in the ledger, if that is known.
+    pub signers: Option<AllowedSigners>,
     /// Whether a run that passes keeps its lease for what the caller does next.
     pub keeps_lease: bool,
 }

@@ -1,5 +1,6 @@
 //! A private directory for what must be on disk for a while; gone with the run, and with the next one if it was killed.
 
+use super::leftovers::{end_users, remove_tree};
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
 use crate::source::throwaway::end_abandoned;
@@ -61,9 +62,10 @@ fn remove_abandoned(parent: &Path) {
         let ours = fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own);
         let gone = rustix::process::Pid::from_raw(pid)
             .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
-        // A drill of that run may have left a server that runs in there; it goes first.
+        // A drill of that run may have left a server that runs in there, or a check's program; they go first.
         if ours && gone && end_abandoned(&entry.path()) {
-            let _ = fs::remove_dir_all(entry.path());
+            end_users(&entry.path());
+            let _ = remove_tree(&entry.path());
         }
     }
 }

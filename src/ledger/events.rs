@@ -204,6 +204,11 @@ impl Event {
         }
     }
 
+    /// Returns a name for its object that is never used twice.
+    pub(super) fn new_name(&self) -> Result<String> {
+        Ok(format!("{}-{}-{}", self.kind(), self.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?))
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Reconciled { .. } => "reconciled",
@@ -257,7 +262,7 @@ impl Ledger {
     pub fn record_event(&self, id: &ReleaseId, event: &Event) -> Result<EventRecord> {
         let json = to_json(event)?;
         loop {
-            let name = format!("{}-{}-{}", event.kind(), event.at().strftime("%Y%m%dT%H%M%S%.6fZ"), random()?);
+            let name = event.new_name()?;
             let key = format!("{}/events/{name}.json", Self::folder(id));
             match self.storage.put(&key, &json, PutMode::CreateOnly, Class::Record)? {
                 PutOutcome::Written => return Ok(EventRecord { name, event: event.clone() }),
@@ -294,7 +299,7 @@ impl Ledger {
     }
 }
 
-fn to_json(event: &Event) -> Result<Bytes> {
+pub(super) fn to_json(event: &Event) -> Result<Bytes> {
     let json = serde_json::to_vec_pretty(event)
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;
     Ok(json.into())

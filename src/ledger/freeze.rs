@@ -3,6 +3,7 @@
 use super::claim::unreadable;
 use super::releases::Ledger;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::release_id::ReleaseId;
 use crate::storage::{Class, PutMode, ReadFrom};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -28,6 +29,9 @@ pub struct Freeze {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
+    /// The release that a rollback undoes under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseId>,
 }
 
 impl Freeze {
@@ -105,7 +109,7 @@ mod tests {
 
     fn freeze(by: &str, at: &str, until: Option<&str>) -> Freeze {
         let until = until.map(|until| until.parse().unwrap());
-        Freeze { reason: "year's end".to_owned(), by: by.to_owned(), at: at.parse().unwrap(), until }
+        Freeze { reason: "year's end".to_owned(), by: by.to_owned(), at: at.parse().unwrap(), until, release: None }
     }
 
     #[test]

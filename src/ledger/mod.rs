@@ -5,6 +5,7 @@
 
 mod chain;
 pub mod claim;
+pub mod drills;
 pub mod events;
 pub mod freeze;
 pub mod lease;

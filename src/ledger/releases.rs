@@ -333,6 +333,6 @@ fn attempt_key(id: &ReleaseId) -> String {
     format!("{ATTEMPTS}/{}/{id}.json", id.date_path())
 }
 
-fn unwritable(error: serde_json::Error) -> Error {
+pub(super) fn unwritable(error: serde_json::Error) -> Error {
     Error::new(ErrorCode::Internal, "cannot write a record as JSON").caused_by(error)
 }

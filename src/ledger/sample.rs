@@ -1,6 +1,8 @@
 //! Manifests for the tests of this room and of those above it.
 
-use crate::model::manifest::{Manifest, Previous, State};
+use super::Stored;
+use crate::model::drill::{Drill, DrillKey, DrillResult, DrilledSource};
+use crate::model::manifest::{Content, Manifest, Previous, State};
 use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 
@@ -34,6 +36,38 @@ pub(crate) fn refused(id: &str) -> Manifest {
     manifest.state = State::Refused;
     manifest.decision.result = Verdict::Refuse;
     manifest
+}
+
+/// A drill of a release.
+pub(crate) fn drill(of: &Stored, result: DrillResult) -> Drill {
+    let Stored { manifest, digest, .. } = of;
+    Drill {
+        application: manifest.application.clone(),
+        environment: manifest.environment.name.clone(),
+        release: manifest.id.clone(),
+        manifest_digest: digest.clone(),
+        result,
+        key: DrillKey::Daily,
+        by: "ops".to_owned(),
+        started_at: manifest.created_at,
+        seconds: 30.0,
+        rto: None,
+        data_age_seconds: None,
+        rpo: None,
+        sources: vec![DrilledSource {
+            name: "uploads".to_owned(),
+            kind: "files".to_owned(),
+            snapshot: "00".to_owned(),
+            place: "a private directory".to_owned(),
+            result,
+            bytes: 10,
+            seconds: 20.0,
+            content: Content::new(),
+        }],
+        checks: Vec::new(),
+        findings: Vec::new(),
+        tool_version: "0.1.0".to_owned(),
+    }
 }
 
 /// The same, after another.

@@ -228,6 +228,22 @@ finding_codes! {
     MigrationUnfinished = "migration-unfinished" => RestoreFailed;
     /// The way back that was asked for cannot be gone.
     WayImpossible = "way-impossible" => RestoreFailed;
+    /// A source could not be restored in a drill, or not looked at afterwards.
+    DrillRestoreFailed = "drill-restore-failed" => DrillFailed;
+    /// What was restored in a drill is not what the manifest says of the snapshot.
+    DrillContentDiffers = "drill-content-differs" => DrillFailed;
+    /// A check of the configuration did not get the right answer from the restored data.
+    DrillCheckFailed = "drill-check-failed" => DrillFailed;
+    /// The restore and its checks took longer than the environment's `rto`.
+    DrillRtoMissed = "drill-rto-missed" => DrillFailed;
+    /// The restored data was older than the environment's `rpo` allows.
+    DrillRpoMissed = "drill-rpo-missed" => DrillFailed;
+    /// The place of a drill may be, or lead to, where the data came from.
+    DrillNotIsolated = "drill-not-isolated" => DrillFailed;
+    /// Something of a drill could not be removed, or had to be ended.
+    DrillLeftBehind = "drill-left-behind" => DrillFailed;
+    /// The password that was given to a drill does not open the repository.
+    DrillPassword = "drill-password" => DrillFailed;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
     /// The search for an earlier release ended before the oldest one, and what it looked for was not found.

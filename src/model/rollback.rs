@@ -164,11 +164,11 @@ impl RollbackStep {
     /// Returns what it does in words without the command: its arguments are nobody's business outside of the place where
     /// it runs.
     pub fn in_words(&self) -> &str {
-        if matches!(self.task, Task::Safety | Task::Restore(_) | Task::Reconcile) {
-            return &self.action;
+        match self.task {
+            Task::Safety | Task::Restore(_) | Task::Verify(_) | Task::VerifySchema(_) | Task::Reconcile => &self.action,
+            // A command stands after the words.
+            Task::Hook(_) | Task::Migrate(_) | Task::Redeploy(_) => self.action.split(": ").next().unwrap_or_default(),
         }
-        // A command stands after the words.
-        self.action.split(": ").next().unwrap_or_default()
     }
 
     /// Says whether it is done.

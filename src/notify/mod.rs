@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::model::status::StatusLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use reqwest::header::HeaderMap;
+use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -25,7 +26,7 @@ pub struct Notifier {
 }
 
 /// What one webhook was not told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Untold {
     /// Its name in the configuration.
     pub webhook: String,

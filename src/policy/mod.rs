@@ -1,9 +1,10 @@
-//! Pure rules: whether a pass fits, how large a step is, what a comparison comes to, whether a server, a size and a content are plausible,
-//! whether there is time enough, and which way back is the right one.
+//! Pure rules: whether a pass fits, how large a step is, what a comparison or a drill comes to, whether a server, a size
+//! and a content are plausible, whether there is time enough, and which way back is the right one.
 
 pub mod admission;
 pub mod base_backup;
 pub mod content;
+pub mod drill;
 pub mod fit;
 pub mod identity;
 pub mod reconcile;

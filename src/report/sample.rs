@@ -4,9 +4,11 @@ use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, SourceOutcome, State};
 use crate::model::reconciliation::{Outcome, Side};
-use crate::model::rollback::{RollbackPlan, RollbackStep, Task};
+use crate::model::release_id::ReleaseId;
+use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
 use crate::model::verdict::Verdict;
 use crate::model::way::WayKind;
+use jiff::Timestamp;
 
 /// A release that passed, with two sources and a warning.
 pub(super) fn passed() -> Manifest {
@@ -63,6 +65,11 @@ pub(super) fn passed() -> Manifest {
         "rollback": {
             "summary": "stop shop, restore orders and uploads, deploy 1.3.0 again, start shop",
             "data_loss_from": "2026-11-20T21:30:02Z",
+            "commands": {
+                "plan": "holdpoint rollback --environment production --store /backup/holdpoint --id 20261120T213000Z-1.4.0-3f9c2ab1 --plan",
+                "rollback":
+                    "holdpoint rollback --environment production --store /backup/holdpoint --id 20261120T213000Z-1.4.0-3f9c2ab1 --yes production",
+                "thaw": "holdpoint thaw --environment production --store /backup/holdpoint --reason TEXT"},
             "steps": [
                 {"order": 1, "action": "stop the application", "command": "systemctl stop shop", "destructive": false},
                 {"order": 2, "source": "orders", "owner": "dba@acme.example", "action": "restore orders over what is there",
@@ -131,6 +138,74 @@ pub(super) fn hostile() -> Manifest {
         step.command = Some(evil.clone());
     }
     manifest
+}
+
+/// A drill of the release: one that passed, or one whose check did not.
+pub(super) fn drilled(passed: bool) -> Vec<EventRecord> {
+    let result = if passed { "passed" } else { "failed" };
+    let finding = serde_json::json!({"code": "source-failed", "level": "refusal", "source": "orders",
+        "message": "the check `paid orders` answered 0, expected at least 1", "hint": "look at the snapshot with `holdpoint restore`"});
+    let findings = if passed { vec![] } else { vec![finding] };
+    let snapshot = |digit: &str| digit.repeat(64);
+    let json = serde_json::json!({"event": "drilled", "at": "2026-11-20T22:05:00Z", "drill": {
+        "application": "shop", "environment": "production", "release": "20261120T213000Z-1.4.0-3f9c2ab1",
+        "manifest_digest": format!("sha256:{}", "e".repeat(64)), "result": result, "key": "escrow", "by": "ada",
+        "started_at": "2026-11-20T22:02:00Z", "seconds": 151.0, "rto": 1800, "data_age_seconds": 1918.0,
+        "rpo": if passed { 3600 } else { 600 },
+        "sources": [
+            {"name": "orders", "kind": "postgres", "snapshot": snapshot("3"), "place": "a throw-away server of PostgreSQL 17.2",
+             "result": "passed", "bytes": 948_000_000, "seconds": 103.0},
+            {"name": "uploads", "kind": "files", "snapshot": snapshot("a"), "place": "a scratch directory", "result": "passed",
+             "bytes": 1_181_116_006, "seconds": 44.0}],
+        "checks": [
+            {"name": "paid orders", "source": "orders", "result": result, "expected": "at least 1",
+             "answer": if passed { "88" } else { "0" }, "seconds": 0.2},
+            {"name": "the shop opens", "result": if passed { "passed" } else { "not_tried" }, "expected": "exit status 0",
+             "seconds": 3.1}],
+        "findings": findings, "tool_version": "0.1.0"}});
+    vec![EventRecord { name: "drilled-x".to_owned(), event: serde_json::from_value(json).unwrap() }]
+}
+
+/// The events of a rollback that is at its second step: it restores, or failed to.
+pub(super) fn rolling_back(failed: bool) -> Vec<EventRecord> {
+    let at =
+        |second: i64| "2026-11-20T22:10:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(second);
+    let plan = plan();
+    let id = plan.id.clone();
+    let step = |second, place: usize, state, message: Option<&str>, saved| Event::RollbackStep {
+        at: at(second),
+        step: plan.steps[place].step.clone(),
+        state,
+        message: message.map(str::to_owned),
+        saved,
+    };
+    let mut events = vec![
+        Event::Frozen {
+            at: at(0),
+            by: "ada".to_owned(),
+            reason: format!("rollback of 1.4.0 (release {id})"),
+            until: None,
+        },
+        Event::RollbackBegan {
+            at: at(1),
+            by: "ada".to_owned(),
+            frozen_at: at(0),
+            observed: plan.observed.clone(),
+            forced: None,
+            way: None,
+            steps: plan.steps.iter().map(RollbackStep::planned).collect(),
+            go_on: Some(format!("holdpoint rollback --environment production --id {id} --yes production")),
+        },
+        step(2, 0, StepState::Started, None, None),
+        step(14, 0, StepState::Done, Some("saved as 20261120T221002Z-1.4.0-5afe5afe"), {
+            Some(ReleaseId::parse("20261120T221002Z-1.4.0-5afe5afe").unwrap())
+        }),
+        step(15, 1, StepState::Started, None, None),
+    ];
+    if failed {
+        events.push(step(40, 1, StepState::Failed, Some("orders: the server does not answer"), None));
+    }
+    events.into_iter().map(|event| EventRecord { name: "rollback-x".to_owned(), event }).collect()
 }
 
 /// The plan of a rollback in three steps, of which the last one names a secret.

@@ -6,6 +6,7 @@ use crate::ledger::freeze::Freeze;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState};
 use crate::model::status::{STATUS_SCHEMA_VERSION, Status, StatusLine};
 use crate::model::version::Version;
+use crate::model::way::WayKind;
 use jiff::Timestamp;
 
 /// The longest reason in characters: the log of the run has all of it.
@@ -27,15 +28,18 @@ impl Teller<'_> {
         let verb = if plan.resumes.is_some() { "is gone on with" } else { "started" };
         let steps = counted(left as u64, "step");
         let takes = plan.estimate_seconds.map(|seconds| format!(", about {} for the restores", duration(seconds)));
-        let lost = match plan.data_loss_from {
-            Some(from) => format!("what was written since {} is lost", second(from)),
-            None => "since when data is lost is unknown".to_owned(),
+        let lost = match (plan.way, plan.data_loss_from) {
+            (WayKind::FullRestore, Some(from)) => format!("what was written since {} is lost", second(from)),
+            (WayKind::FullRestore, None) => "since when data is lost is unknown".to_owned(),
+            (WayKind::DownMigration, _) => "what the migration drops is lost".to_owned(),
+            _ => "no data is lost".to_owned(),
         };
         let text = format!(
-            "{}rollback of {}{} {verb} by {}: {steps} to do{}; {lost}; {} (release {})",
+            "{}rollback of {}{} by {} {verb} by {}: {steps} to do{}; {lost}; {} (release {})",
             place(plan),
             plan.undone,
             back_to(plan.back_to.as_ref()),
+            plan.way,
             self.by,
             takes.unwrap_or_default(),
             plan.observed,
@@ -205,7 +209,8 @@ mod tests {
     #[test]
     fn a_rollback_is_told_from_its_beginning_to_its_end() {
         let (started, done) = (Some(StepState::Started), Some(StepState::Done));
-        let freeze = Freeze { reason: String::new(), by: String::new(), at: Timestamp::UNIX_EPOCH, until: None };
+        let freeze =
+            Freeze { reason: String::new(), by: String::new(), at: Timestamp::UNIX_EPOCH, until: None, release: None };
         let lines = [
             Some(TELLER.began(&told([None; 3]))),
             TELLER.stepped(&told([done, started, None]), 1),
@@ -216,7 +221,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "shop production: rollback of 1.4.0 to 1.3.0 started by ada: 3 steps to do, about 41 s for the restores; what \
+                "shop production: rollback of 1.4.0 to 1.3.0 by full-restore started by ada: 3 steps to do, about 41 s for the restores; what \
                  was written since 2026-11-20T21:30:02Z is lost; all 3 instances run 1.4.0 (release \
                  20261120T213000Z-1.4.0-3f9c2ab1)",
                 "shop production: step 2 of 3: restore orders (postgres), by dba@acme.example, about 41 s",

@@ -319,11 +319,18 @@ fn instance_line(instance: &Instance) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::html::Standing;
     use super::super::sample;
     use super::*;
 
     fn page<'a>(manifest: &'a Manifest, events: &'a [EventRecord]) -> Page<'a> {
-        Page { manifest, events, as_of: "2026-11-20T22:15:00Z".parse().unwrap(), signature: "unsigned" }
+        Page {
+            manifest,
+            events,
+            as_of: "2026-11-20T22:15:00Z".parse().unwrap(),
+            signature: "unsigned",
+            standing: Standing::Unknown,
+        }
     }
 
     const PLAIN: Style = Style { color: false };

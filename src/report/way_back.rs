@@ -1,8 +1,12 @@
 //! Can we roll back now, to which version, and why: the first question of every reader.
 
+use super::drilled;
 use super::elsewhere::sentences;
+use super::html::Standing;
+use super::undoing::Undoing;
 use super::units::time;
 use crate::ledger::events::{Event, EventRecord};
+use crate::model::drill::DrillResult;
 use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
 
@@ -62,12 +66,15 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     if let Some(overridden) = &manifest.decision.overridden {
         why.push(format!("A refusal was overridden by {}.", overridden.approved_by));
     }
+    why.extend(drilled::sentence(events));
+    let failed_drill = drilled::last(events).is_some_and(|(_, drill)| drill.result != DrillResult::Passed);
+    why.extend(under_way(events));
     if let Some(text) = already_back(manifest, events) {
         why.push(text);
     }
     let from = &manifest.release.from;
     match (&from.version, from.probe) {
-        (Some(version), _) if incomplete => {
+        (Some(version), _) if incomplete || failed_drill => {
             WayBack { answer: Answer::Partly, headline: format!("Not surely, to {version}"), why }
         }
         (Some(version), _) => WayBack { answer: Answer::Yes, headline: format!("Yes, to {version}"), why },
@@ -82,6 +89,13 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
             WayBack { answer: Answer::Partly, headline: "The data, yes; the version is not known".to_owned(), why }
         }
     }
+}
+
+/// Says so if a rollback was begun and is not done: nobody should take another way meanwhile.
+fn under_way(events: &[EventRecord]) -> Option<String> {
+    let undoing = Undoing::of(events, Standing::Unknown).filter(|undoing| undoing.done.is_none())?;
+    let (done, all) = (undoing.done_steps(), undoing.steps.len());
+    Some(format!("A rollback was begun on {}, and {done} of its {all} steps are done.", time(undoing.at)))
 }
 
 /// Says so if the version before is what was last seen running.

@@ -25,8 +25,8 @@ fn of_source(loss: &SourceLoss) -> String {
     }
     if let Some(files) = loss.files_differ {
         parts.push(match files {
-            0 => "every file is as it was at the gate".to_owned(),
-            files => format!("{} not as at the gate", counted(files, "file")),
+            0 => "every file of the gate is as it was (new ones are not counted)".to_owned(),
+            files => format!("{} not as at the gate (new ones are not counted)", counted(files, "file")),
         });
     }
     if !loss.tables.is_empty() {

@@ -23,6 +23,11 @@ impl Clients {
         Self { directory: programs.map(|programs| super::write::absolute(directory, programs)) }
     }
 
+    /// Returns the directory that is looked in, if it is not `PATH`.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
     /// Returns a program with its arguments, none of which is a secret: every user of the machine can see them.
     pub(super) fn program(&self, name: &str, arguments: impl IntoIterator<Item = impl Into<String>>) -> Program {
         let first = match &self.directory {

@@ -1,12 +1,13 @@
 //! `kind = "command"`: the standard output of a program, captured as a stream.
 
+use super::isolation::{Isolated, Isolation};
 use super::output::ProgramOutput;
 use super::write::{Staged, absolute, failed};
 use super::{Capture, Context, Facts, Source, Stored, Target};
 use crate::config::{CommandConfig, Text};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::Consistency;
+use crate::model::manifest::{Consistency, Content};
 use crate::model::release_id::path_component;
 use crate::process::{Program, Stream, feed};
 use std::collections::BTreeMap;
@@ -107,6 +108,53 @@ impl Source for CommandSource {
                 };
                 feed(&self.program(restore)?, &mut stream, &context.cancel).map_err(|error| self.restore_failed(error))
             }
+        }
+    }
+
+    /// The stream as a file: its `restore` program leads to where the source is, which a drill has nothing to do with.
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        let Isolation { directory, .. } = isolation.clone();
+        Ok(Box::new(StreamFile { path: directory.join(&self.file_name), directory }))
+    }
+}
+
+/// The output of a program, restored as a file for a drill.
+#[derive(Debug)]
+struct StreamFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl Isolated for StreamFile {
+    fn target(&self) -> Target {
+        Target::Directory(self.directory.clone())
+    }
+
+    fn description(&self) -> String {
+        "a file in a private directory".to_owned()
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        let variable = |name: &str, path: &Path| (name.to_owned(), path.display().to_string());
+        vec![variable("HOLDPOINT_DRILL_DIRECTORY", &self.directory), variable("HOLDPOINT_DRILL_FILE", &self.path)]
+    }
+
+    fn look(&self, _: &Context) -> Result<Content> {
+        let meta = self.path.metadata();
+        meta.map_err(|error| failed(format!("cannot look at {}", self.path.display())).caused_by(error))?;
+        Ok(Content::new())
+    }
+
+    fn remove(self: Box<Self>, _: &Context) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed(format!("cannot remove {}", self.path.display())).caused_by(error))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "doctor",
     "plan",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 20] = [
     "reconcile",
     "restore",
     "rollback",
+    "drill",
     "freeze",
     "thaw",
     "releases",

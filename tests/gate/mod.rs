@@ -4,6 +4,7 @@ mod admit;
 mod busy;
 mod copies;
 mod deadline;
+mod drill;
 mod embedded;
 mod failures;
 mod guard;

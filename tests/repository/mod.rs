@@ -5,3 +5,4 @@ mod damage;
 mod lock;
 mod publish;
 mod restic;
+mod restore;

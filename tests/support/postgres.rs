@@ -149,6 +149,24 @@ impl Postgres {
         command
     }
 
+    /// Runs a client program of the server's version with nothing but these variables; returns what it prints.
+    #[track_caller]
+    pub fn outside(&self, program: &str, variables: &[(String, String)], arguments: &[&str]) -> String {
+        let mut command = clean(self.programs.join(program));
+        must(command.current_dir("/").envs(variables.iter().cloned()).args(arguments)).trim_end().to_owned()
+    }
+
+    /// Holds a session in a database until it is dropped.
+    pub fn hold(&self, database: &str) -> Session {
+        let mut psql = self.client("psql", database);
+        let mut child = psql.arg("-XAtq").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "SELECT 'in';").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "in\n");
+        Session(child)
+    }
+
     /// Returns a program that runs beside the server, as the server's user.
     pub fn beside(&self, program: &str) -> Command {
         let mut command = as_server_user(program);
@@ -231,6 +249,17 @@ impl Postgres {
         let happened = || is_ready() || log().contains("FATAL");
         let has_happened = wait::for_change(&[&self.folder, &self.data()], self.keeper.id(), happened);
         assert!(has_happened && is_ready(), "the server does not start:\n{}", log());
+    }
+}
+
+/// A session that is ended when dropped.
+pub struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Both fail only once it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

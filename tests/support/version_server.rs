@@ -1,6 +1,6 @@
 //! An HTTP server on loopback that tells versions, or fails to.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -65,6 +65,7 @@ struct Shared {
     stop: AtomicBool,
     script: Mutex<Vec<Answer>>,
     requests: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<String>>,
 }
 
 impl VersionServer {
@@ -75,7 +76,12 @@ impl VersionServer {
         let mut script: Vec<_> = script.into_iter().collect();
         script.reverse();
         assert!(!script.is_empty(), "a server needs an answer");
-        let shared = Shared { stop: AtomicBool::new(false), script: Mutex::new(script), requests: Mutex::default() };
+        let shared = Shared {
+            stop: AtomicBool::new(false),
+            script: Mutex::new(script),
+            requests: Mutex::default(),
+            bodies: Mutex::default(),
+        };
         let shared = Arc::new(shared);
         let thread = std::thread::spawn({
             let shared = shared.clone();
@@ -97,6 +103,11 @@ impl VersionServer {
     /// Returns the request lines so far, such as `GET /version HTTP/1.1`.
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// Returns the bodies of the requests so far; of one that had none it is empty.
+    pub fn bodies(&self) -> Vec<String> {
+        self.shared.bodies.lock().unwrap().clone()
     }
 }
 
@@ -126,9 +137,18 @@ fn serve(listener: &TcpListener, shared: &Shared) {
 
 /// Answers one request and closes the connection, unless it is returned to be kept open.
 fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<Option<TcpStream>> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut lines = reader.by_ref().lines();
     let Some(request) = lines.next().transpose()? else { return Ok(None) };
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let mut length = 0;
+    while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        if let Some(("content-length", value)) = line.to_ascii_lowercase().split_once(": ") {
+            length = value.parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    shared.bodies.lock().unwrap().push(String::from_utf8_lossy(&body).into_owned());
     shared.requests.lock().unwrap().push(request);
     let answer = {
         let mut script = shared.script.lock().unwrap();

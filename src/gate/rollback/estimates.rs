@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// How many releases are looked at for a drill.
-const DRILLED_WITHIN: usize = 50;
+const DRILLED_WITHIN: usize = 20;
 
 /// What is known of the time that restores take.
 #[derive(Debug, Default)]
@@ -85,4 +85,60 @@ fn of_release(ledger: &Ledger, manifest: &Manifest, id: &ReleaseId) -> Result<Op
         here && drill.result == DrillResult::Passed && drill.release == *id
     };
     Ok(drills.filter(counts).max_by_key(|(at, _)| *at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::sample;
+    use crate::storage::LocalStorage;
+    use std::sync::Arc;
+
+    const OLDER: &str = "20261119T213000Z-1.3.0-3f9c2ab1";
+    const NEWER: &str = "20261120T213000Z-1.4.0-3f9c2ab1";
+
+    /// A drill of uploads, of so many bytes in so many seconds.
+    fn drilled(release: &str, at: &str, result: DrillResult, bytes: u64, seconds: f64) -> Event {
+        let drill = serde_json::json!({
+            "application": "shop", "environment": "staging", "release": release, "manifest_digest": "sha256:00",
+            "result": result, "key": "daily", "by": "ada", "started_at": at, "seconds": seconds,
+            "sources": [{
+                "name": "uploads", "kind": "files", "snapshot": "00", "place": "a directory", "result": result,
+                "bytes": bytes, "seconds": seconds,
+            }],
+            "checks": [], "findings": [], "tool_version": "0.1.0",
+        });
+        Event::Drilled { at: at.parse().unwrap(), drill: serde_json::from_value(drill).unwrap() }
+    }
+
+    #[test]
+    fn the_newest_drill_that_passed_tells_the_time_or_else_the_gate() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Arc::new(LocalStorage::new(directory.path()).unwrap()));
+        let older = sample::passed(OLDER);
+        let mut newer = sample::passed(NEWER);
+        ledger.record(&older).unwrap();
+        let told = |ledger: &Ledger, manifest: &Manifest| {
+            let estimates = Estimates::collect(ledger, manifest).unwrap();
+            estimates.of("uploads").map(|(seconds, by)| (seconds, by.to_owned()))
+        };
+        assert_eq!(told(&ledger, &newer), None);
+        let step = serde_json::json!({
+            "order": 1, "source": "uploads", "action": "restore", "destructive": true, "estimate_seconds": 7.0,
+        });
+        newer.rollback.steps = vec![serde_json::from_value(step).unwrap()];
+        assert_eq!(told(&ledger, &newer), Some((7.0, "estimated by the gate".to_owned())));
+
+        let write = |id: &str, event: &Event| drop(ledger.record_event(&ReleaseId::parse(id).unwrap(), event).unwrap());
+        write(OLDER, &drilled(OLDER, "2026-11-19T23:00:00Z", DrillResult::Passed, 5, 3.0));
+        let measured = |day: &str| format!("measured by the drill of {day}");
+        // Twice the bytes take twice as long.
+        assert_eq!(told(&ledger, &newer), Some((6.0, measured("2026-11-19"))));
+        write(NEWER, &drilled(NEWER, "2026-11-20T23:00:00Z", DrillResult::Passed, 20, 4.0));
+        assert_eq!(told(&ledger, &newer), Some((4.0, measured("2026-11-20"))), "fewer bytes are hardly quicker");
+        write(NEWER, &drilled(NEWER, "2026-11-21T23:00:00Z", DrillResult::Failed, 10, 1.0));
+        // The record of one release beside another one is no record of it.
+        write(NEWER, &drilled(OLDER, "2026-11-22T23:00:00Z", DrillResult::Passed, 10, 1.0));
+        assert_eq!(told(&ledger, &newer), Some((4.0, measured("2026-11-20"))));
+    }
 }

@@ -93,7 +93,13 @@ mod tests {
         let ledger = Ledger::new(Arc::new(LocalStorage::new(directory.path()).unwrap()));
         let id = ReleaseId::parse("20261120T213000Z-1.4.0-3f9c2ab1").unwrap();
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
-        let freeze = |second| Freeze { reason: "r".to_owned(), by: "ada".to_owned(), at: at(second), until: None };
+        let freeze = |second| Freeze {
+            reason: "r".to_owned(),
+            by: "ada".to_owned(),
+            at: at(second),
+            until: None,
+            release: None,
+        };
         let began = |second, frozen| Event::RollbackBegan {
             at: at(second),
             by: "ada".to_owned(),

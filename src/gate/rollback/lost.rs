@@ -26,6 +26,11 @@ fn of(present: &Present<'_>, now: Timestamp, has_begun: bool) -> SourceLoss {
         let why = "the rollback has begun: what was there is in its safety snapshot".to_owned();
         return SourceLoss { not_counted: Some(why), ..loss };
     }
+    match &present.touched {
+        Some(Ok(files)) => return SourceLoss { files_differ: Some(*files), ..loss },
+        Some(Err(why)) => return SourceLoss { not_counted: Some(why.clone()), ..loss },
+        None => {}
+    }
     match &present.content {
         Err(why) => SourceLoss { not_counted: Some(why.clone()), ..loss },
         Ok(content) => match restored::changed(&record.content, content) {

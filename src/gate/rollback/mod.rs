@@ -7,6 +7,7 @@
 
 mod added;
 mod against;
+mod begin;
 mod command;
 mod estimates;
 mod evidence;
@@ -23,6 +24,7 @@ mod safety;
 mod sources;
 mod steps;
 mod survey;
+mod touched;
 mod verify;
 mod watch;
 mod ways;
@@ -31,7 +33,8 @@ pub use command::command;
 pub use evidence::{Given, doubt};
 pub use perform::{Outcome, perform};
 pub use plan::plan;
-pub use watch::{Nobody, Watcher};
+pub(super) use sources::restorable;
+pub use watch::Watcher;
 
 use super::request;
 use crate::model::way::WayKind;

@@ -1,19 +1,17 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
-use super::super::standing;
-use super::journal::{self, Came, Journal};
+use super::journal::{self, Came};
 use super::sources::Hands;
 use super::steps::restore_name;
 use super::verify::{self, Verified};
-use super::{Request, Watcher, command, fit, hooks, left, pass, safety, sources};
+use super::{Request, Watcher, command, hooks, left, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
-use crate::ledger::lease::{self, Lease, Owner};
-use crate::model::finding::Level;
+use crate::ledger::lease::Lease;
 use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
@@ -71,15 +69,16 @@ pub fn perform(
     Outcome { plan, freeze, error, go_on }
 }
 
-struct Rollback<'r> {
-    request: &'r Request<'r>,
-    ledger: Ledger,
-    hands: Hands<'r>,
-    watcher: &'r dyn Watcher,
-    plan: RollbackPlan,
-    freeze: Option<Freeze>,
+/// A rollback while it is done.
+pub(super) struct Rollback<'r> {
+    pub(super) request: &'r Request<'r>,
+    pub(super) ledger: Ledger,
+    pub(super) hands: Hands<'r>,
+    pub(super) watcher: &'r dyn Watcher,
+    pub(super) plan: RollbackPlan,
+    pub(super) freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
-    saved: Option<ReleaseId>,
+    pub(super) saved: Option<ReleaseId>,
 }
 
 impl Rollback<'_> {
@@ -120,85 +119,6 @@ impl Rollback<'_> {
         Ok(())
     }
 
-    fn take_lease(&self) -> Result<Lease> {
-        let run = &self.request.run;
-        let owner = Owner::current(Some(self.plan.id.clone()), run.pipeline.run_url.clone())?;
-        let acquired = lease::acquire(run.place.ledger_storage(), owner, self.hands.cancel)?;
-        if let Some(finding) = acquired.finding {
-            self.hands.observer.note(&format!("warning: {}", finding.message));
-        }
-        Ok(acquired.lease)
-    }
-
-    /// Freezes the environment, and opens the journal or goes on with it.
-    fn begin(&mut self) -> Result<Freeze> {
-        let id = &self.plan.id;
-        let now = Timestamp::now();
-        let standing = self.ledger.freeze_at(now)?;
-        let journal = Journal::read(&self.ledger, id, standing.as_ref())?;
-        if journal.began != self.plan.resumes {
-            let message = format!("another rollback of {id} went on since this one was planned");
-            return Err(Error::new(ErrorCode::Busy, message).hint("start again, and look at the plan"));
-        }
-        if journal.began.is_none() {
-            self.look_again()?;
-        }
-        let freeze = match standing {
-            // One that ends by itself would let others deploy into what is half restored.
-            Some(freeze) if freeze.until.is_some() && journal.began.is_none() => {
-                self.ledger.thaw()?;
-                self.freeze(now)?
-            }
-            Some(freeze) => freeze,
-            None => self.freeze(now)?,
-        };
-        self.freeze = Some(freeze.clone());
-        self.saved = journal.saved;
-        if journal.began.is_none() {
-            let began = Event::RollbackBegan {
-                at: Timestamp::now(),
-                by: self.request.by.clone(),
-                frozen_at: freeze.at,
-                observed: self.plan.observed.clone(),
-                forced: self.request.force.clone(),
-                way: Some(self.plan.way).filter(|way| *way != WayKind::FullRestore),
-                steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
-                go_on: Some(command(self.request, self.plan.way)),
-            };
-            self.ledger.record_event(id, &began)?;
-        }
-        Ok(freeze)
-    }
-
-    /// Refuses where another deployment began since the plan was shown.
-    fn look_again(&self) -> Result<()> {
-        let claim = self.ledger.claim()?.filter(|claim| claim.is_open(Timestamp::now()));
-        if let Some(claim) = claim.filter(|claim| claim.release != self.plan.id) {
-            let finding = standing::claimed(&claim);
-            return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
-        }
-        let seen = fit::look(self.request, &self.ledger, self.hands.cancel, self.hands.runtime)?;
-        match seen.finding.filter(|finding| finding.level == Level::Refusal) {
-            Some(finding) => {
-                Err(Error::new(ErrorCode::ProbeFailed, format!("{}; nothing was changed", finding.message))
-                    .hint("look at the plan again"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn freeze(&self, at: Timestamp) -> Result<Freeze> {
-        let id = &self.plan.id;
-        let by = self.request.by.clone();
-        let reason = format!("rollback of {} (release {id})", self.plan.undone);
-        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None };
-        if let Some(other) = self.ledger.freeze(&freeze)? {
-            return Ok(other);
-        }
-        self.ledger.record_event(id, &Event::Frozen { at, by, reason, until: None })?;
-        Ok(freeze)
-    }
-
     fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
         journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
@@ -229,9 +149,17 @@ impl Rollback<'_> {
             Task::VerifySchema(source) => match verify::schema(self.request, source, &self.hands)? {
                 Verified::Same(text) => Came::to(text),
                 Verified::Differs(what) => {
-                    return Err(Error::new(ErrorCode::RestoreFailed, format!("{source}: {what}; the migration did not take it back")).hint(
-                        "mend the migration and run it by hand, then go on with the rollback; or thaw, and restore by --way full-restore",
-                    ));
+                    let (what, hint) = match self.plan.way {
+                        WayKind::DownMigration => (
+                            format!("{source}: {what}; the migration did not take it back"),
+                            "mend it and run it by hand, then go on with the rollback; or thaw, and restore by --way full-restore",
+                        ),
+                        _ => (
+                            format!("{source}: {what}; it was another one when the rollback was planned"),
+                            "find out what still migrates; then thaw, and look at the plan again",
+                        ),
+                    };
+                    return Err(Error::new(ErrorCode::RestoreFailed, what).hint(hint));
                 }
             },
             Task::Redeploy(argv) => {
@@ -300,6 +228,16 @@ impl Rollback<'_> {
             .hint("see that the older version starts, then go on with the rollback"))
     }
 
+    /// Says what is gone from where it was, and where it is kept.
+    fn lost(&self) -> String {
+        let Some(since) = self.plan.data_loss_from else { return String::new() };
+        let rows: Option<u64> = self.plan.lost.iter().filter_map(|loss| loss.more_rows).reduce(|one, two| one + two);
+        let rows = rows.map(|rows| format!(" ({rows} rows more)")).unwrap_or_default();
+        let kept = self.saved.as_ref().map(|saved| format!(", which {saved} holds")).unwrap_or_default();
+        let since = since.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("; lost is what was written since {since}{rows}{kept}")
+    }
+
     /// Says that the release is undone: nobody waits for its deployment any more.
     fn end(&self) -> Result<()> {
         let data = match self.plan.way {
@@ -314,6 +252,7 @@ impl Rollback<'_> {
             }
             _ => format!("{data}; nothing was observed"),
         };
+        let explanation = format!("{explanation}{}", self.lost());
         self.ledger.close_claim(&self.plan.id)?;
         let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };
         self.ledger.record_event(&self.plan.id, &event).map(drop)

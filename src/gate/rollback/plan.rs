@@ -33,7 +33,7 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
     let seen = fit::look(request, &ledger, cancel, runtime)?;
     // What this very rollback stopped or deployed already is no reason against it.
     findings.extend(seen.finding.filter(|_| journal.began.is_none()));
-    let presents = survey(request, cancel, runtime)?;
+    let presents = survey(request, journal.began.is_some(), cancel, runtime)?;
     let estimates = Estimates::collect(&ledger, manifest)?;
     let lost = lost(&presents, now, journal.began.is_some());
     let way = request.way.or(journal.way).unwrap_or(WayKind::FullRestore);

@@ -32,7 +32,7 @@ pub(super) struct Hands<'a> {
 }
 
 /// Returns the sources that have a snapshot, in the order of their restore.
-pub(super) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
+pub(in crate::gate) fn restorable(manifest: &Manifest) -> impl Iterator<Item = &SourceRecord> {
     manifest.sources.iter().filter(|source| source.snapshot.is_some())
 }
 
@@ -124,14 +124,15 @@ fn remove_added(
 }
 
 fn files(restore: &Restore<'_>, record: &SourceRecord, snapshot: &Snapshot, observer: &dyn Observer) -> Result<String> {
-    let (mut files, mut bytes) = (0, 0);
+    let (mut files, mut bytes, mut changed) = (0, 0, 0);
     for path in &snapshot.paths {
         let restored = restore.in_place(&record.name, snapshot.tree, Path::new(path))?;
         files += restored.files;
         bytes += restored.bytes;
+        changed += restored.changed_files;
         for note in restored.notes {
             observer.note(&format!("{}: {}", note.path.display(), note.message));
         }
     }
-    Ok(format!("{files} files restored and verified, {bytes} bytes"))
+    Ok(format!("{files} files restored and verified, {bytes} bytes; {changed} of them differed"))
 }

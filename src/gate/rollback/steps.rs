@@ -33,11 +33,13 @@ pub(super) fn steps(
             steps.extend(sources::restorable(manifest).map(|source| restore(source, estimates)));
             steps.extend(sources::restorable(manifest).map(verify));
         }
-        WayKind::DownMigration => {
-            steps.extend(hooks.down_migration.iter().map(|argv| migrate(argv)));
+        WayKind::CodeOnly | WayKind::DownMigration => {
+            let program = hooks.down_migration.iter().filter(|_| way == WayKind::DownMigration);
+            steps.extend(program.map(|argv| migrate(argv)));
+            // Whatever the plan saw, this is the moment in which it counts.
             steps.extend(told_by(request, presents).map(|present| verify_schema(present.record)));
         }
-        WayKind::CodeOnly | WayKind::PointInTime | WayKind::RollForward => {}
+        WayKind::PointInTime | WayKind::RollForward => {}
     }
     if let (Some(version), Some(argv)) = (&manifest.release.from.version, &hooks.redeploy) {
         let line = shell::line(argv);

@@ -3,6 +3,7 @@
 use super::super::scratch::Scratch;
 use super::Request;
 use super::sources::configured;
+use super::touched::touched;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{SourceConfig, SourceKind};
 use crate::error::{Error, Result};
@@ -30,17 +31,24 @@ pub(super) struct Present<'r> {
     pub(super) server_version: Option<String>,
     /// What it holds, in the words of the manifest's `content`, or why nobody knows.
     pub(super) content: std::result::Result<Content, String>,
+    /// How many of its files are not as they were captured, or why nobody knows; `None` of what are no files.
+    pub(super) touched: Option<std::result::Result<u64, String>>,
 }
 
-/// Looks at every source of the manifest, changing nothing.
+/// Looks at every source of the manifest, changing nothing; `has_begun` says that a rollback is under way.
 ///
 /// # Errors
 /// No private directory can be made; a cancellation.
-pub(super) fn survey<'r>(request: &'r Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<Vec<Present<'r>>> {
+pub(super) fn survey<'r>(
+    request: &'r Request<'_>,
+    has_begun: bool,
+    cancel: &Cancel,
+    runtime: &Handle,
+) -> Result<Vec<Present<'r>>> {
     let scratch = Scratch::create()?;
     let mut all = Vec::new();
     for record in &request.given.manifest.sources {
-        all.push(present(request, record, &scratch, cancel, runtime)?);
+        all.push(present(request, (record, has_begun), &scratch, cancel, runtime)?);
         cancel.check()?;
     }
     Ok(all)
@@ -66,7 +74,7 @@ pub(super) fn look_at(
 
 fn present<'r>(
     request: &'r Request<'_>,
-    record: &'r SourceRecord,
+    (record, has_begun): (&'r SourceRecord, bool),
     scratch: &Scratch,
     cancel: &Cancel,
     runtime: &Handle,
@@ -76,7 +84,12 @@ fn present<'r>(
     // One that was not captured is not restored, so it cannot be restored to the wrong place either.
     let wrong = wrong.filter(|_| record.snapshot.is_some());
     let by_hand = by_hand(request, record).filter(|_| record.snapshot.is_some());
-    Ok(Present { record, wrong, by_hand, server_version, content })
+    // Once a rollback has begun, what differs is its own work.
+    let touched = match record.kind == "files" && record.snapshot.is_some() && !has_begun {
+        true => Some(touched(request, record, cancel, runtime)?),
+        false => None,
+    };
+    Ok(Present { record, wrong, by_hand, server_version, content, touched })
 }
 
 fn by_hand(request: &Request<'_>, record: &SourceRecord) -> Option<Finding> {

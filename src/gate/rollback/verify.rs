@@ -1,12 +1,14 @@
 //! After the restores: each source is looked at anew, and compared with what the gate captured.
 
-use super::super::restore::find_recorded;
+use super::super::restore::{Restore, find_recorded};
 use super::super::scratch::Scratch;
 use super::sources::{Hands, configured, restorable, with_repository};
 use super::{Request, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Content, SourceRecord};
 use crate::policy::{restored, schema};
+use crate::repository::restore::{Aspects, Difference};
+use std::path::Path;
 
 /// What a look found.
 #[derive(Debug)]
@@ -82,7 +84,37 @@ fn look(request: &Request<'_>, record: &SourceRecord, hands: &Hands<'_>) -> Resu
 /// and is not in the safety snapshot.
 fn files(request: &Request<'_>, record: &SourceRecord, hands: &Hands<'_>) -> Result<Verified> {
     with_repository(request, hands.cancel, |indexed| {
-        let (_, _snapshot) = find_recorded(indexed, record)?;
-        Ok(Verified::Same("every byte that was written was compared with its digest".to_owned()))
+        let (_, snapshot) = find_recorded(indexed, record)?;
+        let Hands { observer, cancel, runtime } = *hands;
+        let restore = Restore { indexed, observer: &**observer, cancel, runtime, force: false };
+        let (mut names, mut metadata) = (0, 0);
+        let mut differ = 0;
+        let mut first = Vec::new();
+        for path in &snapshot.paths {
+            let path = Path::new(path);
+            let found = restore.compare_in_place(&record.name, snapshot.tree, path, false)?;
+            names += found.names;
+            metadata += found.metadata;
+            differ += found.of_substance();
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            let of_substance = |one: &&Difference| SUBSTANCE.iter().any(|aspect| one.what.has(*aspect));
+            let named = |one: &Difference| format!("{} ({})", parent.join(&one.path).display(), one.what);
+            first.extend(found.first.iter().filter(of_substance).map(named));
+        }
+        if differ > 0 {
+            first.truncate(NAMED);
+            return Ok(Verified::Differs(format!("{differ} of {names} names differ: {}", first.join(", "))));
+        }
+        let but = match metadata {
+            0 => String::new(),
+            // Without the rights of root nobody can give a file to another owner; the restore has noted it.
+            some => format!("; permissions, owner or time of {some} are others"),
+        };
+        Ok(Verified::Same(format!("{names} names are as they were captured, byte by byte{but}")))
     })
 }
+
+/// What makes a file another one.
+const SUBSTANCE: [Aspects; 4] = [Aspects::MISSING, Aspects::KIND, Aspects::CONTENT, Aspects::LINKS];
+/// How many names are told.
+const NAMED: usize = 5;

@@ -11,12 +11,3 @@ pub trait Watcher {
     /// The step at place `number` of the plan, counted from 0, has come to the state that it has there now.
     fn stepped(&self, plan: &RollbackPlan, number: usize);
 }
-
-/// Somebody who does not care.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Nobody;
-
-impl Watcher for Nobody {
-    fn began(&self, _: &RollbackPlan) {}
-    fn stepped(&self, _: &RollbackPlan, _: usize) {}
-}

@@ -3,12 +3,14 @@
 use super::super::ahead::Ahead;
 use super::super::bases::{self, Leaned};
 use super::super::judge;
+use super::super::last_drill;
 use super::super::manifest::{self};
 use super::super::standing;
 use super::super::survey::{self, Ready};
 use super::super::verify::PackList;
 use crate::error::{ErrorCode, Result};
 use crate::ledger::Ledger;
+use crate::ledger::drills::StoredDrill;
 use crate::ledger::lease::{self, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{From, Manifest, Purpose};
@@ -61,8 +63,13 @@ impl Run<'_> {
     /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
     pub(super) fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
         // Together these questions take as long as one.
-        let (((clock, previous), standing), (deployed, comparable)) = both(
-            || both(|| both(|| self.check_clock(ledger), || ledger.previous()), || self.check_standing(ledger)),
+        let (((clock, previous), (standing, drilled)), (deployed, comparable)) = both(
+            || {
+                both(
+                    || both(|| self.check_clock(ledger), || ledger.previous()),
+                    || both(|| self.check_standing(ledger), || last_drill::last(self.request, ledger)),
+                )
+            },
             || both(|| survey::compare_with_ledger(&mut from, ledger), || judge::last_comparable(self.request, ledger)),
         );
         // A run that is refused from here on is recorded, too, and must not break the chain.
@@ -70,6 +77,15 @@ impl Run<'_> {
         self.draft(|draft| draft.previous = previous);
         clock?;
         standing?;
+        let (drilled, findings) = drilled?;
+        self.find(findings);
+        self.draft(|draft| {
+            if let Some(StoredDrill { at, drill, .. }) = drilled {
+                draft.measured.last_drill = Some(at);
+                draft.measured.last_drill_seconds = Some(drill.seconds);
+                draft.drilled = drill.sources;
+            }
+        });
         if self.refuses() {
             return Ok(None);
         }

@@ -26,13 +26,17 @@ pub struct Measured {
     pub capture_seconds: f64,
     /// How long reading back took.
     pub verify_seconds: f64,
-    /// How long a restore would take, by the speed of reading back; absent if nothing was read.
+    /// How long a restore would take, by the last drill that passed, else by the speed of reading back; absent if neither
+    /// tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_seconds_estimate: Option<f64>,
-    /// When a restore of this environment was last practised.
+    /// When a restore of this environment was last practised, and passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<DateTime>")]
     pub last_drill: Option<Timestamp>,
+    /// How long that took, from its beginning to the end of the last check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill_seconds: Option<f64>,
 }
 
 /// The way back.
@@ -54,6 +58,18 @@ pub struct Playbook {
     /// What must hold before the steps may be taken, such as a schema version.
     #[serde(default)]
     pub requires: BTreeMap<String, String>,
+}
+
+impl Playbook {
+    /// Returns the command that lets deployments into the environment again.
+    pub fn thaw(&self, environment: &str) -> String {
+        match &self.commands {
+            Some(commands) => commands.thaw.clone(),
+            // A NUL is in none of the words: no argument of a program can hold one.
+            None => shlex::try_join(["holdpoint", "thaw", "--environment", environment, "--reason", "TEXT"])
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// The way back in one command, ready to copy into a POSIX shell.

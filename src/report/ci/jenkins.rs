@@ -1,7 +1,8 @@
 //! Jenkins: the description of the build.
 
+use super::super::markdown::without_markup;
 use super::super::units::plain;
-use super::{CiReport, without_markup};
+use super::CiReport;
 
 /// The description, in the current directory.
 pub const DESCRIPTION_FILE: &str = "holdpoint-description.txt";

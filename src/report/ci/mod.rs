@@ -9,6 +9,7 @@ mod junit;
 mod summary;
 
 use super::closing::{Closing, closing};
+use super::html::Standing;
 use crate::error::{Error, ExitCode};
 use crate::ledger::events::EventRecord;
 use crate::model::finding::{Finding, Level};
@@ -16,7 +17,7 @@ use crate::model::manifest::{Manifest, SourceRecord};
 use std::path::Path;
 
 /// The commands that end in a verdict, which pipelines read from what they are shown.
-const WITH_VERDICT: [&str; 6] = ["gate", "snapshot", "admit", "guard", "reconcile", "rollback"];
+const WITH_VERDICT: [&str; 7] = ["gate", "snapshot", "admit", "guard", "reconcile", "rollback", "drill"];
 
 /// A CI system that is shown more than text and an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,20 +47,6 @@ pub fn has_verdict(command: &str) -> bool {
     WITH_VERDICT.contains(&command)
 }
 
-/// Writes a text so that HTML takes nothing in it for markup; `other` writes every other character.
-fn without_markup(text: &str, other: impl Fn(&mut String, char)) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            _ => other(&mut escaped, c),
-        }
-    }
-    escaped
-}
-
 /// What a command came to, for the CI system; [`CiReport::new`] and what is known beside.
 #[derive(Debug, Clone, Copy)]
 pub struct CiReport<'a> {
@@ -79,6 +66,8 @@ pub struct CiReport<'a> {
     pub events: &'a [EventRecord],
     /// What is known of the manifest's signature; nothing if nobody looked.
     pub signature: Option<&'a str>,
+    /// Whether the environment is frozen, as far as the command knows.
+    pub standing: Standing<'a>,
     /// What kept the command from a verdict.
     pub error: Option<&'a Error>,
 }
@@ -95,6 +84,7 @@ impl<'a> CiReport<'a> {
             manifest_file: None,
             events: &[],
             signature: None,
+            standing: Standing::Unknown,
             error: None,
         }
     }

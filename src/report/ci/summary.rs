@@ -1,10 +1,10 @@
 //! The job summary of GitHub: the manifest's page as Markdown.
 
 use super::super::html::{Page, UNSIGNED};
+use super::super::markdown::{open_fence, render};
 use super::super::view::{FindingView, View};
-use super::{CiReport, without_markup};
-use crate::error::{Error, ErrorCode, Result};
-use handlebars::{Handlebars, handlebars_helper};
+use super::CiReport;
+use crate::error::Result;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -25,16 +25,18 @@ struct Document<'a> {
     page: Option<View>,
 }
 
-handlebars_helper!(pre: |text: str| format!("<pre>{}</pre>", html(text)));
-handlebars_helper!(link: |address: str| html(address).replace('|', "%7C").replace(' ', "%20"));
-
 /// Returns the summary in at most `room` bytes; what does not fit is cut, with a note. `at` is when the command ended.
 ///
 /// # Errors
 /// `internal` if the template does not fit what it shows.
 pub fn summary(report: &CiReport<'_>, at: Timestamp, room: usize) -> Result<String> {
-    let page =
-        |manifest| Page { manifest, events: report.events, as_of: at, signature: report.signature.unwrap_or(UNSIGNED) };
+    let page = |manifest| Page {
+        manifest,
+        events: report.events,
+        as_of: at,
+        signature: report.signature.unwrap_or(UNSIGNED),
+        standing: report.standing,
+    };
     let document = Document {
         command: report.command,
         headline: report.headline(),
@@ -43,57 +45,37 @@ pub fn summary(report: &CiReport<'_>, at: Timestamp, room: usize) -> Result<Stri
         findings: report.findings.iter().map(FindingView::new).collect(),
         page: report.manifest.map(|manifest| View::new(&page(manifest))),
     };
-    let mut handlebars = Handlebars::new();
-    handlebars.set_strict_mode(true);
-    handlebars.register_escape_fn(markdown);
-    handlebars.register_helper("pre", Box::new(pre));
-    handlebars.register_helper("link", Box::new(link));
-    let text = handlebars
-        .render_template(include_str!("summary.hbs"), &document)
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot render the job summary").caused_by(error))?;
+    let text = render(include_str!("summary.hbs"), &document, "the job summary")?;
     Ok(cut(text, room))
-}
-
-/// Writes a text so that Markdown, and the HTML in it, shows it as it is, in one line.
-fn markdown(text: &str) -> String {
-    without_markup(text, |escaped, c| match c {
-        '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '|' | '~' | '$' | '#' | '@' | '!' => escaped.extend(['\\', c]),
-        '\n' => escaped.push(' '),
-        _ if c.is_control() => escaped.extend(c.escape_default()),
-        _ => escaped.push(c),
-    })
-}
-
-/// Writes a text for inside of `<pre>` or an address.
-fn html(text: &str) -> String {
-    without_markup(text, |escaped, c| match c {
-        _ if c.is_control() && c != '\n' => escaped.extend(c.escape_default()),
-        _ => escaped.push(c),
-    })
 }
 
 /// Cuts a text at the end of a line so that it fits, and says so.
 fn cut(text: String, room: usize) -> String {
-    const CLOSING: &str = "</pre>";
     if text.len() <= room {
         return text;
     }
-    let Some(keep) = room.checked_sub(CUT.len() + CLOSING.len()) else {
+    let upto = |room: usize| {
+        let end = text.floor_char_boundary(room);
+        text[..end].rfind('\n').map_or("", |end| &text[..end])
+    };
+    let Some(keep) = room.checked_sub(CUT.len()) else {
         return String::new();
     };
-    let mut end = text.floor_char_boundary(keep);
-    end = text[..end].rfind('\n').unwrap_or(0);
-    let kept = &text[..end];
-    // Data cannot hold the tag: its `<` is escaped.
-    let open = kept.matches("<pre>").count() > kept.matches(CLOSING).count();
-    format!("{kept}{}{CUT}", if open { CLOSING } else { "" })
+    let mut kept = upto(keep);
+    // A block of code is closed, for which there must be room.
+    let mut closing = open_fence(kept).map(|ticks| format!("\n{ticks}")).unwrap_or_default();
+    if kept.len() + closing.len() > keep {
+        kept = upto(keep.saturating_sub(closing.len()));
+        closing = open_fence(kept).map(|ticks| format!("\n{ticks}")).unwrap_or_default();
+    }
+    format!("{kept}{closing}{CUT}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::sample;
     use super::*;
-    use crate::error::ExitCode;
+    use crate::error::{Error, ErrorCode, ExitCode};
     use crate::model::manifest::Manifest;
     use crate::model::reconciliation::{Outcome, Side};
 
@@ -132,21 +114,8 @@ mod tests {
         assert_eq!(
             render(&CiReport::of_error("gate", &error), SUMMARY_LIMIT),
             "**holdpoint gate: refused: no verdict: no &lt;environment&gt; is named; do not deploy**\n\n\
-             no &lt;environment&gt; is named\n\nNext: name it by --environment NAME\n\n\n"
+             no &lt;environment&gt; is named\n\nNext: name it by --environment NAME\n\n"
         );
-    }
-
-    #[test]
-    fn texts_of_others_are_neither_markdown_nor_html() {
-        assert_eq!(
-            markdown("<a|b>*_`[x](y)~$#@!\\\n&\u{1b}{{x}}"),
-            r"&lt;a\|b&gt;\*\_\`\[x\]\(y\)\~\$\#\@\!\\ &amp;\u{1b}{{x}}"
-        );
-        assert_eq!(html("</pre>&\n\r"), "&lt;/pre&gt;&amp;\n\\r");
-        let text = of_gate(&sample::hostile(), ExitCode::Pass, SUMMARY_LIMIT);
-        assert!(!text.contains("<script") && !text.contains('\u{1b}'), "{text}");
-        assert!(text.contains("{{application}}"), "a text must not be read as a template");
-        assert!(!text.contains("<javascript:"), "shown, not linked");
     }
 
     #[test]
@@ -159,13 +128,14 @@ mod tests {
         let text = of_gate(&manifest, ExitCode::Pass, SUMMARY_LIMIT);
         assert!(text.len() <= SUMMARY_LIMIT && text.len() > SUMMARY_LIMIT - 1000, "{}", text.len());
         assert!(text.ends_with(CUT));
-        assert_eq!(text.matches("<pre>").count(), text.matches("</pre>").count());
+        assert_eq!(open_fence(&text), None);
         // Wherever it is cut, also inside of a command and of a character.
-        let whole = "ab\n<pre>ö\nö</pre>\n\n".repeat(20);
-        for room in CUT.len() + 6..whole.len() {
+        let whole = "ab\n````sh\nö\nö\n````\n\n".repeat(20);
+        for room in CUT.len()..whole.len() {
             let text = cut(whole.clone(), room);
             assert!(text.len() <= room, "{room}");
-            assert_eq!(text.matches("<pre>").count(), text.matches("</pre>").count(), "{room}: {text}");
+            assert_eq!(open_fence(&text), None, "{room}: {text}");
+            assert!(text.ends_with(CUT), "{room}: {text}");
         }
         assert_eq!(cut(whole.clone(), 10), "");
         assert_eq!(cut(whole.clone(), whole.len()), whole);

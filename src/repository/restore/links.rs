@@ -1,8 +1,9 @@
 //! Hard links: which names share an inode, and which should.
 
 use super::differences::Aspects;
-use super::look::{Look, look_at_name};
-use super::plan::{Entry, Link, LinkTarget, Plan};
+use super::look::{Held, Look};
+use super::looker::look_at_name;
+use super::plan::{Entry, FileEntry, Link, LinkTarget, Plan};
 use super::target::Target;
 use crate::error::Result;
 use crate::repository::parallel::Workers;
@@ -55,6 +56,13 @@ impl Plan {
         }
     }
 
+    /// Returns how many bytes of a file are there already.
+    fn held_bytes(&self, held: Held<'_>, file: &FileEntry) -> u64 {
+        let Held::These(held) = held else { return 0 };
+        let uses = self.uses_of(file).iter().zip(held).filter(|(_, held)| **held);
+        uses.map(|(one, _)| one.blob.plain_length() as u64).sum()
+    }
+
     /// Returns what a name belongs to: the first name of its inode.
     fn leader(&self, name: Name) -> Option<LinkTarget> {
         match name {
@@ -81,6 +89,7 @@ impl Plan {
             workers.cancel.check()?;
             let Some(file) = self.files.get(leader as usize) else { continue };
             let Some(aspects) = look_at_name(self, target, file, link, workers)? else { continue };
+            workers.progress.add_bytes(file.size.saturating_sub(self.held_bytes(look.held(leader), file)));
             if let (Some(file), Some(link)) = (self.files.get_mut(leader as usize), self.links.get_mut(number)) {
                 std::mem::swap(&mut file.entry.dir, &mut link.dir);
                 std::mem::swap(&mut file.entry.name, &mut link.name);

@@ -59,7 +59,7 @@ impl Metadata {
     pub(super) fn differing_of_link(&self, stat: &Stat, attributes: &[ExtendedAttribute]) -> Aspects {
         let time = timespec(self.mtime);
         let same_time = (stat.st_mtime, i64::try_from(stat.st_mtime_nsec)) == (time.tv_sec, Ok(time.tv_nsec));
-        let same_attributes = self.attributes.iter().all(|attribute| attributes.contains(attribute))
+        let same_attributes = self.attributes.iter().all(|attribute| is_among(attribute, attributes))
             && self.superfluous(attributes).next().is_none();
         Aspects::OWNER
             .when((stat.st_uid, stat.st_gid) != (self.uid, self.gid))
@@ -154,7 +154,7 @@ impl Setter {
             rustix::fs::fchmod(fd, mode).map_err(|error| failed("permissions", path, error))?;
             changed = true;
         }
-        for attribute in metadata.attributes.iter().filter(|attribute| !attributes.contains(attribute)) {
+        for attribute in metadata.attributes.iter().filter(|attribute| !is_among(attribute, &attributes)) {
             let set = rustix::fs::fsetxattr(fd, attribute.name.as_str(), value(attribute), XattrFlags::empty());
             changed |= self.attribute(attribute, set, path)?;
         }
@@ -279,6 +279,11 @@ impl Setter {
             Err(error) => Err(failed(&format!("attribute {}", attribute.name), path, error)),
         }
     }
+}
+
+/// Says whether an attribute is there. An empty value is stored as none by some clients.
+fn is_among(attribute: &ExtendedAttribute, found: &[ExtendedAttribute]) -> bool {
+    found.iter().any(|found| found.name == attribute.name && value(found) == value(attribute))
 }
 
 fn value(attribute: &ExtendedAttribute) -> &[u8] {

@@ -2,9 +2,8 @@
 //!
 //! What is there already is looked at first, by every byte, and only what differs is touched; the same look, alone,
 //! compares. Every blob is compared with its id before its bytes are written. Files are written in the order of the
-//! packs, on several threads; nothing is synced one by one, but the whole file system once at the end; then what was
-//! written is read from the medium and compared. A marker file in the target tells a restore that did not end from one
-//! that did.
+//! packs, on several threads; many are not synced one by one, but the whole file system once at the end; then what was
+//! written is read again and compared. A marker file in the target tells a restore that did not end from one that did.
 
 mod chosen;
 mod compare;
@@ -13,10 +12,12 @@ mod differences;
 mod existing;
 mod links;
 mod look;
+mod looker;
 mod metadata;
 mod names;
 mod perform;
 mod plan;
+mod prove;
 mod remove;
 mod target;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -35,7 +35,8 @@ impl Plan {
     /// to be replaced, each in one step. What is there already and is right, by every byte of its content, is not touched;
     /// where only metadata differ, they alone are set. The progress counts bytes and files that are as they should be.
     ///
-    /// What was written is written to the medium, then read from there and compared, before the restore counts as complete.
+    /// What was written is brought to the medium, then read again and compared, before the restore counts as complete; a few
+    /// files are read from the medium, many as the system has them.
     ///
     /// # Errors
     /// `usage` if the target is not empty; `restore-failed` if something cannot be written, or was read back otherwise, or if
@@ -73,8 +74,9 @@ impl Plan {
         self.make_names(&place, &setter, &look, &mut changes.files, workers)?;
         self.remove_abandoned(&place)?;
         self.mend_dirs(&place, &setter, &look, &mut changes, workers)?;
-        place.sync()?;
-        self.prove(&place, &replaced, workers)?;
+        let locked = if setter.is_root() { Vec::new() } else { self.locked() };
+        let from = self.sync(&place, &look, &locked)?;
+        self.prove(&place, &setter, (&replaced, from), &locked, workers)?;
         if !damage.is_empty() {
             return Err(self.incomplete(target, damage));
         }
@@ -205,29 +207,6 @@ impl Plan {
             })?;
         }
         Ok(())
-    }
-
-    /// Reads what was written from the medium and compares it with the snapshot.
-    fn prove(&self, target: &Target, written: &[u32], workers: &Workers<'_>) -> Result<()> {
-        let written: Vec<u32> = written
-            .iter()
-            .copied()
-            .filter(|number| self.files.get(*number as usize).is_some_and(|file| !file.failed.load(Acquire)))
-            .collect();
-        let how = How { every_blob: false, from: ReadFrom::Medium, counts: false };
-        let look = Look::at_content(self, target, &written, how, workers)?;
-        let wrong = Aspects::MISSING.and(Aspects::KIND).and(Aspects::CONTENT);
-        let mut wrong = written.iter().filter(|number| look.file(**number).has(wrong));
-        let Some(first) = wrong.next().and_then(|number| self.files.get(*number as usize)) else { return Ok(()) };
-        let path = self.path(first.entry.dir, &first.entry.name);
-        let message = match wrong.count() {
-            0 => format!("{} was written, and then read back otherwise", path.display()),
-            more => format!("{} and {more} other files were written, and then read back otherwise", path.display()),
-        };
-        Err(Error::new(ErrorCode::RestoreFailed, message).hint(format!(
-            "make sure that nothing writes into {} meanwhile; if nothing does, its medium cannot be trusted",
-            target.path().display()
-        )))
     }
 
     fn incomplete(&self, target: &Path, mut damage: Vec<(u32, Error)>) -> Error {

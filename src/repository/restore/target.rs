@@ -36,6 +36,8 @@ pub(super) struct Target {
     root: Arc<OwnedFd>,
     /// What existing names are replaced through; `None` where there is nothing to replace.
     temporary: Option<String>,
+    /// Directories that hold the target or one of its parents, and got them only now.
+    holders: Vec<PathBuf>,
     /// What restores that did not end have written, if this is the target of any: the text of their mark.
     unfinished: Option<String>,
 }
@@ -43,6 +45,12 @@ pub(super) struct Target {
 impl Target {
     /// Opens the target, and makes it if needed. It must be empty, unless `force`.
     pub(super) fn open(path: &Path, force: bool) -> Result<Self> {
+        let made = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let holder = |made: &Path| match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let holders = made.map(holder).collect();
         std::fs::create_dir_all(path).io_context(|| format!("cannot create {}", path.display()))?;
         let mut entries = std::fs::read_dir(path).io_context(|| format!("cannot list {}", path.display()))?;
         let empty = entries.next().is_none();
@@ -51,7 +59,7 @@ impl Target {
             return Err(Error::new(ErrorCode::Usage, message)
                 .hint("name an empty directory, or pass --force to overwrite what has the same name"));
         }
-        let mut target = Self::open_existing(path)?;
+        let mut target = Self { holders, ..Self::open_existing(path)? };
         if !empty {
             target.temporary = Some(format!("{WORKING}{}-", random()?));
             let unfinished = || -> std::io::Result<_> {
@@ -76,7 +84,7 @@ impl Target {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .io_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), root: Arc::new(root), temporary: None, unfinished: None })
+        Ok(Self { path: path.to_owned(), root: Arc::new(root), temporary: None, holders: Vec::new(), unfinished: None })
     }
 
     /// Marks the target as incomplete; returns whom files made here belong to.
@@ -155,11 +163,23 @@ impl Target {
         }
     }
 
-    /// Writes everything to the medium.
-    pub(super) fn sync(&self) -> Result<()> {
-        // One call for the whole file system costs less than one for each file.
-        let synced = rustix::fs::syncfs(&self.root);
-        synced.io_context(|| format!("cannot write everything to the medium of {}", self.path.display()))
+    /// Writes everything on its file system to the medium.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.root).io_context(|| self.cannot_sync())
+    }
+
+    /// Writes the names of the target itself to the medium.
+    pub(super) fn sync_names(&self) -> Result<()> {
+        rustix::fs::fsync(&self.root).io_context(|| self.cannot_sync())?;
+        for holder in &self.holders {
+            let synced = std::fs::File::open(holder).and_then(|holder| holder.sync_all());
+            synced.io_context(|| self.cannot_sync())?;
+        }
+        Ok(())
+    }
+
+    fn cannot_sync(&self) -> String {
+        format!("cannot write everything to the medium of {}", self.path.display())
     }
 
     /// Removes the mark.

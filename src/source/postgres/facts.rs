@@ -4,6 +4,7 @@ use super::connect::{Connection, identifier};
 use super::programs::Major;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::Content;
 
 /// What is asked of every server; one value in each column.
 const QUERY: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
@@ -91,6 +92,13 @@ impl ServerFacts {
         let function = "pg_control_system()";
         let message = format!("the user {} may not call {function}, so nobody knows which server this is", self.user);
         Some(Finding::refusal(FindingCode::PrivilegeMissing, message).hint(grant_execute(function, &self.user)))
+    }
+
+    /// Returns what can be told of a whole cluster, in the words of the manifest.
+    pub(super) fn cluster_content(&self) -> Content {
+        let mut content = Content::from([("server_major_version".to_owned(), self.major().to_string().into())]);
+        content.extend(self.system_identifier.clone().map(|id| ("system_identifier".to_owned(), id.into())));
+        content
     }
 
     /// Returns what tells this database from every other: the identity of a source.

@@ -9,6 +9,7 @@ mod data_directory;
 mod dump;
 mod endpoint;
 mod facts;
+mod isolated;
 mod passwords;
 mod programs;
 mod restore_point;
@@ -21,11 +22,13 @@ use super::{Context, Source};
 use crate::config::{PostgresConfig, PostgresMethod, ServerConfig};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::Content;
 use crate::model::release_id::path_component;
 use crate::process::Program;
 use connect::{Connection, Refusal};
 use endpoint::Endpoint;
 use facts::ServerFacts;
+use isolated::Owners;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -65,6 +68,8 @@ struct Known {
     tool_version: Option<String>,
     /// Every endpoint that let a session of this run in: there, something may be left.
     visited: Vec<Endpoint>,
+    /// Databases of drills, and what a restore there does with owners.
+    drills: Vec<(Endpoint, Owners)>,
 }
 
 impl Server {
@@ -156,6 +161,28 @@ impl Server {
         }
         let text = format!("{} is not the server that it was a moment ago", endpoint.server());
         Err(Error::new(ErrorCode::CaptureFailed, text).hint("see what answers there, and that it is only one"))
+    }
+
+    /// Says of the whole cluster what can be told without a capture.
+    ///
+    /// # Errors
+    /// `capture-failed`: the server lets us not in, or does not say; the reason of a cancellation.
+    fn look_at_cluster(&self, context: &Context) -> Result<Content> {
+        let connection = self.connect(&self.endpoint()?, context).map_err(|refusal| refusal.error)?;
+        Ok(ServerFacts::ask(&connection)?.cluster_content())
+    }
+
+    /// Notes what a restore into a database of a drill does with owners.
+    fn restores_with(&self, endpoint: &Endpoint, owners: Owners) {
+        self.known().drills.push((endpoint.clone(), owners));
+    }
+
+    /// Returns what a restore into a database does with owners.
+    fn owners_at(&self, endpoint: &Endpoint) -> Owners {
+        let is_it = |one: &Endpoint| {
+            (&one.host, one.port, &one.database) == (&endpoint.host, endpoint.port, &endpoint.database)
+        };
+        self.known().drills.iter().rev().find(|(one, _)| is_it(one)).map_or(Owners::Kept, |(_, owners)| *owners)
     }
 
     /// Ends what this run left on any server it had a session on; see [`Source::clean_up`].

@@ -4,13 +4,18 @@ use super::endpoint::Endpoint;
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode};
-use crate::process::Program;
+use crate::process::{Program, run_to_end};
 use crate::source::clients::Clients;
+use crate::source::write::failed;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where installations of several versions are, each in `NUMBER/bin` (Debian) or `pgsql-NUMBER/bin` (Red Hat).
 const INSTALLATIONS: [(&str, &str); 2] = [("/usr/lib/postgresql", ""), ("/usr", "pgsql-")];
+
+/// How long a program may take to say its version.
+const VERSION_WITHIN: Duration = Duration::from_secs(10);
 
 /// A major version: `15`, or two numbers up to `9.6`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +134,16 @@ fn programs_hint(directory: &Path) -> String {
 
 /// Finds a directory of this machine that has the programs in a version not older than `needed`: the oldest of them.
 pub(super) fn installation(names: &[&str], needed: Option<Major>) -> Option<PathBuf> {
+    let found = installations(names).into_iter().filter(|(version, _)| needed.is_none_or(|needed| *version >= needed));
+    found.min().map(|(_, bin)| bin)
+}
+
+/// Finds the newest directory of this machine that has the programs in a version that `fits`.
+pub(super) fn installation_of(names: &[&str], fits: impl Fn(Major) -> bool) -> Option<PathBuf> {
+    installations(names).into_iter().filter(|(version, _)| fits(*version)).max().map(|(_, bin)| bin)
+}
+
+fn installations(names: &[&str]) -> Vec<(Major, PathBuf)> {
     let mut found: Vec<(Major, PathBuf)> = Vec::new();
     for (parent, prefix) in INSTALLATIONS {
         for entry in std::fs::read_dir(parent).ok().into_iter().flatten().flatten() {
@@ -136,14 +151,40 @@ pub(super) fn installation(names: &[&str], needed: Option<Major>) -> Option<Path
             let version = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(Major::of_text);
             let bin = entry.path().join("bin");
             if let Some(version) = version
-                && needed.is_none_or(|needed| version >= needed)
                 && names.iter().all(|name| bin.join(name).is_file())
             {
                 found.push((version, bin));
             }
         }
     }
-    found.into_iter().min().map(|(_, bin)| bin)
+    found
+}
+
+/// Finds the server's program in the version of a data directory.
+///
+/// # Errors
+/// `restore-failed`: it is not on this machine.
+pub(super) fn server_program(clients: &Clients, data: &Path, cancel: &Cancel) -> Result<Program> {
+    let version = std::fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
+    let needed = Major::of_text(&version);
+    let is_it = |program: &Program| {
+        let output = run_to_end(
+            &Program { argv: vec![program.name().to_owned(), "--version".to_owned()], ..program.clone() },
+            VERSION_WITHIN,
+            cancel,
+            4096,
+        );
+        let text = output.and_then(|output| output.into_stdout()).unwrap_or_default();
+        needed.is_some() && Major::of_text(&String::from_utf8_lossy(&text)) == needed
+    };
+    let given = clients.program("postgres", [""; 0]);
+    let found = installation(&["postgres"], needed);
+    let found = found.map(|directory| Program::new([directory.join("postgres").display().to_string()]));
+    [Some(given), found].into_iter().flatten().find(is_it).ok_or_else(|| {
+        let version = version.trim();
+        failed(format!("there is no server program (postgres) of version {version} on this machine"))
+            .hint(format!("install PostgreSQL {version}, and name the directory of its programs in `programs`"))
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! `rollback`, of an application that runs: a version that is deployed, found broken, and undone.
 
 mod admitted;
+mod page;
 mod postgres;
 mod prompt;
 mod refused;
 mod resumed;
 mod schema;
 mod story;
+mod told;
 mod verify;
 mod ways;
 mod whole;

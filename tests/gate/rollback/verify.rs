@@ -57,6 +57,14 @@ fn a_table_that_is_gone_is_found() {
 }
 
 #[test]
+fn a_file_that_somebody_wrote_in_between_is_found_whatever_its_time_says() {
+    let meddling =
+        "touch -r uploads/mug.txt stamp; printf 'a bug\\n' > uploads/mug.txt; touch -r stamp uploads/mug.txt";
+    finds("uploads", meddling, "uploads/mug.txt (content)");
+    finds("uploads", "rm uploads/old/cup.txt", "uploads/old/cup.txt (missing)");
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_no_difference_and_is_looked_at_again() {
     let (world, id) = world("mv orders.db orders.away");
     let output = world.roll_back(&id, &[]).expect(17);

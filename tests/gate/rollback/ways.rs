@@ -65,6 +65,8 @@ fn while_the_schema_is_unchanged_the_code_alone_goes_back_and_nothing_is_lost() 
     let lost = planned["plan"]["lost"].as_array().unwrap().iter().find(|lost| lost["source"] == "orders").unwrap();
     assert_eq!((&lost["more_rows"], &lost["tables"][0]["now"]), (&Value::from(1), &Value::from(3)), "{lost:#}");
     assert_eq!(way(&planned, "full-restore")["loses"]["rows"], 1);
+    let files = planned["plan"]["lost"].as_array().unwrap().iter().find(|lost| lost["source"] == "uploads").unwrap();
+    assert_eq!(files["files_differ"], 1, "{files:#}");
     let text = world.run(&["rollback", "--id", &id, "--plan"]).expect(0).stdout;
     for part in [
         "recommended  code-only: the schema is one that the older version runs on, so it loses nothing",
@@ -84,10 +86,8 @@ fn while_the_schema_is_unchanged_the_code_alone_goes_back_and_nothing_is_lost() 
     assert!(files.contains(&("uploads/mug.txt".to_owned(), "another mug\n".to_owned())), "{files:?}");
     assert_eq!(world.log(), ["stop staging", &format!("deploy 1.3.0 {OLD} for {id}"), "start 1.3.0 after 1.4.0"]);
     let done = |step: &str| [format!("{step}: started"), format!("{step}: done")];
-    assert_eq!(
-        world.steps(&id),
-        ["safety snapshot", "before 1", "redeploy", "after 1", "reconcile"].map(done).concat()
-    );
+    let steps = ["safety snapshot", "before 1", "verify orders", "redeploy", "after 1", "reconcile"];
+    assert_eq!(world.steps(&id), steps.map(done).concat());
     let began = world.events(&id).into_iter().find(|event| event["event"] == "rollback_began").unwrap();
     assert_eq!(began["way"], "code-only");
     assert!(world.place("freeze.json").exists());
@@ -121,13 +121,23 @@ fn a_schema_that_the_older_version_does_not_run_on_refuses_the_code_alone() {
 }
 
 #[test]
+fn a_migration_that_still_runs_while_the_code_goes_back_is_seen_before_the_older_version_is_deployed() {
+    let migrates = "before = [[\"sqlite3\", \"orders.db\", \"UPDATE schema_migrations SET version = 42\"]]\nredeploy = [\"sh\", \"deploy.sh\"]\n";
+    let (world, id) = deployed(migrates);
+    let output = world.roll_back(&id, &["--way", "code-only"]).expect(17);
+    output.says(&["the rollback stopped at `verify orders`", "its schema is 42", "what still migrates"]);
+    assert_eq!(world.log(), [""; 0], "nothing was deployed on it");
+}
+
+#[test]
 fn a_schema_that_nobody_knows_refuses_the_code_alone() {
     let world = World::new(HOOKS);
     let id = world.pass("1.4.0", NEW);
     world.deployed(&[1, 2, 3], "1.4.0", NEW);
     let output = world.roll_back(&id, &["--way", "code-only"]).expect(17);
     assert!(output.stdout.contains("[schema-unknown]"), "{}", output.stdout);
-    output.says(&["schema_version_query"]).refuses_in_words();
+    assert!(output.stdout.contains("hint: give the source schema_version_query"), "{}", output.stdout);
+    output.refuses_in_words();
     world.shop.write("orders.db", "this was a database\n");
     let planned = plan(&world, &id, &[], 0);
     assert!(way(&planned, "code-only")["why_not"][0].as_str().unwrap().contains("nothing tells which version"));

@@ -5,7 +5,7 @@ use crate::support::captured::{Captured, assert_same};
 use crate::support::postgres::{Postgres, programs_15};
 
 /// Settings of a source whose database is at a URL.
-fn settings(url: &str, more: &str) -> String {
+pub(super) fn settings(url: &str, more: &str) -> String {
     format!("kind = \"postgres\"\nurl = \"{url}\"\nprograms = \"{}\"\n{more}", programs_15().display())
 }
 

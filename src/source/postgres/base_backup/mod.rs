@@ -11,11 +11,13 @@ mod sample;
 
 use super::Server;
 use super::data_directory::Staging;
+use super::isolated::isolate_cluster;
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Consistency, Content};
 use crate::process::Stream;
+use crate::source::isolation::{Isolated, Isolation};
 use crate::source::output::ProgramOutput;
 use crate::source::write::failed;
 use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, Target};
@@ -109,6 +111,14 @@ impl Source for BaseBackupSource {
         let known = self.server.known().facts.clone();
         findings.extend(check::is_of_another_server(&content, known.and_then(|facts| facts.system_identifier)));
         Ok(Inspection { content, findings })
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        self.server.look_at_cluster(context).map(Some)
+    }
+
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolate_cluster(&self.server, isolation)
     }
 
     fn restores_directories(&self) -> bool {

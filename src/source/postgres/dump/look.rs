@@ -39,7 +39,7 @@ struct Table {
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted<'a> {
+pub(in crate::source::postgres) struct Wanted<'a> {
     /// The user's query for the version of the schema.
     pub query: Option<&'a str>,
     /// Whether roles are counted.
@@ -50,7 +50,11 @@ pub(super) struct Wanted<'a> {
 ///
 /// # Errors
 /// `capture-failed`: the server refuses, or something takes longer; the reason of a cancellation.
-pub(super) fn look(connection: &Connection, wanted: Wanted<'_>, within: Option<Duration>) -> Result<Content> {
+pub(in crate::source::postgres) fn look(
+    connection: &Connection,
+    wanted: Wanted<'_>,
+    within: Option<Duration>,
+) -> Result<Content> {
     let doing = "look at the database";
     // Rows that are hidden are an error, not a difference. A lock that somebody holds is not waited for in vain.
     let limit = within.map_or(0, |within| within.as_millis());

@@ -6,7 +6,7 @@ mod blocked;
 mod capture;
 mod globals;
 mod inspect;
-mod look;
+pub(super) mod look;
 mod preflight;
 mod restore;
 mod snapshot;
@@ -15,9 +15,11 @@ pub(super) use inspect::archive_of;
 
 use super::Server;
 use super::connect::Connection;
+use super::isolated::isolate_dump;
 use crate::error::Result;
 use crate::model::finding::Finding;
 use crate::model::manifest::{Consistency, Content};
+use crate::source::isolation::{Isolated, Isolation};
 use crate::source::{Capture, Context, Facts, Inspection, LOOK_WITHIN, Source, Stored, Target};
 use look::Wanted;
 
@@ -92,6 +94,10 @@ impl Source for DumpSource {
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         restore::restore(self, context, stored, target, force)
+    }
+
+    fn isolate(&self, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolate_dump(&self.server, context, isolation)
     }
 
     fn look(&self, context: &Context) -> Result<Option<Content>> {

@@ -14,11 +14,13 @@ use super::base_backup;
 use super::connect::Connection;
 use super::data_directory::Staging;
 use super::facts::ServerFacts;
+use super::isolated::isolate_cluster;
 use crate::config::{BaseBackup, RestorePointConfig};
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::leaning::LeansOn;
 use crate::model::manifest::{Consistency, Content};
+use crate::source::isolation::{Isolated, Isolation};
 use crate::source::write::failed;
 use crate::source::{Capture, Context, Facts, Inspection, Source, Stored, StreamCapture, Target};
 use archive::Archive;
@@ -203,6 +205,14 @@ impl Source for RestorePointSource {
             Ok(record) => return Ok(Inspection { content: record.content(), findings: Vec::new() }),
         };
         Ok(Inspection { content: Content::new(), findings: vec![finding] })
+    }
+
+    fn look(&self, context: &Context) -> Result<Option<Content>> {
+        self.server.look_at_cluster(context).map(Some)
+    }
+
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolate_cluster(&self.server, isolation)
     }
 
     fn restores_directories(&self) -> bool {

@@ -9,10 +9,10 @@ use super::record::{BaseBackupRecord, PointRecord};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Content;
-use crate::process::{Program, Stream};
+use crate::process::Stream;
 use crate::source::postgres::Server;
 use crate::source::postgres::data_directory::Staging;
-use crate::source::postgres::programs::{self, Major};
+use crate::source::postgres::programs::server_program;
 use crate::source::postgres::wal::Lsn;
 use crate::source::write::failed;
 use rustix::process::{Pid, Signal, kill_process};
@@ -92,7 +92,7 @@ pub(super) fn recover(
     let data = staging.path();
     let place = RunningPlace::new(staging)?;
     staging.file(Path::new("recovery.signal"))?;
-    let mut program = postgres(server, data, cancel)?;
+    let mut program = server_program(&server.clients, data, cancel)?;
     let settings = [
         ("config_file", place.file("postgresql.conf")),
         ("hba_file", place.file("pg_hba.conf")),
@@ -150,30 +150,6 @@ pub(super) fn recover(
         let _ = std::fs::remove_file(data.join(left));
     }
     Ok(())
-}
-
-/// Finds the server's program in the version of a data directory.
-fn postgres(server: &Server, data: &Path, cancel: &Cancel) -> Result<Program> {
-    let version = std::fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
-    let needed = Major::of_text(&version);
-    let is_it = |program: &Program| {
-        let output = crate::process::run_to_end(
-            &Program { argv: vec![program.name().to_owned(), "--version".to_owned()], ..program.clone() },
-            Duration::from_secs(10),
-            cancel,
-            4096,
-        );
-        let text = output.and_then(|output| output.into_stdout()).unwrap_or_default();
-        needed.is_some() && Major::of_text(&String::from_utf8_lossy(&text)) == needed
-    };
-    let given = server.clients.program("postgres", [""; 0]);
-    let found = programs::installation(&["postgres"], needed);
-    let found = found.map(|directory| Program::new([directory.join("postgres").display().to_string()]));
-    [Some(given), found].into_iter().flatten().find(is_it).ok_or_else(|| {
-        let version = version.trim();
-        failed(format!("there is no server program (postgres) of version {version} on this machine"))
-            .hint(format!("install PostgreSQL {version}, and name the directory of its programs in `programs`"))
-    })
 }
 
 fn status(data: &Path) -> Option<(i32, String)> {

@@ -3,6 +3,7 @@
 mod custom;
 mod directory;
 mod input;
+mod roles;
 mod rows;
 mod toc;
 

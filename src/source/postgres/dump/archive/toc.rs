@@ -4,6 +4,7 @@
 //! (PostgreSQL 9.0) to 1.16 (PostgreSQL 17 and 18); the custom and the directory format share it.
 
 use super::input::{Failure, Input, wrong};
+use super::roles;
 use crate::source::migrations::is_migration_table;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +43,8 @@ pub(in crate::source::postgres) struct Toc {
     pub extensions: BTreeSet<String>,
     /// The roles that own something.
     pub owners: BTreeSet<String>,
+    /// The roles that privileges and policies name.
+    pub named_roles: BTreeSet<String>,
     /// The encoding of its texts, such as `UTF8`.
     pub encoding: Option<String>,
     /// What follows the name in the statement that creates its database.
@@ -155,7 +158,7 @@ fn read_entry(
     let kind = input.text()?.unwrap_or_default();
     let _section = input.int()?;
     let definition = match kind.as_str() {
-        "ENCODING" | "DATABASE" | "TABLE" => input.text()?.unwrap_or_default(),
+        "ENCODING" | "DATABASE" | "TABLE" | "ACL" | "DEFAULT ACL" | "POLICY" => input.text()?.unwrap_or_default(),
         _ => {
             input.skip_text()?;
             String::new()
@@ -205,6 +208,7 @@ fn read_entry(
         "EXTENSION" => drop(toc.extensions.insert(name.clone())),
         "ENCODING" => toc.encoding = definition.split('\'').nth(1).map(str::to_owned),
         "DATABASE" => toc.database_options = database_options(&definition),
+        "ACL" | "DEFAULT ACL" | "POLICY" => roles::named_in(&definition, &mut toc.named_roles),
         _ => {}
     }
     // The database's own owner is not restored.

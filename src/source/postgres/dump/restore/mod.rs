@@ -15,9 +15,10 @@ use super::preflight::named;
 use super::{DumpSource, database_argument};
 use crate::error::{ErrorCode, IoContext, Result};
 use crate::process::{Stream, feed};
-use crate::source::postgres::connect::{Connection, Why};
+use crate::source::postgres::connect::{Connection, Why, identifier};
 use crate::source::postgres::endpoint::{Endpoint, MAINTENANCE};
 use crate::source::postgres::facts::ServerFacts;
+use crate::source::postgres::isolated::Owners;
 use crate::source::postgres::programs::{self, Major};
 use crate::source::write::{Staged, failed};
 use crate::source::{Context, Stored, Target};
@@ -30,6 +31,7 @@ struct Restore<'a> {
     context: &'a Context,
     stored: &'a dyn Stored,
     archive: &'a Archive,
+    owners: Owners,
 }
 
 /// Puts a dump into the database that `target` names, or its files into a directory.
@@ -50,7 +52,8 @@ pub(super) fn restore(
         Failure::Content(what) => failed(format!("the snapshot cannot be restored: {what}")),
         Failure::Read(error) => error,
     })?;
-    let restore = Restore { source, context, stored, archive: &archive };
+    let owners = source.server.owners_at(&endpoint);
+    let restore = Restore { source, context, stored, archive: &archive, owners };
     restore.check_program()?;
     restore.fill_database(&endpoint, force).map_err(|error| match error.code() {
         ErrorCode::ProcessFailed | ErrorCode::CaptureFailed => {
@@ -97,14 +100,39 @@ impl Restore<'_> {
             );
             return Err(failed(text).hint(format!("restore into a server of PostgreSQL {needed} or newer")));
         }
+        self.check_extensions(connection, endpoint, &facts)?;
+        if self.owners == Owners::LeftOut {
+            return Ok(());
+        }
         let known = connection.rows("ask for roles", "SELECT rolname FROM pg_catalog.pg_roles")?;
         let known: std::collections::BTreeSet<_> = known.into_iter().flatten().flatten().collect();
-        let missing: Vec<String> = self.archive.toc.owners.difference(&known).cloned().collect();
+        let toc = &self.archive.toc;
+        if self.owners == Owners::Made {
+            let wanted = toc.owners.union(&toc.named_roles).filter(|role| !known.contains(*role));
+            return make_roles(connection, wanted);
+        }
+        let missing: Vec<String> = toc.owners.difference(&known).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }
         let text = format!("{} lacks roles that own parts of the database: {}", endpoint.server(), named(&missing));
         Err(failed(text).hint(roles_hint()))
+    }
+
+    /// Names extensions that the server has not, before anything is made.
+    fn check_extensions(&self, connection: &Connection, endpoint: &Endpoint, facts: &ServerFacts) -> Result<()> {
+        let sql = "SELECT name FROM pg_catalog.pg_available_extensions";
+        let there = connection.rows("ask for extensions", sql)?;
+        let there: std::collections::BTreeSet<_> = there.into_iter().flatten().flatten().collect();
+        let missing: Vec<String> = self.archive.toc.extensions.difference(&there).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (named, major) = (named(&missing), facts.major());
+        let text = format!("{} lacks extensions that the database has: {named}", endpoint.server());
+        Err(failed(text).hint(format!(
+            "install them for PostgreSQL {major} (Debian: postgresql-{major}-NAME), or restore elsewhere"
+        )))
     }
 
     fn fill_database(&self, endpoint: &Endpoint, force: bool) -> Result<()> {
@@ -159,6 +187,9 @@ impl Restore<'_> {
         if in_one_transaction {
             arguments.push("--single-transaction".to_owned());
         }
+        if self.owners == Owners::LeftOut {
+            arguments.extend(["--no-owner", "--no-privileges"].map(str::to_owned));
+        }
         let cancel = &self.context.cancel;
         let program = |arguments| self.source.server.program("pg_restore", arguments, endpoint, self.context);
         let result = if self.archive.format == Format::Custom {
@@ -198,6 +229,14 @@ impl Restore<'_> {
         Err(failed(format!("what was restored differs from the snapshot: {}", named(&differences)))
             .hint("do not use the database; see the server's log and its triggers and policies"))
     }
+}
+
+/// Makes roles on a server of a drill, with every right: who may do what is not what a drill is about. Names of the
+/// server's own cannot be made.
+fn make_roles<'r>(connection: &Connection, names: impl Iterator<Item = &'r String>) -> Result<()> {
+    names.filter(|name| !name.starts_with("pg_")).try_for_each(|name| {
+        connection.rows("make a role", &format!("CREATE ROLE {} SUPERUSER NOLOGIN", identifier(name))).map(drop)
+    })
 }
 
 fn roles_hint() -> String {

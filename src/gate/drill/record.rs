@@ -1,0 +1,37 @@
+//! The record of a drill: an event beside the manifest, signed as manifests are.
+
+use super::{Outcome, Request};
+use crate::ledger::Ledger;
+use crate::model::drill::{Drill, DrillResult};
+use crate::model::finding::{Finding, FindingCode, Level};
+use jiff::Timestamp;
+
+/// Ends what was found with the result, and writes it to the ledger. That it could not be written is a finding, too.
+pub(super) fn record(request: &Request, mut drill: Drill) -> Outcome {
+    if request.signer.is_none() {
+        let message = "the record of the drill is not signed: no signing key is configured";
+        drill.findings.push(
+            Finding::warning(FindingCode::Unsigned, message)
+                .hint("give the drill a key by HOLDPOINT_SIGNING_KEY or [signing] key_file"),
+        );
+    }
+    drill = judged(drill);
+    let ledger = Ledger::new(request.place.ledger_storage());
+    let sign = |bytes: &[u8]| request.signer.as_ref().map(|key| key.sign(bytes)).transpose();
+    match ledger.record_drill(Timestamp::now(), drill.clone(), sign) {
+        Ok(record) => Outcome { drill, record: Some(record) },
+        Err(error) => {
+            let message = format!("the drill is not recorded: {}", error.chain());
+            drill.findings.push(Finding::refusal(FindingCode::RecordFailed, message));
+            Outcome { drill: judged(drill), record: None }
+        }
+    }
+}
+
+/// Puts refusals first, and says what they come to.
+pub(super) fn judged(mut drill: Drill) -> Drill {
+    drill.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    let refuses = drill.findings.iter().any(|finding| finding.level == Level::Refusal);
+    drill.result = if refuses { DrillResult::Failed } else { DrillResult::Passed };
+    drill
+}

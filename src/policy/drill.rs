@@ -1,0 +1,126 @@
+//! What a drill came to: is the content right, the answer right, the time within what is promised?
+
+use super::restored::differences;
+use crate::config::Expectation;
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::Content;
+
+/// Compares what the restored data say of themselves with what the manifest says of the snapshot, as far as both say it.
+pub fn content(manifest: &Content, restored: &Content) -> Option<Finding> {
+    let differences = differences(manifest, restored);
+    (!differences.is_empty()).then(|| differs(&differences.join("; ")))
+}
+
+/// Makes the finding of a restore that is not what it should be.
+pub fn differs(how: &str) -> Finding {
+    let message = format!("what was restored is not what the manifest says: {how}");
+    Finding::refusal(FindingCode::DrillContentDiffers, message).hint(
+        "see that the drill's server has all that the origin's has, such as extensions; else run `holdpoint check --read-data`",
+    )
+}
+
+/// Says whether an answer, without white space around it, is the right one.
+pub fn is_right(expectation: &Expectation, answer: &str) -> bool {
+    match expectation {
+        Expectation::Success => true,
+        Expectation::Exactly(text) => answer == text.trim(),
+        Expectation::Matches(regex) => regex.is_match(answer),
+        Expectation::Between { min, max } => answer.parse::<f64>().is_ok_and(|number| {
+            number.is_finite()
+                && min.is_none_or(|min| number >= f64::from(min))
+                && max.is_none_or(|max| number <= f64::from(max))
+        }),
+    }
+}
+
+/// Says in words what the right answer is.
+pub fn expected(expectation: &Expectation) -> String {
+    match expectation {
+        Expectation::Success => "exit status 0".to_owned(),
+        Expectation::Exactly(text) => format!("{:?}", text.trim()),
+        Expectation::Matches(regex) => format!("a match of /{regex}/"),
+        Expectation::Between { min: Some(min), max: Some(max) } => format!("{min} to {max}"),
+        Expectation::Between { min: Some(min), max: None } => format!("at least {min}"),
+        Expectation::Between { min: None, max: Some(max) } => format!("at most {max}"),
+        Expectation::Between { min: None, max: None } => "a number".to_owned(),
+    }
+}
+
+/// Compares the recovery time with what is promised, both in seconds. Nothing promised: nothing to say.
+pub fn rto(seconds: f64, rto: Option<u64>) -> Option<Finding> {
+    let rto = rto.filter(|rto| seconds > as_seconds(*rto))?;
+    let message = format!("the recovery took {seconds:.1} s, and the environment's rto is {rto} s");
+    Some(Finding::refusal(FindingCode::DrillRtoMissed, message).hint(
+        "make the restore faster, such as by a nearer store or fewer data, or promise less: [environment.NAME] rto",
+    ))
+}
+
+/// Compares the age of the restored data with what is promised, both in seconds. A release that was named may be an old
+/// one on purpose.
+pub fn rpo(age: Option<f64>, rpo: Option<u64>, was_named: bool) -> Option<Finding> {
+    let (age, rpo) = (age?, rpo?);
+    if age <= as_seconds(rpo) {
+        return None;
+    }
+    let message = format!("the data was {age:.0} s old when the drill began, and the environment's rpo is {rpo} s");
+    let finding = Finding::refusal(FindingCode::DrillRpoMissed, message)
+        .hint("schedule `holdpoint snapshot` more often than the rpo, or promise less: [environment.NAME] rpo");
+    Some(if was_named { finding.softened() } else { finding })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no promise is longer than 52 bits of seconds")]
+fn as_seconds(promised: u64) -> f64 {
+    promised as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::finding::Level;
+    use serde_json::json;
+
+    #[test]
+    fn what_differs_is_told() {
+        let of = |value| serde_json::from_value::<Content>(value).unwrap();
+        let then = of(json!({"tables": 2, "rows": {"a": 3, "b": 0}}));
+        assert_eq!(content(&then, &then), None);
+        assert_eq!(content(&then, &of(json!({}))), None, "what only one of them tells is not compared");
+        let finding = content(&then, &of(json!({"rows": {"a": 2, "b": 0}}))).unwrap();
+        assert!(finding.message.ends_with("says: a has 2 rows, and had 3"), "{}", finding.message);
+    }
+
+    #[test]
+    fn an_answer_is_right_or_wrong() {
+        let between = |min, max| Expectation::Between { min, max };
+        let matches = |text: &str| Expectation::Matches(regex::Regex::new(text).unwrap());
+        let exactly = |text: &str| Expectation::Exactly(text.to_owned());
+        for (expectation, right, wrong) in [
+            (exactly("12"), vec!["12"], vec!["", "13", "12 "]),
+            (exactly(""), vec![""], vec!["x"]),
+            (matches("^2026"), vec!["2026-11"], vec!["x2026", ""]),
+            (between(Some(1), None), vec!["1", "1.5", "99"], vec!["0", "", "many", "-1", "NaN", "inf"]),
+            (between(None, Some(3)), vec!["0", "3"], vec!["3.1", ""]),
+            (Expectation::Success, vec!["", "anything"], vec![]),
+        ] {
+            for answer in right {
+                assert!(is_right(&expectation, answer), "{expectation:?} {answer:?}");
+            }
+            for answer in wrong {
+                assert!(!is_right(&expectation, answer), "{expectation:?} {answer:?}");
+            }
+        }
+        assert_eq!(expected(&between(Some(1), Some(3))), "1 to 3");
+    }
+
+    #[test]
+    fn promises_are_held_or_missed() {
+        assert_eq!((rto(9.0, None), rto(10.0, Some(10))), (None, None));
+        assert_eq!(rto(10.1, Some(10)).unwrap().level, Level::Refusal);
+        assert_eq!(
+            (rpo(Some(9.0), None, false), rpo(None, Some(1), false), rpo(Some(1.0), Some(1), false)),
+            (None, None, None)
+        );
+        assert_eq!(rpo(Some(2.0), Some(1), false).unwrap().level, Level::Refusal);
+        assert_eq!(rpo(Some(2.0), Some(1), true).unwrap().level, Level::Warning);
+    }
+}
