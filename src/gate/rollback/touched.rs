@@ -42,7 +42,7 @@ fn count(request: &Request<'_>, record: &SourceRecord, cancel: &Cancel, runtime:
     let indexed = Arc::new(request.run.place.open()?.index(cancel)?);
     let (_, snapshot) = find_recorded(&indexed, record)?;
     let restore = Restore { indexed: &indexed, observer: &Silent, cancel, runtime, force: false };
-    let differ = |path: &String| {
+    let differ = |path: &String| -> Result<u64> {
         let found = restore.compare_in_place(&record.name, snapshot.tree, Path::new(path), false)?;
         Ok(found.of_substance())
     };
