@@ -11,6 +11,7 @@ mod grants;
 mod input;
 mod insert;
 mod inspect;
+mod isolated;
 mod lexer;
 mod look;
 mod options;
@@ -21,6 +22,7 @@ mod server;
 mod sessions;
 mod values;
 
+use super::isolation::{Isolated, Isolation};
 use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::MysqlConfig;
 use crate::error::Result;
@@ -123,6 +125,10 @@ impl Source for MysqlSource {
 
     fn restore(&self, context: &Context, stored: &dyn Stored, target: &Target, force: bool) -> Result<()> {
         restore::restore(self, context, stored, target, force)
+    }
+
+    fn isolate(&self, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolated::isolate(self, context, isolation)
     }
 
     fn look(&self, context: &Context) -> Result<Option<Content>> {

@@ -1,10 +1,11 @@
 //! What a server holds now, in the words of a snapshot of it: the server counts its keys by itself.
 
+use super::INCOMPLETE;
 use super::connection::{Connection, Reply};
 use super::endpoint::Endpoint;
 use super::info::Info;
 use super::transport::Patience;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::Content;
 use crate::source::Context;
 
@@ -19,6 +20,10 @@ pub(super) fn look(endpoint: &Endpoint, context: &Context, patience: &Patience) 
     let mut connection = endpoint.connect(&context.runtime, patience)?;
     connection.text(&format!("CLIENT SETNAME {}", context.mark), patience)?;
     let info = Info::ask(&mut connection, patience)?;
+    if connection.text(&format!("EXISTS {INCOMPLETE}"), patience)? != "0" {
+        let text = format!("a restore into {endpoint} did not come to its end: what is there is not whole");
+        return Err(Error::new(ErrorCode::CaptureFailed, text).hint("run the restore again with --force"));
+    }
     let keys = info.keys();
     let rows: serde_json::Map<_, _> =
         keys.iter().map(|(database, keys)| (format!("db{database}"), (*keys).into())).collect();

@@ -4,6 +4,7 @@ mod connection;
 mod endpoint;
 mod info;
 mod inspect;
+mod isolated;
 mod look;
 mod pipeline;
 mod preflight;
@@ -13,6 +14,7 @@ mod sessions;
 mod sync;
 mod transport;
 
+use super::isolation::{Isolated, Isolation};
 use super::write::{Staged, absolute};
 use super::{Capture, Context, Facts, Inspection, Source, Stored, Target};
 use crate::config::RedisConfig;
@@ -138,6 +140,10 @@ impl Source for RedisSource {
         };
         self.uses(&endpoint);
         restore::restore(&endpoint, stored, context, self.config.connect_timeout, force)
+    }
+
+    fn isolate(&self, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolated::isolate(self, context, isolation)
     }
 
     fn look(&self, context: &Context) -> Result<Option<Content>> {

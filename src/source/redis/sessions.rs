@@ -65,7 +65,7 @@ fn not_told(endpoint: &Endpoint, error: Error) -> Error {
 }
 
 /// Says whether an error means that there is no server.
-fn nobody_listens(error: &Error) -> bool {
+pub(super) fn nobody_listens(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {

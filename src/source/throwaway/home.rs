@@ -14,6 +14,8 @@ const LONGEST_SOCKET: usize = 107;
 pub const PREFIX: &str = "holdpoint-scratch-";
 /// Where directories for temporary things are on every system, beside the one that the environment names.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// Where a server makes its own temporary files.
+const TMP: &str = "tmp";
 /// The accounts that servers run as if this process is root's, after those of their own; every system has the last.
 const ANYBODY: &str = "nobody";
 
@@ -49,7 +51,9 @@ impl Home {
         };
         let directory = account.as_ref().map_or(directory, |(_, own)| own.path());
         let cannot = |error| failed(format!("cannot use {}", directory.display())).caused_by(error);
-        Ok(Self { directory: directory.canonicalize().map_err(cannot)?, account })
+        let home = Self { directory: directory.canonicalize().map_err(cannot)?, account };
+        home.folder(TMP)?;
+        Ok(home)
     }
 
     /// Returns the directory.
@@ -102,7 +106,7 @@ impl Home {
             program.env.insert("LOGNAME".to_owned(), account.name.clone());
         }
         // Nothing that it makes lies anywhere else.
-        program.env.entry("TMPDIR".to_owned()).or_insert_with(|| self.directory.display().to_string());
+        program.env.entry("TMPDIR".to_owned()).or_insert_with(|| self.directory.join(TMP).display().to_string());
         program
     }
 

@@ -1,6 +1,7 @@
 //! `kind = "mariadb"` against real servers.
 
 mod breaks;
+mod drill;
 mod refuses;
 mod round_trip;
 

@@ -1,6 +1,7 @@
 //! `kind = "postgres"`, by the files and the log of whole clusters, against real servers.
 
 mod base_backup;
+mod drill;
 mod restore_point;
 
 use crate::support::postgres::Postgres;

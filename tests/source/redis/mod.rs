@@ -2,6 +2,7 @@
 
 mod access;
 mod content;
+mod drill;
 mod failures;
 
 use crate::gate::shop::Shop;
