@@ -11,7 +11,7 @@ use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
-use crate::source::{self, Context, Target};
+use crate::source::{self, Context, Source, Target};
 use crate::storage::ReadFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,21 +159,34 @@ impl Restore<'_> {
         &self,
         config: &SourceConfig,
         directory: &Path,
-        (root, content): (Id, &Content),
+        from: (Id, &Content),
         scratch: &Path,
         target: &Target,
     ) -> Result<()> {
         let context = Context::new(self.cancel.clone(), scratch.to_owned(), self.runtime.clone())?;
+        self.streams_by(&*source::build(config, directory), &context, from, target)
+    }
+
+    /// [`Restore::streams`] by a source that is there already, such as the one that made the place of a drill.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn streams_by(
+        &self,
+        source: &dyn Source,
+        context: &Context,
+        (root, content): (Id, &Content),
+        target: &Target,
+    ) -> Result<()> {
         let streams = |root| StoredStreams::of(self.indexed, root, self.cancel);
         let base = match Base::of(content) {
             Some(base) => Some(streams(find_snapshot(self.indexed, &base.snapshot)?.1.tree)?),
             None => None,
         };
         let stored = streams(root)?.leaning_on(base);
-        let source = source::build(config, directory);
-        let restored = source.restore(&context, &stored, target, self.force);
+        let restored = source.restore(context, &stored, target, self.force);
         // A restore that was cut off must not go on working on the server, either.
-        let cleaned = source.clean_up(&context);
+        let cleaned = source.clean_up(context);
         restored.and_then(|()| cleaned.map(drop))
     }
 }

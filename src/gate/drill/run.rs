@@ -253,12 +253,12 @@ impl Run<'_> {
                     ("directories".to_owned(), restored.dirs.into()),
                 ])
             }
-            (Made::Isolated(isolated), Some((config, _))) => {
+            (Made::Isolated(isolated), Some((_, source))) => {
                 let progress = Progress::new();
                 observer.started(Phase::Restore, name, &progress, Some(record.bytes));
                 let from = (of.snapshot.tree, &record.content);
-                let (into, scratch) = (isolated.target(), &place.context.scratch);
-                let restored = restore.streams(config, &self.request.directory, from, scratch, &into);
+                // By the source that made the place: it knows what the server there is.
+                let restored = restore.streams_by(&**source, &place.context, from, &isolated.target());
                 let restored = restored.and_then(|()| isolated.start(&place.context));
                 observer.finished(Phase::Restore, name, if restored.is_ok() { "restored" } else { "failed" });
                 restored?;

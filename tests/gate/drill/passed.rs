@@ -69,7 +69,7 @@ fn everything_is_restored_checked_measured_signed_and_shown() {
     let name = document["drills"][0]["event"].as_str().unwrap();
     assert!(world.keys.verifies(&world.beside(&id, &format!("events/{name}.json"))));
     let page = fs::read_to_string(world.beside(&id, "manifest.html")).unwrap();
-    assert!(page.contains("drilled by") && page.contains("passed, in"), "{page}");
+    assert!(page.contains("It was restored in a drill on") && page.contains("Drilled by"), "{page}");
     let shown = world.run(&["show", &id]).expect(0).stdout;
     assert!(shown.contains("drilled by"), "{shown}");
 
