@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom, SharedStorage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 const FOLDER: &str = "lease";
 
@@ -85,10 +86,13 @@ impl Files {
 
     /// Creates file `number`; says whether there was none.
     pub(super) fn create(&self, number: u64, record: &Record) -> Result<bool> {
+        Ok(self.write(number, record, PutMode::CreateOnly)? == PutOutcome::Written)
+    }
+
+    fn write(&self, number: u64, record: &Record, mode: PutMode) -> Result<PutOutcome> {
         let json = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a lease as JSON").caused_by(error))?;
-        Ok(self.storage.put(&Self::key(number), &json.into(), PutMode::CreateOnly, Class::Transient)?
-            == PutOutcome::Written)
+        self.storage.put(&Self::key(number), &json.into(), mode, Class::Transient)
     }
 
     /// Creates file `number` and looks whether it rules. A file that lost is removed again.
@@ -118,15 +122,18 @@ impl Files {
     /// # Errors
     /// `store-unsafe` if it does not; then the file says that the lease is given back.
     pub(super) fn prove_created_once(&self, number: u64, record: &Record) -> Result<()> {
-        // Other content than the file's, so that it is never taken for an own try whose answer was lost.
-        let free = Record { released: true, ..record.clone() };
-        if !self.create(number, &free)? {
+        // Other content than the file's, so that it is never taken for an own try whose answer was lost; and still a lease
+        // that is held: where a store settles by its versions who was first, others may see it for a moment.
+        let expires_at = record.expires_at.checked_add(Duration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        if !self.create(number, &Record { expires_at, ..record.clone() })? {
             return Ok(());
         }
         let message = format!(
             "the store {} overwrites what must be created only once, so two runs could hold one lease",
             self.storage.location()
         );
+        // Nobody is kept waiting for it; if that fails, it runs out by itself.
+        let _ = self.write(number, &Record { released: true, ..record.clone() }, PutMode::Overwrite);
         Err(Error::new(ErrorCode::StoreUnsafe, message)
             .hint("use a server that honours `If-None-Match: *` on PUT, as AWS S3, Ceph and MinIO do"))
     }
