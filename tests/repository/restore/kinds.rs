@@ -3,6 +3,7 @@
 use super::{Stage, touches};
 use crate::support::sample::{is_root, noise};
 use crate::support::shared::PASSWORD;
+use crate::support::tree;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -244,11 +245,10 @@ fn directories_that_are_locked_are_opened_and_locked_again() {
     });
     let (target, program) = (stage.path("target"), stage.path("program"));
     fs::copy(env!("CARGO_BIN_EXE_holdpoint"), &program).unwrap();
-    let mut folders = vec![stage.path("")];
-    while let Some(folder) = folders.pop() {
-        std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
-        let inside = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        folders.extend(inside.filter(|path| fs::symlink_metadata(path).unwrap().is_dir()));
+    let folder = stage.path("");
+    let all = tree::facts(&folder).into_keys().map(|path| folder.join(path));
+    for path in all.chain([folder.clone()]) {
+        std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let restore = || {
         let mut command = std::process::Command::new(&program);
