@@ -1,7 +1,7 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
-use super::journal::{self, Came};
+use super::journal::{self, Came, Clock};
 use super::sources::Hands;
 use super::steps::restore_name;
 use super::verify::{self, Verified};
@@ -17,7 +17,6 @@ use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
 use crate::model::way::WayKind;
-use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -62,7 +61,8 @@ pub fn perform(
 ) -> Outcome {
     let ledger = Ledger::new(request.run.place.ledger_storage());
     let hands = Hands { observer, cancel, runtime };
-    let mut rollback = Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None };
+    let mut rollback =
+        Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None, clock: Clock::default() };
     let error = rollback.perform(lease).err();
     let Rollback { plan, freeze, .. } = rollback;
     let go_on = command(request, plan.way);
@@ -79,6 +79,8 @@ pub(super) struct Rollback<'r> {
     pub(super) freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
     pub(super) saved: Option<ReleaseId>,
+    /// Tells the times of its events.
+    pub(super) clock: Clock,
 }
 
 impl Rollback<'_> {
@@ -120,7 +122,7 @@ impl Rollback<'_> {
     }
 
     fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
-        journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
+        journal::record((&self.ledger, &self.plan.id), self.clock.next(), &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
             step.state = Some(state);
             self.watcher.stepped(&self.plan, number);
@@ -239,7 +241,7 @@ impl Rollback<'_> {
     }
 
     /// Says that the release is undone: nobody waits for its deployment any more.
-    fn end(&self) -> Result<()> {
+    fn end(&mut self) -> Result<()> {
         let data = match self.plan.way {
             WayKind::DownMigration => "the schema is as it was before",
             WayKind::CodeOnly => "the data is as it was left by",
@@ -254,7 +256,7 @@ impl Rollback<'_> {
         };
         let explanation = format!("{explanation}{}", self.lost());
         self.ledger.close_claim(&self.plan.id)?;
-        let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };
+        let event = Event::RolledBack { at: self.clock.next(), by: self.request.by.clone(), explanation };
         self.ledger.record_event(&self.plan.id, &event).map(drop)
     }
 
