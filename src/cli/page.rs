@@ -9,13 +9,16 @@ use crate::ledger::events::EventRecord;
 use crate::model::manifest::Manifest;
 use crate::model::release_id::ReleaseId;
 use crate::report::html::{self, Page};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the stores may take for the page of a release.
 const TIME_FOR_PAGES: Duration = Duration::from_secs(10);
+/// How long the page that is being made is waited for in the end.
+const TIME_FOR_THE_LAST: Duration = Duration::from_secs(5);
+/// The same, if the run was cancelled.
+const TIME_AFTER_A_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Gives the stores a while for the pages of what is done: none that hangs may keep the outcome from the caller.
 pub fn limit(session: &Session) {
@@ -29,7 +32,8 @@ pub fn limit(session: &Session) {
 /// Keeps the page of a release up to date while it is worked on, beside the work.
 pub struct Live {
     changed: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Ends with the thread that makes the pages.
+    ended: Option<Receiver<()>>,
 }
 
 impl Live {
@@ -40,18 +44,21 @@ impl Live {
             let signature = signature::of_release(session, ledger, &stored)?;
             Ok((stored.manifest, signature))
         };
-        let Ok((manifest, signature)) = known() else { return Self { changed: None, thread: None } };
+        let Ok((manifest, signature)) = known() else { return Self { changed: None, ended: None } };
         // Of several changes that wait, one page tells.
         let (changed, heard) = bounded(1);
         let ledger = ledger.clone();
+        let (alive, ended) = bounded::<()>(0);
         let make = move || {
+            let _alive = alive;
             while heard.recv().is_ok() {
                 let events = ledger.events(&manifest.id);
                 // The next one may be written again, and the last one is written by whoever tells of the outcome.
                 let _ = events.and_then(|events| render(&ledger, &manifest, &events, &signature));
             }
         };
-        Self { changed: Some(changed), thread: std::thread::Builder::new().name("page".to_owned()).spawn(make).ok() }
+        let started = std::thread::Builder::new().name("page".to_owned()).spawn(make);
+        Self { changed: Some(changed), ended: started.ok().map(|_| ended) }
     }
 
     /// Says that something happened to the release, and does not wait for its page.
@@ -61,11 +68,14 @@ impl Live {
         }
     }
 
-    /// Ends it, once the page that is being made is written.
-    pub fn stop(self) {
+    /// Ends it, once the page that is being made is written. A store that hangs is not waited for: what is left of the work
+    /// ends with the process.
+    pub fn stop(self, session: &Session) {
         drop(self.changed);
-        if let Some(thread) = self.thread {
-            let _ = thread.join();
+        let limit = if session.cancel.is_cancelled() { TIME_AFTER_A_SIGNAL } else { TIME_FOR_THE_LAST };
+        if let Some(ended) = self.ended {
+            // Nothing is ever sent: it hears the end.
+            let _ = ended.recv_timeout(limit);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::prompt;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::request;
-use crate::gate::rollback::{self, Given, Outcome, Request};
+use crate::gate::rollback::{self, DEFAULT_WAIT, Given, Outcome, Request};
 use crate::ledger::events::EventRecord;
 use crate::ledger::lease::Lease;
 use crate::model::finding::{Finding, Level};
@@ -31,9 +31,6 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 use told::Told;
-
-/// How long the older version may take to answer at the end, unless it is said otherwise.
-const DEFAULT_WAIT: Duration = Duration::from_secs(120);
 
 /// Which release is undone, and how sure the caller is.
 #[derive(Debug, clap::Args)]
@@ -115,6 +112,8 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         way: options.way.as_deref().and_then(|named| WayKind::ALL.into_iter().find(|way| way.as_str() == named)),
         force: reason(options.force.as_deref(), "--force")?,
         no_safety_snapshot: reason(options.no_safety_snapshot.as_deref(), "--no-safety-snapshot")?,
+        signers_file: options.allowed_signers.clone(),
+        withheld: withheld(session),
         wait: options.wait,
         by: who(session),
     };
@@ -163,6 +162,8 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
         // It is this very release that was deployed, however far that came.
         force: Some("its deployment under guard failed".to_owned()),
         no_safety_snapshot: None,
+        signers_file: None,
+        withheld: withheld(session),
         wait: DEFAULT_WAIT,
         by: who(session),
     };
@@ -180,6 +181,10 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
     let Outcome { plan, freeze, error, .. } = &outcome;
     output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
     Ok((outcome.exit(), error.as_ref().map(Error::chain)))
+}
+
+fn withheld(session: &Session) -> Vec<String> {
+    session.signing_key_variables().into_iter().map(str::to_owned).collect()
 }
 
 /// Collects what any run needs to know; the rollback itself says what is captured.
@@ -245,7 +250,7 @@ fn tell(
     untold: &[Untold],
 ) -> anyhow::Result<ExitCode> {
     let exit = outcome.exit();
-    let Outcome { plan, freeze, error, go_on } = outcome;
+    let Outcome { plan, freeze, error, go_on, .. } = outcome;
     match session.format() {
         Format::Text => output::print(&format!("\n{}", text::outcome(plan, freeze.as_ref(), error.as_ref())))?,
         Format::Json => {

@@ -354,7 +354,7 @@ impl Session {
         let mut program = Program::new(argv);
         // It may need the job's token to ask a vault; it is the one program that gets the job's environment.
         let is_password = |name: &str| name.starts_with(PASSWORD) || name.starts_with(ESCROW_PASSWORD);
-        program.env = std::env::vars().filter(|(name, _)| !is_password(name)).collect();
+        program.inherited = std::env::vars_os().filter(|(name, _)| !is_password(&name.to_string_lossy())).collect();
         let output = run_to_end(&program, PASSWORD_TIMEOUT, &self.cancel, LONGEST_PASSWORD)
             .and_then(crate::process::Output::into_stdout)
             .map_err(|error| usage("failed").caused_by(error))?;

@@ -108,6 +108,9 @@ pub enum Event {
         /// Which way back it goes; a full restore without it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         way: Option<WayKind>,
+        /// Why the present state is not saved first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unsaved: Option<String>,
         /// What there is to do, in order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         steps: Vec<PlannedStep>,

@@ -67,9 +67,7 @@ impl Ledger {
     /// # Errors
     /// The store's own, or `manifest-invalid` if there is one that cannot be read.
     pub fn freeze(&self, freeze: &Freeze) -> Result<Option<Freeze>> {
-        let json: Bytes = serde_json::to_vec_pretty(freeze)
-            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a freeze as JSON").caused_by(error))?
-            .into();
+        let json = to_json(freeze)?;
         // What counts is what is there in the end: others may freeze and thaw at this very moment.
         for _ in 0..TRIES {
             match self.stored_freeze()? {
@@ -81,6 +79,15 @@ impl Ledger {
             let _ = self.storage.put(FREEZE, &json, PutMode::CreateOnly, Class::Transient)?;
         }
         Err(Error::new(ErrorCode::Busy, "others freeze and thaw this environment at this moment").hint("start again"))
+    }
+
+    /// Freezes the environment in place of whatever freeze there is, without a moment in which it is not frozen. Only the
+    /// holder of the lease may call this.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn replace_freeze(&self, freeze: &Freeze) -> Result<()> {
+        self.storage.put(FREEZE, &to_json(freeze)?, PutMode::Overwrite, Class::Transient).map(drop)
     }
 
     /// Thaws the environment; returns the freeze that was there, also one that had run out.
@@ -99,6 +106,12 @@ impl Ledger {
         let bytes = self.storage.get(FREEZE, ReadFrom::Anywhere)?;
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| unreadable(FREEZE, error))).transpose()
     }
+}
+
+fn to_json(freeze: &Freeze) -> Result<Bytes> {
+    let json = serde_json::to_vec_pretty(freeze)
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot write a freeze as JSON").caused_by(error))?;
+    Ok(json.into())
 }
 
 #[cfg(test)]
@@ -126,8 +139,10 @@ mod tests {
         assert_eq!(ada.to_string(), "frozen since 2026-12-20T00:00:00Z by ada until 2027-01-02T00:00:00Z: year's end");
         let later = freeze("bob", "2027-02-01T00:00:00Z", None);
         assert_eq!(ledger.freeze(&later).unwrap(), None, "one that ran out is replaced");
-        assert_eq!(ledger.freeze_at(now("2099-01-01T00:00:00Z")).unwrap(), Some(later.clone()));
-        assert_eq!(ledger.thaw().unwrap(), Some(later));
+        assert_eq!(ledger.freeze_at(now("2099-01-01T00:00:00Z")).unwrap(), Some(later));
+        ledger.replace_freeze(&bob).unwrap();
+        assert_eq!(ledger.freeze_at(now("2099-01-01T00:00:00Z")).unwrap(), Some(bob.clone()), "whatever was there");
+        assert_eq!(ledger.thaw().unwrap(), Some(bob));
         assert_eq!(ledger.thaw().unwrap(), None);
         std::fs::write(directory.path().join(FREEZE), "{}").unwrap();
         assert_eq!(ledger.freeze_at(now("2026-12-24T00:00:00Z")).unwrap_err().code(), ErrorCode::ManifestInvalid);

@@ -142,6 +142,16 @@ pub enum Task {
     Reconcile,
 }
 
+impl Task {
+    /// Says whether it runs a program of the configuration, whose arguments and words are nobody's business outside.
+    pub fn runs_a_program(&self) -> bool {
+        match self {
+            Self::Hook(_) | Self::Migrate(_) | Self::Redeploy(_) => true,
+            Self::Safety | Self::Restore(_) | Self::Verify(_) | Self::VerifySchema(_) | Self::Reconcile => false,
+        }
+    }
+}
+
 impl RollbackPlan {
     /// Returns the way that is recommended, if it is another one than this plan goes.
     pub fn better(&self) -> Option<&Way> {
@@ -164,10 +174,10 @@ impl RollbackStep {
     /// Returns what it does in words without the command: its arguments are nobody's business outside of the place where
     /// it runs.
     pub fn in_words(&self) -> &str {
-        match self.task {
-            Task::Safety | Task::Restore(_) | Task::Verify(_) | Task::VerifySchema(_) | Task::Reconcile => &self.action,
+        match self.task.runs_a_program() {
+            false => &self.action,
             // A command stands after the words.
-            Task::Hook(_) | Task::Migrate(_) | Task::Redeploy(_) => self.action.split(": ").next().unwrap_or_default(),
+            true => self.action.split(": ").next().unwrap_or_default(),
         }
     }
 

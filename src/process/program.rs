@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorCode, Result};
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +24,8 @@ pub struct Program {
     pub argv: Vec<String>,
     /// Variables that it gets beside the scrubbed environment.
     pub env: BTreeMap<String, String>,
+    /// Variables of this process that it gets as they are, which need not be text; those of `env` come before them.
+    pub inherited: Vec<(OsString, OsString)>,
     /// Its working directory; this process's if `None`.
     pub directory: Option<PathBuf>,
     /// Texts that must not be shown, such as values of `env`.
@@ -94,7 +96,7 @@ impl Program {
         })?);
         command.arg0(self.name()).args(self.argv.iter().skip(1)).env_clear().process_group(0);
         command.envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)));
-        command.envs(&self.env);
+        command.envs(self.inherited.iter().map(|(name, value)| (name, value))).envs(&self.env);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

@@ -22,10 +22,11 @@ pub fn happened(event: &Event) -> String {
             format!("the environment was frozen by {by}{until}: {reason}")
         }
         Event::Thawed { by, reason, .. } => format!("the environment was thawed by {by}: {reason}"),
-        Event::RollbackBegan { by, observed, forced, way, .. } => {
+        Event::RollbackBegan { by, observed, forced, way, unsaved, .. } => {
             let way = way.map(|way| format!(" by {way}")).unwrap_or_default();
             let forced = forced.as_ref().map(|reason| format!("; forced: {reason}")).unwrap_or_default();
-            format!("a rollback{way} was begun by {by}: {observed}{forced}")
+            let unsaved = unsaved.as_ref().map(|reason| format!("; the present state is not saved: {reason}"));
+            format!("a rollback{way} was begun by {by}: {observed}{forced}{}", unsaved.unwrap_or_default())
         }
         Event::RollbackStep { step, state, message, .. } => {
             let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();

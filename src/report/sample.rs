@@ -193,6 +193,7 @@ pub(super) fn rolling_back(failed: bool) -> Vec<EventRecord> {
             observed: plan.observed.clone(),
             forced: None,
             way: None,
+            unsaved: None,
             steps: plan.steps.iter().map(RollbackStep::planned).collect(),
             go_on: Some(format!("holdpoint rollback --environment production --id {id} --yes production")),
         },

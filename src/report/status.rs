@@ -78,13 +78,19 @@ impl Teller<'_> {
         })
     }
 
-    /// The rollback ended: with `error`, or done. `next` is the command that goes on with it, or that thaws.
-    pub fn ended(&self, plan: &RollbackPlan, freeze: Option<&Freeze>, error: Option<&Error>, next: &str) -> StatusLine {
+    /// The rollback ended: with an error, at the step of the plan that it stopped at, or done. `next` is the command that goes on with it, or that thaws.
+    pub fn ended(
+        &self,
+        plan: &RollbackPlan,
+        freeze: Option<&Freeze>,
+        error: Option<(Option<usize>, &Error)>,
+        next: &str,
+    ) -> StatusLine {
         let frozen = match freeze {
             Some(_) => format!("{} stays frozen", plan.environment),
             None => format!("{} is not frozen by it", plan.environment),
         };
-        let Some(error) = error else {
+        let Some((stopped, error)) = error else {
             let runs = match &plan.back_to {
                 Some(version) => format!("back to {version}"),
                 None => "the data is as it was before".to_owned(),
@@ -92,7 +98,6 @@ impl Teller<'_> {
             let text = format!("{}{} is undone, {runs}; {frozen}; when all is well: {next}", place(plan), plan.undone);
             return StatusLine { next: Some(next.to_owned()), ..self.line(plan, Status::Done, text) };
         };
-        let stopped = plan.steps.iter().position(|step| step.state == Some(StepState::Failed));
         let step = stopped.and_then(|number| plan.steps.get(number));
         let why = why(step, error);
         let at = stopped.map(|number| format!(" at step {} of {}", number + 1, plan.steps.len())).unwrap_or_default();
@@ -166,8 +171,13 @@ fn bare(event: &'static str, status: Status, (application, environment): (&str, 
 
 /// Says why a step failed. Of a program that the configuration names, neither its arguments nor its words are passed on.
 fn why(step: Option<&RollbackStep>, error: &Error) -> String {
-    if step.is_some_and(|step| step.in_words() != step.action) {
-        let what = if error.is_cancelled() { "it was cancelled" } else { "its program failed" };
+    if let Some(step) = step.filter(|step| step.task.runs_a_program()) {
+        let what = match step.state {
+            _ if error.is_cancelled() => "it was cancelled",
+            Some(StepState::Failed) => "its program failed",
+            // What came before the program or after it may name it, too.
+            _ => "it could not be begun, or how it ended could not be recorded",
+        };
         return format!("{what}; the log of the run says more");
     }
     let text = plain(&error.chain());
@@ -237,7 +247,7 @@ mod tests {
     fn what_a_configured_program_is_given_and_says_is_told_to_nobody() {
         let error = Error::new(ErrorCode::RestoreFailed, "curl -H 's3cret' failed: s3cret is no token");
         let plan = told([Some(StepState::Done), Some(StepState::Done), Some(StepState::Failed)]);
-        let lines = [TELLER.stepped(&plan, 2).unwrap(), TELLER.ended(&plan, None, Some(&error), NEXT)];
+        let lines = [TELLER.stepped(&plan, 2).unwrap(), TELLER.ended(&plan, None, Some((Some(2), &error)), NEXT)];
         for line in &lines {
             assert!(!serde_json::to_string(line).unwrap().contains("s3cret"), "{line:?}");
         }
@@ -247,9 +257,14 @@ mod tests {
             "shop production: rollback of 1.4.0 stopped at step 3 of 3: its program failed; the log of the run says more; \
              production is not frozen by it; go on with: holdpoint rollback --id x"
         );
+        // Nor what kept it from being begun again, or from being recorded as failed.
+        let plan = told([Some(StepState::Done), Some(StepState::Done), Some(StepState::Started)]);
+        let line = TELLER.ended(&plan, None, Some((Some(2), &error)), NEXT);
+        assert!(!serde_json::to_string(&line).unwrap().contains("s3cret"), "{line:?}");
+        assert_eq!((line.step, line.action.as_deref()), (Some(3), Some("start the application")));
         let plan = told([Some(StepState::Done), Some(StepState::Failed), None]);
         let long = Error::new(ErrorCode::RestoreFailed, "ö".repeat(400));
-        let why = TELLER.ended(&plan, None, Some(&long), NEXT).reason.unwrap();
+        let why = TELLER.ended(&plan, None, Some((Some(1), &long)), NEXT).reason.unwrap();
         assert_eq!(why, format!("{}…", "ö".repeat(300)));
     }
 }

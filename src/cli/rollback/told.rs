@@ -36,14 +36,15 @@ impl<'a> Told<'a> {
 
     /// Tells how it ended, and returns what webhooks were not told: that is a warning, and an event.
     pub(super) fn end(self, session: &Session, ledger: &Ledger, outcome: &Outcome) -> Vec<Untold> {
-        let Outcome { plan, freeze, error, go_on } = outcome;
+        let Outcome { plan, freeze, stopped, error, go_on } = outcome;
         // What never began has told nothing to those who are not there.
         if self.began.get() {
             let thaw = self.manifest.rollback.thaw(&plan.environment);
             let next = if error.is_some() { go_on } else { &thaw };
-            self.notifier.tell(self.teller.ended(plan, freeze.as_ref(), error.as_ref(), next));
+            let error = error.as_ref().map(|error| (*stopped, error));
+            self.notifier.tell(self.teller.ended(plan, freeze.as_ref(), error, next));
         }
-        self.page.stop();
+        self.page.stop(session);
         webhooks::finish(session, self.notifier, "rollback", Some((ledger, &plan.id)))
     }
 }

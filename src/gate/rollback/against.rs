@@ -1,7 +1,7 @@
 //! What speaks against a way back: the schema that the older version would find, and servers that cannot take the dump.
 
-use super::Request;
 use super::survey::Present;
+use super::{Request, hooks};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Content;
 use crate::model::way::WayKind;
@@ -54,6 +54,14 @@ fn impossible(way: WayKind, request: &Request<'_>, presents: &[Present<'_>]) -> 
     if request.run.settings.rollback.down_migration.is_none() {
         let hint = format!("name it by down_migration in [environment.{environment}.rollback]");
         return refuse("no program is configured that takes the schema back", &hint);
+    }
+    let ambiguous = hooks::schemas(&request.given.manifest).ambiguous;
+    if let Some(variable) = ambiguous.first() {
+        let message = format!("{variable} would stand for the schemas of several sources: the program cannot be told");
+        return refuse(
+            &message,
+            "give the sources names that differ by more than `-` and `_`; for this release take another way",
+        );
     }
     if !presents.iter().any(|present| is_told(request, present)) {
         let message = "no source tells the version of its schema, so nothing could tell whether the migration worked";

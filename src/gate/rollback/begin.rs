@@ -1,7 +1,7 @@
 //! The beginning of a rollback: the lease, the freeze, and the journal that it opens or goes on with.
 
 use super::super::standing;
-use super::journal::Journal;
+use super::journal::{Clock, Journal};
 use super::perform::Rollback;
 use super::{command, fit};
 use crate::error::{Error, ErrorCode, Result};
@@ -29,7 +29,13 @@ impl Rollback<'_> {
         let id = &self.plan.id;
         let now = Timestamp::now();
         let standing = self.ledger.freeze_at(now)?;
+        if let Some(freeze) = &standing {
+            self.refuse_under_another(freeze)?;
+        }
+        // One of a rollback that was killed while it waited for its deploy step: nobody may use it now.
+        self.ledger.withdraw_rollback_pass()?;
         let journal = Journal::read(&self.ledger, id, standing.as_ref())?;
+        self.clock = Clock::read(&self.ledger, id)?;
         if journal.began != self.plan.resumes {
             let message = format!("another rollback of {id} went on since this one was planned");
             return Err(Error::new(ErrorCode::Busy, message).hint("start again, and look at the plan"));
@@ -39,10 +45,7 @@ impl Rollback<'_> {
         }
         let freeze = match standing {
             // One that ends by itself would let others deploy into what is half restored.
-            Some(freeze) if freeze.until.is_some() && journal.began.is_none() => {
-                self.ledger.thaw()?;
-                self.freeze(now)?
-            }
+            Some(freeze) if freeze.until.is_some() && journal.began.is_none() => self.replace(&freeze)?,
             Some(freeze) => freeze,
             None => self.freeze(now)?,
         };
@@ -50,12 +53,13 @@ impl Rollback<'_> {
         self.saved = journal.saved;
         if journal.began.is_none() {
             let began = Event::RollbackBegan {
-                at: Timestamp::now(),
+                at: self.clock.next(),
                 by: self.request.by.clone(),
                 frozen_at: freeze.at,
                 observed: self.plan.observed.clone(),
                 forced: self.request.force.clone(),
                 way: Some(self.plan.way).filter(|way| *way != WayKind::FullRestore),
+                unsaved: self.request.no_safety_snapshot.clone(),
                 steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
                 go_on: Some(command(self.request, self.plan.way)),
             };
@@ -81,15 +85,48 @@ impl Rollback<'_> {
         }
     }
 
-    fn freeze(&self, at: Timestamp) -> Result<Freeze> {
-        let id = &self.plan.id;
-        let by = self.request.by.clone();
-        let reason = format!("rollback of {} (release {id})", self.plan.undone);
-        let freeze = Freeze { reason: reason.clone(), by: by.clone(), at, until: None, release: Some(id.clone()) };
-        if let Some(other) = self.ledger.freeze(&freeze)? {
-            return Ok(other);
+    /// Refuses under the freeze of another release's rollback that is not done: two of them would restore into one another.
+    fn refuse_under_another(&self, freeze: &Freeze) -> Result<()> {
+        let Some(other) = freeze.release.as_ref().filter(|other| **other != self.plan.id) else { return Ok(()) };
+        if Journal::read(&self.ledger, other, Some(freeze))?.began.is_none() {
+            return Ok(());
         }
-        self.ledger.record_event(id, &Event::Frozen { at, by, reason, until: None })?;
+        let environment = &self.plan.environment;
+        Err(Error::new(ErrorCode::Busy, format!("the rollback of {other} is not done: {environment} is {freeze}")).hint(
+            format!(
+                "go on with it: holdpoint rollback --id {other} --environment {environment} --yes {environment}; or give it \
+                 up: holdpoint thaw --environment {environment} --reason TEXT"
+            ),
+        ))
+    }
+
+    fn freeze(&self, at: Timestamp) -> Result<Freeze> {
+        let freeze = self.own_freeze(at, String::new());
+        match self.ledger.freeze(&freeze)? {
+            Some(other) => {
+                self.refuse_under_another(&other)?;
+                Ok(other)
+            }
+            None => self.frozen(freeze),
+        }
+    }
+
+    /// Freezes in place of a freeze that ends by itself; whoever thaws is told of it.
+    fn replace(&self, old: &Freeze) -> Result<Freeze> {
+        let freeze = self.own_freeze(Timestamp::now(), format!("; it was {old}"));
+        self.ledger.replace_freeze(&freeze)?;
+        self.frozen(freeze)
+    }
+
+    fn own_freeze(&self, at: Timestamp, more: String) -> Freeze {
+        let id = &self.plan.id;
+        let reason = format!("rollback of {} (release {id}){more}", self.plan.undone);
+        Freeze { reason, by: self.request.by.clone(), at, until: None, release: Some(id.clone()) }
+    }
+
+    fn frozen(&self, freeze: Freeze) -> Result<Freeze> {
+        let Freeze { at, by, reason, .. } = freeze.clone();
+        self.ledger.record_event(&self.plan.id, &Event::Frozen { at, by, reason, until: None })?;
         Ok(freeze)
     }
 }

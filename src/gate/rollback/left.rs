@@ -29,7 +29,7 @@ pub(super) fn refuse_if_running(mark: &str) -> Result<()> {
         .hint("wait until it has ended, or end it (kill PID); then go on with the rollback"))
 }
 
-/// Returns the processes that carry a mark, such as `412 (sh deploy.sh)`. Those of other users cannot be seen, nor those of
+/// Returns the processes that carry a mark, such as `412 (sh)`. Those of other users cannot be seen, nor those of
 /// other machines.
 fn running(processes: &Path, mark: &str) -> Vec<String> {
     let variable = [STEP.as_bytes(), b"=", mark.as_bytes()].concat();
@@ -43,9 +43,9 @@ fn running(processes: &Path, mark: &str) -> Vec<String> {
         }
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|one| one == variable) {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            found.push(format!("{name} ({})", line.trim()));
+            // Not its arguments: they may hold what is secret.
+            let program = std::fs::read(entry.path().join("comm")).unwrap_or_default();
+            found.push(format!("{name} ({})", String::from_utf8_lossy(&program).trim()));
         }
     }
     found
@@ -64,10 +64,11 @@ mod tests {
             let process = folder.path().join(pid);
             std::fs::create_dir(&process).unwrap();
             std::fs::write(process.join("environ"), format!("A=b\0{STEP}={value}\0C=d")).unwrap();
-            std::fs::write(process.join("cmdline"), "sh\0deploy.sh\0").unwrap();
+            std::fs::write(process.join("comm"), "sh\n").unwrap();
+            std::fs::write(process.join("cmdline"), "sh\0deploy.sh\0--token=s3cret\0").unwrap();
         }
         std::fs::create_dir(folder.path().join("20")).unwrap();
-        assert_eq!(running(folder.path(), &mark("R1", "before 1")), ["17 (sh deploy.sh)"]);
+        assert_eq!(running(folder.path(), &mark("R1", "before 1")), ["17 (sh)"]);
         assert_eq!(running(folder.path(), &mark("R3", "before 1")), [""; 0]);
         assert_eq!(running(&folder.path().join("nowhere"), "x"), [""; 0]);
     }

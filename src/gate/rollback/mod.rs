@@ -39,7 +39,11 @@ pub use watch::Watcher;
 use super::request;
 use crate::model::way::WayKind;
 use crate::signing::AllowedSigners;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long the older version may take to answer at the end, unless it is said otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(120);
 
 /// What is asked of a rollback: everything that was decided before anything was looked at.
 #[derive(Debug)]
@@ -53,6 +57,10 @@ pub struct Request<'a> {
     pub run: request::Request,
     /// Which way back to go: the one that was begun without it, or else a full restore.
     pub way: Option<WayKind>,
+    /// The file of the allowed signers, if it was named for this rollback alone.
+    pub signers_file: Option<PathBuf>,
+    /// Variables that no program of the rollback gets: who deploys must not be able to vouch for the next deploy.
+    pub withheld: Vec<String>,
     /// Why to go on even if the manifest does not describe what runs.
     pub force: Option<String>,
     /// Why not to save the present state first.

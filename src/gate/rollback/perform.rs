@@ -1,11 +1,12 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
 use super::super::reconcile::{self, Observe};
-use super::journal::{self, Came};
+use super::command::{command, go_on};
+use super::journal::{self, Came, Clock};
 use super::sources::Hands;
 use super::steps::restore_name;
 use super::verify::{self, Verified};
-use super::{Request, Watcher, command, hooks, left, pass, safety, sources};
+use super::{Request, Watcher, hooks, left, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
@@ -17,7 +18,6 @@ use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
 use crate::model::way::WayKind;
-use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -28,6 +28,8 @@ pub struct Outcome {
     pub plan: RollbackPlan,
     /// The freeze that a person has to thaw; `None` if it did not come to one.
     pub freeze: Option<Freeze>,
+    /// The step that it stopped at, counted from 0; `None` if it stopped at none.
+    pub stopped: Option<usize>,
     /// Why it is not done; `None` if it is.
     pub error: Option<Error>,
     /// The command that goes on with it, if it is not done.
@@ -62,11 +64,22 @@ pub fn perform(
 ) -> Outcome {
     let ledger = Ledger::new(request.run.place.ledger_storage());
     let hands = Hands { observer, cancel, runtime };
-    let mut rollback = Rollback { request, ledger, hands, watcher, plan, freeze: None, saved: None };
+    let mut rollback = Rollback {
+        request,
+        ledger,
+        hands,
+        watcher,
+        plan,
+        freeze: None,
+        saved: None,
+        clock: Clock::default(),
+        began: false,
+        stopped: None,
+    };
     let error = rollback.perform(lease).err();
-    let Rollback { plan, freeze, .. } = rollback;
-    let go_on = command(request, plan.way);
-    Outcome { plan, freeze, error, go_on }
+    let Rollback { plan, freeze, stopped, began, .. } = rollback;
+    let go_on = if began { go_on(request, plan.way) } else { command(request, plan.way) };
+    Outcome { plan, freeze, stopped, error, go_on }
 }
 
 /// A rollback while it is done.
@@ -79,6 +92,12 @@ pub(super) struct Rollback<'r> {
     pub(super) freeze: Option<Freeze>,
     /// The release that holds the state before the rollback.
     pub(super) saved: Option<ReleaseId>,
+    /// Tells the times of its events.
+    pub(super) clock: Clock,
+    /// Whether its journal is open, so that it can be gone on with.
+    began: bool,
+    /// The step that is done just now.
+    stopped: Option<usize>,
 }
 
 impl Rollback<'_> {
@@ -88,12 +107,14 @@ impl Rollback<'_> {
             None => self.take_lease()?,
         };
         let freeze = self.begin()?;
+        self.began = true;
         self.watcher.began(&self.plan);
         let count = self.plan.steps.len();
         for number in 0..count {
             let Some(step) = self.plan.steps.get(number).filter(|step| !step.is_done()).cloned() else { continue };
             self.hands.cancel.check()?;
             lease.check()?;
+            self.stopped = Some(number);
             let estimate = step.estimate_seconds.map(|seconds| format!(", about {seconds:.0} s")).unwrap_or_default();
             // Before it is recorded anew: the record says that it was begun, and by whom nobody asks twice.
             self.look_for_left(&step)?;
@@ -104,6 +125,7 @@ impl Rollback<'_> {
                     lease = held;
                     self.saved = came.saved.clone().or(self.saved.take());
                     self.record(number, &step, StepState::Done, came)?;
+                    self.stopped = None;
                 }
                 Err(error) => {
                     // The failure itself is what has to be told, even if the ledger does not take it.
@@ -120,7 +142,7 @@ impl Rollback<'_> {
     }
 
     fn record(&mut self, number: usize, step: &RollbackStep, state: StepState, came: Came) -> Result<()> {
-        journal::record(&self.ledger, &self.plan.id, &step.step, state, came)?;
+        journal::record((&self.ledger, &self.plan.id), self.clock.next(), &step.step, state, came)?;
         if let Some(step) = self.plan.steps.get_mut(number) {
             step.state = Some(state);
             self.watcher.stepped(&self.plan, number);
@@ -192,8 +214,7 @@ impl Rollback<'_> {
 
     /// Refuses to do a step again while the program of its first try runs.
     fn look_for_left(&self, step: &RollbackStep) -> Result<()> {
-        let runs_a_program = matches!(step.task, Task::Hook(_) | Task::Migrate(_) | Task::Redeploy(_));
-        if runs_a_program && step.state == Some(StepState::Started) {
+        if step.task.runs_a_program() && step.state == Some(StepState::Started) {
             let mark = left::mark(self.plan.id.as_str(), &step.step);
             left::refuse_if_running(&mark).map_err(|error| self.under(error, step))?;
         }
@@ -239,7 +260,7 @@ impl Rollback<'_> {
     }
 
     /// Says that the release is undone: nobody waits for its deployment any more.
-    fn end(&self) -> Result<()> {
+    fn end(&mut self) -> Result<()> {
         let data = match self.plan.way {
             WayKind::DownMigration => "the schema is as it was before",
             WayKind::CodeOnly => "the data is as it was left by",
@@ -254,7 +275,7 @@ impl Rollback<'_> {
         };
         let explanation = format!("{explanation}{}", self.lost());
         self.ledger.close_claim(&self.plan.id)?;
-        let event = Event::RolledBack { at: Timestamp::now(), by: self.request.by.clone(), explanation };
+        let event = Event::RolledBack { at: self.clock.next(), by: self.request.by.clone(), explanation };
         self.ledger.record_event(&self.plan.id, &event).map(drop)
     }
 

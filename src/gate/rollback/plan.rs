@@ -37,7 +37,8 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
     let estimates = Estimates::collect(&ledger, manifest)?;
     let lost = lost(&presents, now, journal.began.is_some());
     let way = request.way.or(journal.way).unwrap_or(WayKind::FullRestore);
-    let not_reverted = not_reverted(request);
+    let unsaved = request.no_safety_snapshot.clone().or_else(|| journal.cannot_save());
+    let not_reverted = not_reverted(request, unsaved.is_none());
     let ways = weigh(
         request,
         &Known {
@@ -53,9 +54,9 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
     findings.extend(another_way(request, &journal, way));
     findings.extend(against(way, request, &presents));
     findings.extend(configuration(request));
-    findings.extend(warnings(request));
+    findings.extend(warnings(request, unsaved.as_deref()));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    let mut steps = steps(way, request, &presents, &estimates);
+    let mut steps = steps((way, unsaved.is_none()), request, &presents, &estimates);
     for step in &mut steps {
         step.state = journal.state(&step.step);
     }
@@ -114,10 +115,10 @@ fn configuration(request: &Request<'_>) -> Option<Finding> {
     })
 }
 
-fn warnings(request: &Request<'_>) -> Vec<Finding> {
+fn warnings(request: &Request<'_>, unsaved: Option<&str>) -> Vec<Finding> {
     let environment = &request.run.environment;
     let mut findings = Vec::new();
-    if let Some(reason) = &request.no_safety_snapshot {
+    if let Some(reason) = unsaved {
         let message = format!("the present state is not saved, and gone once it is overwritten: {reason}");
         findings.push(Finding::warning(FindingCode::SafetySkipped, message));
     }
@@ -140,11 +141,11 @@ fn warnings(request: &Request<'_>) -> Vec<Finding> {
     findings
 }
 
-fn not_reverted(request: &Request<'_>) -> Vec<String> {
+fn not_reverted(request: &Request<'_>, saves: bool) -> Vec<String> {
     let manifest = &request.given.manifest;
     let mut left = manifest.rollback.not_reverted.clone();
     let has_files = sources::restorable(manifest).any(|source| source.kind == "files");
-    let is_saved = request.no_safety_snapshot.is_none() && sources::tells_what_was_added(request);
+    let is_saved = saves && sources::tells_what_was_added(request);
     if has_files && !is_saved {
         left.push("files that came after the gate: they stay, since nothing tells them from those left out".to_owned());
     }

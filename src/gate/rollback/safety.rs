@@ -69,15 +69,12 @@ fn in_words(finding: &Finding) -> String {
 fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>> {
     with_repository(request, hands.cancel, |indexed| {
         let source = |record: &SourceRecord| -> Result<SourceConfig> {
-            let config = match configured(request, record) {
+            let mut config = match configured(request, record) {
                 Some(config) => config.clone(),
                 // Paths may have been given on the command line of the gate.
                 None => SourceConfig {
                     name: record.name.clone(),
-                    kind: SourceKind::Files(FilesConfig {
-                        paths: find_recorded(indexed, record)?.1.paths.into_iter().map(Into::into).collect(),
-                        ..FilesConfig::default()
-                    }),
+                    kind: SourceKind::Files(FilesConfig::default()),
                     required: true,
                     capture: CaptureIn::Every,
                     owner: record.owner.clone(),
@@ -86,6 +83,10 @@ fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>
                     drill_server: None,
                 },
             };
+            // What is overwritten is at the paths of the snapshot, whatever the configuration means from where we are.
+            if let SourceKind::Files(files) = &mut config.kind {
+                files.paths = find_recorded(indexed, record)?.1.paths.into_iter().map(Into::into).collect();
+            }
             let expect = Expect {
                 min_bytes: 0,
                 max_shrink: 1.0,

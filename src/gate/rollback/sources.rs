@@ -2,7 +2,8 @@
 
 use super::super::restore::{Restore, find_recorded};
 use super::super::scratch::Scratch;
-use super::{Request, added, survey};
+use super::added::{self, Removed};
+use super::{Request, survey};
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -13,7 +14,7 @@ use crate::model::release_id::ReleaseId;
 use crate::repository::lock::LockKind;
 use crate::repository::{Indexed, Snapshot};
 use crate::source::Target;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -115,12 +116,25 @@ fn remove_added(
         return Ok(String::new());
     };
     let (_, present) = find_recorded(indexed, present)?;
+    // Of other paths everything would seem to have come after the gate.
+    if present.paths != snapshot.paths {
+        return Ok(format!("; {id} holds other paths, so whatever came after the gate stays"));
+    }
+    let roots: Vec<PathBuf> = snapshot.paths.iter().map(PathBuf::from).collect();
     let added = added::added(indexed, snapshot.tree, present.tree, cancel)?;
-    let removed = added::remove(&added, cancel)?;
-    Ok(match removed {
-        0 => String::new(),
-        removed => format!("; {removed} names that came after the gate removed, which {id} holds"),
-    })
+    let Removed { names, changed, first } = added::remove(&added, &roots, cancel)?;
+    let mut said = String::new();
+    if names > 0 {
+        said += &format!("; {names} names that came after the gate removed, which {id} holds");
+    }
+    if changed > 0 {
+        let first: Vec<_> = first.iter().map(|path| path.display().to_string()).collect();
+        said += &format!(
+            "; {changed} names that came after the gate changed since they were saved, and stay: {}",
+            first.join(", ")
+        );
+    }
+    Ok(said)
 }
 
 fn files(restore: &Restore<'_>, record: &SourceRecord, snapshot: &Snapshot, observer: &dyn Observer) -> Result<String> {

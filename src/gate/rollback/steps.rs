@@ -2,6 +2,7 @@
 
 use super::against::told_by;
 use super::estimates::Estimates;
+use super::journal::SAFETY;
 use super::survey::Present;
 use super::{Request, sources};
 use crate::model::manifest::SourceRecord;
@@ -9,9 +10,9 @@ use crate::model::rollback::{RollbackStep, Task};
 use crate::model::way::WayKind;
 use crate::release::shell;
 
-/// Returns the steps after the freeze, in order.
+/// Returns the steps after the freeze, in order; the present state is saved if it `saves`.
 pub(super) fn steps(
-    way: WayKind,
+    (way, saves): (WayKind, bool),
     request: &Request<'_>,
     presents: &[Present<'_>],
     estimates: &Estimates,
@@ -19,8 +20,8 @@ pub(super) fn steps(
     let manifest = &request.given.manifest;
     let hooks = &request.run.settings.rollback;
     let mut steps = Vec::new();
-    if request.no_safety_snapshot.is_none() {
-        steps.push(step("safety snapshot", "save the present state", Task::Safety));
+    if saves {
+        steps.push(step(SAFETY, "save the present state", Task::Safety));
     }
     let hook = |(number, argv): (usize, &Vec<String>), when: &str, what: &str| {
         // The command is part of the name: another one is another step.

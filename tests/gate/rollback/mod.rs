@@ -1,6 +1,7 @@
 //! `rollback`, of an application that runs: a version that is deployed, found broken, and undone.
 
 mod admitted;
+mod elsewhere;
 mod page;
 mod postgres;
 mod prompt;

@@ -159,12 +159,12 @@ fn a_rollback_that_stopped_says_where_and_is_told_again_when_it_goes_on() {
     assert_eq!((failed["step"].as_u64(), failed["of"].as_u64()), (Some(2), Some(8)));
     assert_eq!(failed["reason"], "its program failed; the log of the run says more");
     let next = failed["next"].as_str().unwrap();
-    assert!(next.starts_with("holdpoint rollback ") && next.ends_with(" --yes staging"), "{next}");
+    assert!(next.starts_with("holdpoint rollback ") && next.ends_with(" --yes staging --wait 0s"), "{next}");
     assert!(!server.bodies().concat().contains(SECRET), "{first:#?}");
 
     world.shop.write("mended", "");
     // The command is one that can be copied.
-    world.shop.holdpoint.run(shlex::split(next).unwrap().into_iter().skip(1).chain(["--wait=0s".to_owned()])).expect(0);
+    world.shop.holdpoint.run(shlex::split(next).unwrap().into_iter().skip(1)).expect(0);
     world.assert_undone();
     let second = lines(&server).split_off(first.len());
     let words = texts(&second);
