@@ -179,7 +179,9 @@ pub(super) fn of_guard(session: &Session, id: &str, lease: Option<Lease>) -> Res
     drop(observer);
     told.end(session, &ledger, &outcome);
     let Outcome { plan, freeze, error, .. } = &outcome;
-    output::note(text::outcome(plan, freeze.as_ref(), error.as_ref()).trim_end());
+    // What is done is done, even if the ledger does not answer any more.
+    let events = ledger.events(&given.manifest.id).unwrap_or_default();
+    output::note(text::outcome(plan, freeze.as_ref(), error.as_ref(), &events).trim_end());
     Ok((outcome.exit(), error.as_ref().map(Error::chain)))
 }
 
@@ -229,7 +231,10 @@ fn not_begun(session: &Session, manifest: &Manifest, plan: &RollbackPlan, exit: 
     let report = CiReport { findings: &plan.findings, manifest: Some(manifest), ..CiReport::new("rollback", exit) };
     session.show_in_ci(&report);
     let first = plan.findings.iter().find(|finding| finding.level == Level::Refusal).map(in_words);
-    let words = Closing { has_verdict: true, reason: first.as_deref(), ..session.closing("rollback") };
+    // Nothing was begun: what the release offers, and what a person can do by hand, is what there is to look at.
+    let show = format!("holdpoint show {} --environment {}", manifest.id, manifest.environment.name);
+    let next = (exit == ExitCode::RestoreFailed).then_some(show.as_str());
+    let words = Closing { has_verdict: true, reason: first.as_deref(), next, ..session.closing("rollback") };
     output::close(exit, words);
     Ok(exit)
 }
@@ -252,7 +257,7 @@ fn tell(
     let exit = outcome.exit();
     let Outcome { plan, freeze, error, go_on, .. } = outcome;
     match session.format() {
-        Format::Text => output::print(&format!("\n{}", text::outcome(plan, freeze.as_ref(), error.as_ref())))?,
+        Format::Text => output::print(&format!("\n{}", text::outcome(plan, freeze.as_ref(), error.as_ref(), events)))?,
         Format::Json => {
             let verdict = if error.is_none() { Answer::Pass } else { Answer::Refuse };
             let cause = error.as_ref().and_then(|error| VerdictDocument::of_error("rollback", error).error);

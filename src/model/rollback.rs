@@ -9,6 +9,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How the message of a step begins that was to verify something and had nothing to compare: the step is done, and whoever
+/// shows it warns.
+pub const NOT_VERIFIED: &str = "not verified: ";
+
 /// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -80,7 +80,7 @@ pub struct Way {
     pub reasons: Vec<String>,
 }
 
-/// What a way loses: whatever was written in a span of time.
+/// What a way loses: whatever was written in a span of time, or what a migration drops.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Loss {
     /// The beginning of that span; absent if it is unknown.
@@ -89,9 +89,13 @@ pub struct Loss {
     /// How long it is by now, in seconds; absent if that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// How many rows more there are now; absent if nobody counted them.
+    /// How many rows more there are now, at the least: changed rows are not counted. Absent if there are none, or if not
+    /// every database was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// Whether it is what a migration drops, of which nobody knows how much.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
 }
 
 /// What a restore of one source loses.

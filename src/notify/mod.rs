@@ -12,6 +12,7 @@ use crate::model::status::StatusLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use reqwest::header::HeaderMap;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -155,10 +156,19 @@ fn run(deliveries: Vec<Delivery>, _alive: Sender<()>) {
         runtime.block_on(async {
             let client = post::client()?;
             let mut all = tokio::task::JoinSet::new();
+            let mut tally_of = HashMap::new();
             for delivery in deliveries {
-                all.spawn(serve(client.clone(), delivery));
+                let tally = Arc::clone(&delivery.tally);
+                tally_of.insert(all.spawn(serve(client.clone(), delivery)).id(), tally);
             }
-            while all.join_next().await.is_some() {}
+            while let Some(ended) = all.join_next().await {
+                // Its other lines are lost with it, and somebody has to say why.
+                if let Err(error) = ended
+                    && let Some(tally) = tally_of.get(&error.id())
+                {
+                    locked(tally).why = Some("its delivery panicked: this is a mistake in holdpoint".to_owned());
+                }
+            }
             Ok(())
         })
     };

@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 const TRIES: u32 = 4;
 /// The pause before the second try; doubled before each later one.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The longest time for one line, if what is configured cannot be reckoned with.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The longest word of a receiver that is passed on, in bytes.
 const LONGEST_WORD: usize = 40;
 
@@ -39,7 +41,9 @@ pub(super) fn client() -> Result<Client, String> {
 /// # Errors
 /// Why the last try failed, in words and without the address.
 pub(super) async fn deliver(client: &Client, target: &Target, body: Vec<u8>) -> Result<(), String> {
-    let end = Instant::now() + target.timeout;
+    let now = Instant::now();
+    // What no clock can hold is as good as a year.
+    let end = now.checked_add(target.timeout).or_else(|| now.checked_add(YEAR)).unwrap_or(now);
     let mut pause = PAUSE;
     let mut last = None;
     for left in (0..TRIES).rev() {
@@ -51,10 +55,9 @@ pub(super) async fn deliver(client: &Client, target: &Target, body: Vec<u8>) -> 
                 return Err(last.unwrap_or(late));
             }
         };
-        let next = Instant::now() + failure.pause.unwrap_or(pause);
-        if !failure.may_pass || left == 0 || next >= end {
-            return Err(failure.why);
-        }
+        // A receiver may name a pause that no clock reaches: that is past the end, too.
+        let next = Instant::now().checked_add(failure.pause.unwrap_or(pause)).filter(|next| *next < end);
+        let Some(next) = next.filter(|_| failure.may_pass && left > 0) else { return Err(failure.why) };
         last = Some(failure.why);
         sleep(next.saturating_duration_since(Instant::now())).await;
         pause *= 2;
@@ -77,10 +80,9 @@ async fn refused(mut response: Response, target: &Target) -> Failure {
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let note = if status.is_redirection() { ", a redirect, which is not followed".to_owned() } else { String::new() };
     let word = match response.chunk().await {
-        Ok(Some(chunk)) => word(&chunk)
-            .filter(|word| !target.url.as_str().contains(word))
-            .map(|word| format!(" ({word})"))
-            .unwrap_or_default(),
+        Ok(Some(chunk)) => {
+            word(&chunk).filter(|word| !is_secret(word, target)).map(|word| format!(" ({word})")).unwrap_or_default()
+        }
         _ => String::new(),
     };
     Failure {
@@ -97,6 +99,12 @@ fn word(answer: &[u8]) -> Option<&str> {
     (plain && (1..=LONGEST_WORD).contains(&text.len())).then_some(text)
 }
 
+/// Says whether a word stands in what the receiver was sent and nobody else may see: its address, and the values of headers.
+fn is_secret(word: &str, target: &Target) -> bool {
+    let is_in = |text: &[u8]| text.to_ascii_lowercase().windows(word.len()).any(|part| part == word.as_bytes());
+    is_in(target.url.as_str().as_bytes()) || target.headers.values().any(|value| is_in(value.as_bytes()))
+}
+
 /// Says why there was no answer. The library's own words name the address, which is a secret.
 fn broken(error: &reqwest::Error, target: &Target) -> String {
     let what = if error.is_connect() { "cannot connect" } else { "the connection broke off" };
@@ -109,6 +117,10 @@ fn broken(error: &reqwest::Error, target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::WebhookFormat;
+    use reqwest::header::{HeaderName, HeaderValue};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[test]
     fn only_a_single_word_of_an_answer_is_passed_on() {
@@ -117,5 +129,41 @@ mod tests {
             assert_eq!(word(other.as_bytes()), None, "{other}");
         }
         assert_eq!(word("x".repeat(41).as_bytes()), None);
+    }
+
+    fn target(url: &str, headers: &[(&'static str, &'static str)]) -> Target {
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        Target {
+            url: url.parse().unwrap(),
+            headers: headers.iter().map(header).collect(),
+            format: WebhookFormat::Json,
+            timeout: Duration::from_secs(30),
+        }
+    }
+
+    #[test]
+    fn a_word_that_was_sent_to_it_is_kept_from_everybody_else() {
+        let target = target("http://chat.example/hooks/geheim", &[("authorization", "Bearer Hidden_token")]);
+        for (word, is) in [("geheim", true), ("hidden_token", true), ("token", true), ("invalid_payload", false)] {
+            assert_eq!(is_secret(word, &target), is, "{word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_no_clock_reaches_ends_the_tries() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&format!("http://{}/", listener.local_addr().unwrap()), &[]);
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let answer = format!("HTTP/1.1 503 Busy\r\nRetry-After: {}\r\nContent-Length: 0\r\n\r\n", u64::MAX);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        let told = deliver(&client().unwrap(), &target, b"{}".to_vec()).await;
+        assert_eq!(told, Err("answered 503 Service Unavailable".to_owned()));
+        server.await.unwrap();
     }
 }

@@ -1,14 +1,37 @@
 //! What a drill came to: is the content right, the answer right, the time within what is promised?
 
-use super::restored::differences;
+use super::restored::compare;
 use crate::config::Expectation;
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Content;
 
-/// Compares what the restored data say of themselves with what the manifest says of the snapshot, as far as both say it.
-pub fn content(manifest: &Content, restored: &Content) -> Option<Finding> {
-    let differences = differences(manifest, restored);
-    (!differences.is_empty()).then(|| differs(&differences.join("; ")))
+/// Compares what the restored data of a source of this kind say of themselves with what the manifest says of the snapshot.
+/// That nothing could be compared refuses, too, unless others compare it: files byte by byte, and what a program restored
+/// only that knows.
+pub fn content(kind: &str, manifest: &Content, restored: &Content) -> Option<Finding> {
+    if matches!(kind, "files" | "command") {
+        return None;
+    }
+    let compared = compare(manifest, restored);
+    if compared.is_empty() {
+        return Some(differs("it and what was restored tell nothing that could be compared"));
+    }
+    (!compared.differences.is_empty()).then(|| differs(&compared.differences.join("; ")))
+}
+
+/// Says what of a source was not compared although it was restored, if the configuration does not ask about it either.
+pub fn not_compared(kind: &str, manifest: &Content, restored: &Content, is_asked: bool) -> Option<Finding> {
+    let what = match kind {
+        _ if is_asked => return None,
+        "files" => return None,
+        "command" => "only its own program knows what it restored".to_owned(),
+        _ => Some(compare(manifest, restored).left_out.join(", ")).filter(|left_out| !left_out.is_empty())?,
+    };
+    let message = format!("not compared with the snapshot: {what}");
+    Some(
+        Finding::warning(FindingCode::DrillContentDiffers, message)
+            .hint("ask about it in a [[drill.check]] of this source"),
+    )
 }
 
 /// Makes the finding of a restore that is not what it should be.
@@ -83,10 +106,27 @@ mod tests {
     fn what_differs_is_told() {
         let of = |value| serde_json::from_value::<Content>(value).unwrap();
         let then = of(json!({"tables": 2, "rows": {"a": 3, "b": 0}}));
-        assert_eq!(content(&then, &then), None);
-        assert_eq!(content(&then, &of(json!({}))), None, "what only one of them tells is not compared");
-        let finding = content(&then, &of(json!({"rows": {"a": 2, "b": 0}}))).unwrap();
-        assert!(finding.message.ends_with("says: a has 2 rows, and had 3"), "{}", finding.message);
+        let sqlite = |now: serde_json::Value| content("sqlite", &then, &of(now)).map(|finding| finding.message);
+        let ends = |found: Option<String>, words: &str| assert!(found.as_ref().unwrap().ends_with(words), "{found:?}");
+        assert_eq!(content("sqlite", &then, &then), None);
+        ends(sqlite(json!({"tables": 2, "rows": {"a": 2, "b": 0}})), "says: a has 2 rows, and had 3");
+        ends(sqlite(json!({})), "it tells no rows, and had those of 2 tables");
+        let nothing = content("postgres", &of(json!({"wal_lsn": "0/1"})), &then).unwrap();
+        assert_eq!(nothing.level, Level::Refusal);
+        ends(Some(nothing.message), "nothing that could be compared");
+        assert_eq!(content("files", &of(json!({"files": 1})), &of(json!({"files": 1}))), None);
+    }
+
+    #[test]
+    fn what_nothing_compared_is_told_unless_a_check_asks() {
+        let of = |value| serde_json::from_value::<Content>(value).unwrap();
+        let then = of(json!({"tables": 1, "extensions": ["x"]}));
+        let now = of(json!({"tables": 1}));
+        let found = |kind: &str, is_asked| not_compared(kind, &then, &now, is_asked).map(|finding| finding.message);
+        assert_eq!(found("postgres", false).unwrap(), "not compared with the snapshot: extensions");
+        assert!(found("command", false).unwrap().ends_with("its own program knows what it restored"));
+        assert_eq!((found("files", false), found("command", true), found("postgres", true)), (None, None, None));
+        assert_eq!(not_compared("postgres", &now, &now, false), None);
     }
 
     #[test]

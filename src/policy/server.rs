@@ -26,6 +26,7 @@ pub fn judge(kind: &str, then: Option<&str>, now: Option<&str>) -> Option<Findin
         "postgres" => postgres,
         "mysql" | "mariadb" => mysql,
         "redis" => redis,
+        "mongodb" => mongodb,
         _ => return None,
     };
     let unknown = |what: &str| {
@@ -35,12 +36,13 @@ pub fn judge(kind: &str, then: Option<&str>, now: Option<&str>) -> Option<Findin
                 .hint("ask the server for its version yourself"),
         )
     };
-    let (Some(then), Some(now)) = (then, now) else {
-        return unknown(if now.is_none() {
-            "the server does not tell its version"
-        } else {
-            "the manifest tells no version of the server"
-        });
+    let (then, now) = match (then, now) {
+        (Some(then), Some(now)) => (then, now),
+        (Some(then), None) => {
+            return unknown(&format!("the server does not tell its version, and the dump is of {then}"));
+        }
+        (None, None) => return unknown("the server does not tell its version"),
+        (None, Some(_)) => return unknown("the manifest tells no version of the server"),
     };
     match order(then, now) {
         Some(Order::Takes) => None,
@@ -96,6 +98,11 @@ fn redis(then: &str, now: &str) -> Option<Order> {
     }
 }
 
+/// `7.0.14`: each series adds what an older one does not know.
+fn mongodb(then: &str, now: &str) -> Option<Order> {
+    Some(older(numbers(now)? < numbers(then)?))
+}
+
 /// Returns the first two numbers of a version.
 fn numbers(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(|c: char| !c.is_ascii_digit());
@@ -136,6 +143,10 @@ mod tests {
             ("redis", Some("Redis 9.1.0"), Some("Redis 9.0.3"), "server-older"),
             ("redis", Some("Redis 9.1.0"), Some("Valkey 9.0.0"), "server-version-unknown"),
             ("redis", Some("7"), Some("Redis 7.0.1"), "server-version-unknown"),
+            ("mongodb", Some("7.0.14"), Some("7.0.2"), ""),
+            ("mongodb", Some("7.0.14"), Some("6.0.19"), "server-older"),
+            ("mongodb", Some("7.0.14"), None, "server-version-unknown"),
+            ("mongodb", None, None, "server-version-unknown"),
             ("sqlite", Some("a"), Some("b"), ""),
             ("files", None, None, ""),
         ] {

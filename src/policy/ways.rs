@@ -27,6 +27,17 @@ pub struct Candidate {
     pub seconds: Option<f64>,
     /// What it loses.
     pub loses: Loses,
+    /// What is not as it should be where it ends.
+    pub flaw: Option<Flaw>,
+}
+
+/// What a way that can be gone leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// No source tells a schema, so nothing could be compared with what the older version runs on.
+    SchemaUnknown,
+    /// Some sources go back and others stay: the older version would find data of two moments.
+    Mixed,
 }
 
 /// What a way loses.
@@ -36,6 +47,8 @@ pub enum Loses {
     Nothing,
     /// What was written in so many seconds.
     Seconds(f64),
+    /// What a migration drops; nobody knows how much.
+    Dropped,
     /// Something, and nobody knows how much.
     Unknown,
 }
@@ -49,7 +62,7 @@ pub struct Recommendation {
     pub reasons: Vec<(WayKind, String)>,
 }
 
-/// Recommends the first way of the preference that can be gone and keeps within the limits.
+/// Recommends the first way of the preference that can be gone, goes back as a whole and keeps within the limits.
 ///
 /// What a way loses is lost for good: so one of which nobody knows how much it loses does not keep within a limit. How long
 /// most ways take in all nobody knows, since nobody measures a deployment: what is known of it must keep within the limit.
@@ -79,12 +92,18 @@ pub fn recommend(candidates: &[Candidate], criteria: &Criteria) -> Recommendatio
 /// Says what of a way is beyond the limits.
 fn beyond(candidate: &Candidate, criteria: &Criteria) -> Vec<String> {
     let mut against = Vec::new();
+    if candidate.flaw == Some(Flaw::Mixed) {
+        against.push("not every source goes back: the older version would find data of two moments".to_owned());
+    }
     match (candidate.loses, criteria.max_loss) {
         (Loses::Seconds(seconds), Some(most)) if seconds > most.as_secs_f64() => {
             against.push(format!("it would lose {} of data, more than max_loss {}", span(seconds), limit(most)));
         }
         (Loses::Unknown, Some(most)) => {
             against.push(format!("nobody knows how much it would lose, and max_loss is {}", limit(most)));
+        }
+        (Loses::Dropped, Some(most)) => {
+            against.push(format!("nobody knows how much the migration drops, and max_loss is {}", limit(most)));
         }
         _ => {}
     }
@@ -99,6 +118,11 @@ fn beyond(candidate: &Candidate, criteria: &Criteria) -> Vec<String> {
 /// Says why a way is the right one.
 fn why(candidate: &Candidate, criteria: &Criteria) -> String {
     let loses = match candidate.loses {
+        Loses::Nothing if candidate.flaw == Some(Flaw::SchemaUnknown) => {
+            "it loses nothing that was written since; no source tells a schema, so see for yourself that the older version \
+             runs on what is there"
+                .to_owned()
+        }
         Loses::Nothing if candidate.way == WayKind::CodeOnly => {
             "the schema is one that the older version runs on, so it loses nothing".to_owned()
         }
@@ -107,6 +131,7 @@ fn why(candidate: &Candidate, criteria: &Criteria) -> String {
             Some(most) => format!("it loses {} of data, within max_loss {}", span(seconds), limit(most)),
             None => format!("it loses {} of data, which no max_loss forbids", span(seconds)),
         },
+        Loses::Dropped => "it loses what the migration drops, which no max_loss forbids".to_owned(),
         Loses::Unknown => "nobody knows how much it loses, which no max_loss forbids".to_owned(),
     };
     let takes = match (candidate.seconds, criteria.max_duration) {
@@ -140,11 +165,11 @@ mod tests {
 
     /// A way that is possible.
     fn can(way: WayKind, seconds: Option<f64>, loses: Loses) -> Candidate {
-        Candidate { way, possible: true, seconds, loses }
+        Candidate { way, possible: true, seconds, loses, flaw: None }
     }
 
     fn cannot(way: WayKind) -> Candidate {
-        Candidate { way, possible: false, seconds: None, loses: Loses::Unknown }
+        Candidate { way, possible: false, seconds: None, loses: Loses::Unknown, flaw: None }
     }
 
     fn criteria(prefer: &[WayKind], max_loss: Option<u64>, max_duration: Option<u64>) -> Criteria {
@@ -158,12 +183,14 @@ mod tests {
     #[test]
     fn the_preferred_way_within_the_limits_is_recommended() {
         let code = can(CodeOnly, None, Loses::Nothing);
-        let down = can(DownMigration, None, Loses::Nothing);
+        let down = can(DownMigration, None, Loses::Dropped);
         let full = can(FullRestore, Some(240.0), Loses::Seconds(3.0 * HOUR));
         let quick = can(FullRestore, Some(240.0), Loses::Seconds(120.0));
         let unmeasured = can(FullRestore, None, Loses::Seconds(120.0));
         let undated = can(FullRestore, Some(240.0), Loses::Unknown);
         let point = can(PointInTime, None, Loses::Seconds(600.0));
+        let mixed = Candidate { flaw: Some(Flaw::Mixed), ..point };
+        let untold = Candidate { flaw: Some(Flaw::SchemaUnknown), ..code };
         let forward = can(RollForward, None, Loses::Nothing);
         let (no_code, no_down, no_point) = (cannot(CodeOnly), cannot(DownMigration), cannot(PointInTime));
         let none = criteria(&[], None, None);
@@ -177,6 +204,11 @@ mod tests {
             (vec![no_code, cannot(RollForward)], none.clone(), None),
             (vec![], none.clone(), None),
             (vec![undated, forward], none.clone(), Some(FullRestore)),
+            (vec![untold, full, forward], none.clone(), Some(CodeOnly)),
+            // What would be a mix is never right.
+            (vec![no_code, no_down, mixed, full, forward], none.clone(), Some(FullRestore)),
+            (vec![mixed, full], criteria(&[PointInTime], None, None), Some(FullRestore)),
+            (vec![mixed], none.clone(), None),
             // Without limits only the preference counts.
             (vec![code, full, forward], criteria(&[FullRestore], None, None), Some(FullRestore)),
             (vec![code, full, forward], criteria(&[RollForward, CodeOnly], None, None), Some(RollForward)),
@@ -193,6 +225,9 @@ mod tests {
             (vec![no_code, quick, forward], criteria(&[], Some(120), None), Some(FullRestore)),
             (vec![no_code, quick, forward], criteria(&[], Some(0), None), Some(RollForward)),
             (vec![no_code, undated, forward], criteria(&[], Some(864_000), None), Some(RollForward)),
+            // What a migration drops nobody knows, so it is within no limit.
+            (vec![no_code, down, quick], criteria(&[], Some(600), None), Some(FullRestore)),
+            (vec![no_code, down, forward], criteria(&[DownMigration], Some(0), None), Some(RollForward)),
             (vec![no_code, full, point, forward], criteria(&[FullRestore], Some(600), None), Some(PointInTime)),
             (vec![no_code, full], criteria(&[], Some(600), None), None),
             // How long it may take; what nobody measured does not count against a way.
@@ -239,6 +274,18 @@ mod tests {
         ];
         let expected: Vec<_> = expected.map(|(way, text)| (way, text.to_owned())).into();
         assert_eq!(told, Recommendation { way: Some(CodeOnly), reasons: expected });
+        let down = can(DownMigration, None, Loses::Dropped);
+        let untold = Candidate { flaw: Some(Flaw::SchemaUnknown), ..candidates[0] };
+        let mixed = Candidate { flaw: Some(Flaw::Mixed), ..can(PointInTime, None, Loses::Unknown) };
+        let first = |candidate, most| recommend(&[candidate], &criteria(&[], most, None)).reasons.remove(0).1;
+        assert_eq!(first(down, None), "it loses what the migration drops, which no max_loss forbids");
+        assert_eq!(first(down, Some(0)), "nobody knows how much the migration drops, and max_loss is 0s");
+        assert_eq!(
+            first(untold, None),
+            "it loses nothing that was written since; no source tells a schema, so see for yourself that the older \
+             version runs on what is there"
+        );
+        assert_eq!(first(mixed, None), "not every source goes back: the older version would find data of two moments");
         let free = recommend(&candidates[1..2], &criteria(&[], None, None));
         assert_eq!(free.reasons[0].1, "it loses 3h 2s of data, which no max_loss forbids");
         let bound = recommend(&candidates[1..2], &criteria(&[], Some(86_400), Some(3600)));

@@ -60,6 +60,8 @@ fn next_command(exit: ExitCode, command: &str, environment: Option<&str>) -> Str
         (ExitCode::Internal, _) => format!("{command} -v"),
         (ExitCode::SnapshotFailed, _) => "doctor".to_owned(),
         (ExitCode::DeadlinePassed, _) => format!("{command} --timeout 30m"),
+        // What keeps a rollback from beginning has nothing to do with what is stored.
+        (ExitCode::RestoreFailed, "rollback") => "releases".to_owned(),
         (ExitCode::Unverified | ExitCode::RestoreFailed | ExitCode::DrillFailed, _) => "check --read-data".to_owned(),
         (ExitCode::PolicyRefused, _) => "plan".to_owned(),
         (ExitCode::Busy | ExitCode::ManifestInvalid, _) => "releases".to_owned(),
@@ -112,6 +114,8 @@ mod tests {
         };
         assert_eq!(next("gate", Some("staging")), "next: holdpoint doctor --environment staging");
         assert_eq!(next("gate", None), "next: holdpoint doctor");
+        let [next, _] = closing(RestoreFailed, Closing { command: "rollback", ..Closing::default() }).unwrap();
+        assert_eq!(next, "next: holdpoint releases");
         let [next, _] = closing(Usage, Closing::default()).unwrap();
         assert_eq!(next, "next: holdpoint --help");
     }

@@ -1,9 +1,12 @@
 //! A rollback for people: the plan before it, and what became of it.
 
+use super::html::Standing;
 use super::text::{Style, findings};
+use super::undoing::Undoing;
 use super::units::{duration, plain, time};
 use super::ways;
 use crate::error::Error;
+use crate::ledger::events::EventRecord;
 use crate::ledger::freeze::Freeze;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState};
 use crate::model::way::WayKind;
@@ -62,9 +65,13 @@ pub fn ways(plan: &RollbackPlan) -> String {
     ways::ways(&plan.ways)
 }
 
-/// Renders how far a rollback came.
-pub fn outcome(plan: &RollbackPlan, freeze: Option<&Freeze>, error: Option<&Error>) -> String {
+/// Renders how far a rollback came, and by the events of the release what of it nothing could verify.
+pub fn outcome(plan: &RollbackPlan, freeze: Option<&Freeze>, error: Option<&Error>, events: &[EventRecord]) -> String {
     let mut text = steps(&plan.steps);
+    let undoing = Undoing::of(events, Standing::Unknown);
+    for (step, why) in undoing.iter().flat_map(Undoing::not_verified) {
+        let _ = writeln!(text, "warning: nothing was compared by `{}`: {}", plain(step.name), plain(why));
+    }
     let what = plain(plan.undone.as_str());
     let _ = match error {
         None => writeln!(text, "rolled back: {what} is undone"),
@@ -92,4 +99,28 @@ fn steps(steps: &[RollbackStep]) -> String {
         let _ = writeln!(text, "{number:>2} {}{owner}{takes}{mark}", plain(&step.action));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::ledger::events::Event;
+    use crate::model::rollback::NOT_VERIFIED;
+
+    #[test]
+    fn what_had_nothing_to_compare_is_a_warning_and_not_plainly_done() {
+        let plan = sample::plan();
+        let mut events = sample::rolling_back(false);
+        let told = |events: &[EventRecord]| outcome(&plan, None, None, events);
+        assert!(!told(&events).contains("warning"), "{}", told(&events));
+        let at = "2026-11-20T22:12:00Z".parse().unwrap();
+        let step = "verify media".to_owned();
+        let message = Some(format!("{NOT_VERIFIED}this kind cannot be looked at"));
+        let verified = Event::RollbackStep { at, step, state: StepState::Done, message, saved: None };
+        let done = Event::RolledBack { at, by: "ada".to_owned(), explanation: "1.3.0 runs again".to_owned() };
+        events.extend([verified, done].map(|event| EventRecord { name: "rollback-y".to_owned(), event }));
+        let warning = "warning: nothing was compared by `verify media`: this kind cannot be looked at\n";
+        assert!(told(&events).contains(warning), "{}", told(&events));
+    }
 }

@@ -3,7 +3,7 @@
 use super::html::Standing;
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::release_id::ReleaseId;
-use crate::model::rollback::{PlannedStep, StepState};
+use crate::model::rollback::{NOT_VERIFIED, PlannedStep, StepState};
 use jiff::Timestamp;
 
 /// The last rollback of a release.
@@ -101,6 +101,11 @@ impl<'a> Undoing<'a> {
         self.steps.iter().position(under_way).and_then(|place| Some((place + 1, self.steps.get(place)?)))
     }
 
+    /// Returns the steps that are done and had nothing to compare, with why.
+    pub(super) fn not_verified(&self) -> impl Iterator<Item = (&StepOf<'a>, &'a str)> {
+        self.steps.iter().filter_map(|step| Some((step, step.not_verified()?)))
+    }
+
     /// Returns how many steps are done.
     pub(super) fn done_steps(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step.state, Some((StepState::Done, _)))).count()
@@ -110,6 +115,12 @@ impl<'a> Undoing<'a> {
 impl<'a> StepOf<'a> {
     fn named(name: &'a str) -> Self {
         Self { name, planned: None, state: None, began: None, message: None }
+    }
+
+    /// Returns why it had nothing to compare, if it is done and was to compare something.
+    pub(super) fn not_verified(&self) -> Option<&'a str> {
+        let is_done = self.state.is_some_and(|(state, _)| state == StepState::Done);
+        self.message.filter(|_| is_done)?.strip_prefix(NOT_VERIFIED)
     }
 
     /// Returns what it does, in words.

@@ -7,7 +7,7 @@ use super::undoing::Undoing;
 use super::units::time;
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::drill::DrillResult;
-use crate::model::manifest::{Manifest, ProbeKind, SourceOutcome, SourceRecord, State, VerifyMode};
+use crate::model::manifest::{Manifest, ProbeKind, Purpose, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
 
 /// What a release offers to go back to.
@@ -72,10 +72,18 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     if let Some(text) = already_back(manifest, events) {
         why.push(text);
     }
+    let by_hand = by_hand(manifest, &kept);
+    if let Some(names) = &by_hand {
+        why.push(format!("Only a person can do all of it, by the steps of this page: {names}."));
+    }
     let from = &manifest.release.from;
     match (&from.version, from.probe) {
         (Some(version), _) if incomplete || failed_drill => {
             WayBack { answer: Answer::Partly, headline: format!("Not surely, to {version}"), why }
+        }
+        (Some(version), _) if by_hand.is_some() => {
+            let names = by_hand.unwrap_or_default();
+            WayBack { answer: Answer::Partly, headline: format!("To {version}, by hand: {names}"), why }
         }
         (Some(version), _) => WayBack { answer: Answer::Yes, headline: format!("Yes, to {version}"), why },
         (None, ProbeKind::First) => {
@@ -89,6 +97,21 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
             WayBack { answer: Answer::Partly, headline: "The data, yes; the version is not known".to_owned(), why }
         }
     }
+}
+
+/// Names what `holdpoint rollback` refuses to restore, since only a person can; `None` if it does all of it.
+fn by_hand(manifest: &Manifest, kept: &[&SourceRecord]) -> Option<String> {
+    if manifest.rollback.commands.is_some() {
+        return None;
+    }
+    let is_cluster = |source: &SourceRecord| matches!(source.method.as_str(), "base-backup" | "restore-point");
+    let names = |is: &dyn Fn(&SourceRecord) -> bool| {
+        let names = kept.iter().filter(|source| is(source)).map(|source| source.name.as_str());
+        Some(names.collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+    };
+    // The manifest does not tell whether a program can restore what it captured; only such ones are left as the reason.
+    let is_program = |source: &SourceRecord| source.kind == "command" && manifest.purpose == Purpose::Gate;
+    names(&is_cluster).or_else(|| names(&is_program))
 }
 
 /// Says so if a rollback was begun and is not done: nobody should take another way meanwhile.
@@ -150,6 +173,19 @@ mod tests {
         let event = sample::reconciled("2026-11-20T21:45:00Z", Side::From, Outcome::Matched);
         let back = way_back(&sample::passed(), &[event]);
         assert!(back.why.iter().any(|why| why.contains("nothing to roll back")), "{back:?}");
+    }
+
+    #[test]
+    fn what_only_a_person_can_restore_is_no_plain_yes() {
+        let mut manifest = sample::passed();
+        manifest.rollback.commands = None;
+        for (kind, method) in [("postgres", "base-backup"), ("postgres", "restore-point"), ("command", "command")] {
+            manifest.sources[0].kind = kind.to_owned();
+            manifest.sources[0].method = method.to_owned();
+            let back = way_back(&manifest, &[]);
+            assert_eq!((back.answer, back.headline.as_str()), (Answer::Partly, "To 1.3.0, by hand: orders"));
+            assert!(back.why.iter().any(|why| why.starts_with("Only a person can")), "{back:?}");
+        }
     }
 
     #[test]

@@ -94,15 +94,35 @@ pub(super) fn ways(ways: &[Way]) -> String {
 
 fn loses(loss: Option<&Loss>) -> String {
     let Some(loss) = loss else { return "nothing that was written since".to_owned() };
+    if loss.dropped {
+        return "what the migration drops; nobody knows how much".to_owned();
+    }
     let Some(since) = loss.since else { return "what was written since a moment that nobody knows".to_owned() };
     let ago = loss.seconds.map(|seconds| format!(", {}", duration(seconds))).unwrap_or_default();
-    let rows = loss.rows.map(|rows| format!(", {}", more_rows(rows))).unwrap_or_default();
+    let rows = loss
+        .rows
+        .filter(|rows| *rows > 0)
+        .map(|rows| format!(", at least {} (changed rows are not counted)", more_rows(rows)));
+    let rows = rows.unwrap_or_default();
     format!("what was written since {}{ago}{rows}", time(since))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_way_loses_never_looks_like_less() {
+        let since = Some("2026-11-21T10:00:00Z".parse().unwrap());
+        let of = |rows| Loss { since, seconds: Some(60.0), rows, dropped: false };
+        let rows = |count| loses(Some(&of(count)));
+        assert!(rows(Some(3)).ends_with(", at least 3 more rows (changed rows are not counted)"), "{}", rows(Some(3)));
+        assert_eq!(rows(Some(0)), rows(None));
+        assert!(!rows(None).contains("row"));
+        let dropped = Loss { dropped: true, ..Loss::default() };
+        assert_eq!(loses(Some(&dropped)), "what the migration drops; nobody knows how much");
+        assert_eq!(loses(None), "nothing that was written since");
+    }
 
     #[test]
     fn what_a_restore_loses_is_told_in_words() {

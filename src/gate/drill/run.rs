@@ -270,7 +270,10 @@ impl Run<'_> {
             }
         };
         findings.extend(apart(place, true));
-        findings.extend(policy::content(&record.content, &content).map(|finding| finding.of_source(name)));
+        let (kind, then) = (record.kind.as_str(), &record.content);
+        findings.extend(policy::content(kind, then, &content).map(|finding| finding.of_source(name)));
+        let is_asked = checks(self.request).any(|check| check.source.as_deref() == Some(name));
+        self.find(policy::not_compared(kind, then, &content, is_asked).map(|finding| finding.of_source(name)));
         let proved = match &place.made {
             Made::Directory(_) => "files in a private directory".to_owned(),
             Made::Isolated(isolated) => isolated.description(),

@@ -1,7 +1,7 @@
 //! What speaks against a way back: the schema that the older version would find, and servers that cannot take the dump.
 
 use super::survey::Present;
-use super::{Request, hooks};
+use super::{Request, hooks, point};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::Content;
 use crate::model::way::WayKind;
@@ -10,16 +10,29 @@ use crate::policy::{schema, server};
 /// Says what speaks against going a way.
 pub(super) fn against(way: WayKind, request: &Request<'_>, presents: &[Present<'_>]) -> Vec<Finding> {
     let mut findings: Vec<_> = impossible(way, request, presents).into_iter().collect();
+    if way == WayKind::CodeOnly && tells_no_schema(request, presents) {
+        let message = "no source tells a schema: whether the older version runs on what is there nothing compared";
+        findings.push(
+            Finding::warning(FindingCode::SchemaUnknown, message)
+                .hint("see that the newer version changed nothing of the data that the older one reads"),
+        );
+    }
     for present in presents {
         findings.extend(present.wrong.clone());
         match way {
             WayKind::FullRestore => findings.extend(full_restore(request, present)),
             WayKind::CodeOnly => findings.extend(code_only(request, present)),
             WayKind::DownMigration => findings.extend(down_migration(request, present)),
-            WayKind::PointInTime | WayKind::RollForward => {}
+            WayKind::PointInTime => findings.extend(point_in_time(request, present)),
+            WayKind::RollForward => {}
         }
     }
     findings
+}
+
+/// Says whether nothing can be compared with the schema that the older version runs on.
+pub(super) fn tells_no_schema(request: &Request<'_>, presents: &[Present<'_>]) -> bool {
+    !presents.iter().any(|present| is_told(request, present))
 }
 
 /// Says on which versions besides the snapshot's the older application runs.
@@ -63,7 +76,7 @@ fn impossible(way: WayKind, request: &Request<'_>, presents: &[Present<'_>]) -> 
             "give the sources names that differ by more than `-` and `_`; for this release take another way",
         );
     }
-    if !presents.iter().any(|present| is_told(request, present)) {
+    if tells_no_schema(request, presents) {
         let message = "no source tells the version of its schema, so nothing could tell whether the migration worked";
         return refuse(message, "give a source schema_version_query");
     }
@@ -78,7 +91,10 @@ fn full_restore(request: &Request<'_>, present: &Present<'_>) -> Vec<Finding> {
     }
     if present.wrong.is_none() {
         let now = present.server_version.as_deref();
-        findings.extend(server::judge(&record.kind, record.server_version.as_deref(), now));
+        // Some dumps tell by themselves which server wrote them.
+        let in_dump = || record.content.get("server_version").and_then(serde_json::Value::as_str);
+        let then = record.server_version.as_deref().or_else(in_dump).filter(|version| !version.is_empty());
+        findings.extend(server::judge(&record.kind, then, now));
     }
     let requires = &request.given.manifest.rollback.requires;
     for (database, told) in schema::versions(&record.content) {
@@ -101,6 +117,14 @@ fn full_restore(request: &Request<'_>, present: &Present<'_>) -> Vec<Finding> {
 }
 
 const BY_HAND: &str = "restore an older release, or deploy a version that runs on this schema";
+
+/// A source with a log goes back to the moment that a person chooses; the others stay as they are.
+fn point_in_time(request: &Request<'_>, present: &Present<'_>) -> Vec<Finding> {
+    if point::has_log(present) {
+        return Vec::new();
+    }
+    schema_of(request, present, present.record.snapshot.is_none())
+}
 
 fn code_only(request: &Request<'_>, present: &Present<'_>) -> Vec<Finding> {
     schema_of(request, present, false)

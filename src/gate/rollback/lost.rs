@@ -48,8 +48,13 @@ pub(super) fn together(lost: &[SourceLoss]) -> Loss {
     let since =
         lost.iter().filter_map(|loss| loss.since).min().filter(|_| lost.iter().all(|loss| loss.since.is_some()));
     let seconds = since.and_then(|_| lost.iter().filter_map(|loss| loss.seconds).reduce(f64::max));
-    let rows = lost.iter().filter_map(|loss| loss.more_rows).reduce(|one, two| one + two);
-    Loss { since, seconds, rows }
+    // A sum that leaves some out would look like the whole.
+    let is_counted = |loss: &SourceLoss| loss.more_rows.is_some() || loss.files_differ.is_some();
+    let rows = match lost.iter().all(is_counted) {
+        true => lost.iter().filter_map(|loss| loss.more_rows).reduce(u64::saturating_add).filter(|rows| *rows > 0),
+        false => None,
+    };
+    Loss { since, seconds, rows, dropped: false }
 }
 
 /// Returns how many seconds lie between two moments; none if the clock went back.

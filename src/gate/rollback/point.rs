@@ -13,6 +13,11 @@ pub(super) fn has_log(present: &Present<'_>) -> bool {
     present.record.method == "restore-point" && present.record.snapshot.is_some()
 }
 
+/// Returns the sources that a full restore would bring back, and a recovery to a moment leaves as they are.
+pub(super) fn without_log<'p, 'r>(presents: &'p [Present<'r>]) -> impl Iterator<Item = &'p Present<'r>> {
+    presents.iter().filter(|present| present.record.snapshot.is_some() && !has_log(present))
+}
+
 /// Returns what to do, in order.
 pub(super) fn steps(request: &Request<'_>, presents: &[Present<'_>]) -> Vec<String> {
     let rollback = &request.run.settings.rollback;

@@ -6,6 +6,7 @@ use super::sources::{Hands, configured, restorable, with_repository};
 use super::{Request, survey};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Content, SourceRecord};
+use crate::model::rollback::NOT_VERIFIED;
 use crate::policy::{restored, schema};
 use crate::repository::restore::{Aspects, Difference};
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(super) enum Verified {
 }
 
 /// Compares a restored source with its snapshot: files byte by byte, databases by their counts and the version of their
-/// schema. What cannot be looked at is told as that.
+/// schema. What cannot be looked at or compared is told as that.
 ///
 /// # Errors
 /// `restore-failed`: it cannot be looked at although its kind can be; the repository's own; a cancellation.
@@ -29,24 +30,34 @@ pub(super) fn restored(request: &Request<'_>, name: &str, hands: &Hands<'_>) -> 
     let record = record.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no source `{name}`")))?;
     match record.kind.as_str() {
         "files" => files(request, record, hands),
-        "command" => Ok(Verified::Same("not looked at: its own program answers for what it restored".to_owned())),
+        "command" => Ok(not_verified("its own program answers for what it restored", record, hands)),
         _ => database(request, record, hands),
     }
 }
 
 fn database(request: &Request<'_>, record: &SourceRecord, hands: &Hands<'_>) -> Result<Verified> {
     let Some(content) = look(request, record, hands)? else {
-        let text = "this kind cannot be looked at: its restore answers for what it restored";
-        return Ok(Verified::Same(text.to_owned()));
+        let why = "this kind cannot be looked at: its restore answers for what it restored";
+        return Ok(not_verified(why, record, hands));
     };
-    if !restored::is_comparable(&record.content, &content) {
-        return Ok(Verified::Same("the manifest and the server tell nothing that could be compared".to_owned()));
+    let compared = restored::compare(&record.content, &content);
+    if compared.is_empty() {
+        return Ok(not_verified("the manifest and the server tell nothing that could be compared", record, hands));
     }
-    let differences = restored::differences(&record.content, &content);
-    Ok(match differences.is_empty() {
-        true => Verified::Same("it holds what the manifest says".to_owned()),
-        false => Verified::Differs(differences.join("; ")),
-    })
+    if !compared.differences.is_empty() {
+        return Ok(Verified::Differs(compared.differences.join("; ")));
+    }
+    let but = match compared.left_out.is_empty() {
+        true => String::new(),
+        false => format!("; not compared: {}", compared.left_out.join(", ")),
+    };
+    Ok(Verified::Same(format!("it holds what the manifest says{but}")))
+}
+
+/// Says that nothing was compared, at once and in the record of the step: it is done, and proves nothing.
+fn not_verified(why: &str, record: &SourceRecord, hands: &Hands<'_>) -> Verified {
+    hands.observer.note(&format!("warning: {}: {NOT_VERIFIED}{why}", record.name));
+    Verified::Same(format!("{NOT_VERIFIED}{why}"))
 }
 
 /// Compares the schema of a source with what the older version runs on, after a migration took it back.

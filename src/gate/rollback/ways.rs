@@ -1,13 +1,14 @@
 //! The ways back, weighed: can each be gone, what does it take, what does it lose, and which one is right?
 
-use super::against::against;
+use super::against::{against, tells_no_schema};
 use super::estimates::Estimates;
 use super::lost::{self, seconds};
 use super::survey::Present;
 use super::{Request, command, point, sources};
 use crate::model::finding::{Finding, Level};
+use crate::model::manifest::SourceRecord;
 use crate::model::way::{Loss, SourceLoss, Way, WayKind};
-use crate::policy::ways::{Candidate, Criteria, Loses, recommend};
+use crate::policy::ways::{Candidate, Criteria, Flaw, Loses, recommend};
 use jiff::Timestamp;
 
 /// What was found before the ways are weighed.
@@ -42,39 +43,50 @@ pub(super) fn weigh(request: &Request<'_>, known: &Known<'_, '_>) -> Vec<Way> {
         max_loss: rollback.max_loss.or(objectives.rpo),
         max_duration: rollback.max_duration.or(objectives.rto),
     };
-    let recommended = recommend(&ways.iter().map(candidate).collect::<Vec<_>>(), &criteria);
+    let candidates: Vec<_> = ways.iter().map(|way| candidate(way, request, known)).collect();
+    let recommended = recommend(&candidates, &criteria);
     for (kind, reason) in recommended.reasons {
         for way in ways.iter_mut().filter(|way| way.way == kind && way.possible) {
             way.recommended = recommended.way == Some(kind);
             way.reasons.push(reason.clone());
         }
     }
-    let place = |way: &Way| criteria.prefer.iter().position(|kind| *kind == way.way).unwrap_or(usize::MAX);
-    ways.sort_by_key(|way| (!way.recommended, !way.possible, place(way)));
+    let preferred = |kind: WayKind| criteria.prefer.iter().position(|one| *one == kind).unwrap_or(usize::MAX);
+    let usual = |kind: WayKind| WayKind::ALL.iter().position(|one| *one == kind);
+    let is_mixed = |kind: WayKind| candidates.iter().any(|one| one.way == kind && one.flaw == Some(Flaw::Mixed));
+    let place = |kind: WayKind| match is_mixed(kind) {
+        // Right behind the way that brings all of it back.
+        true => (preferred(WayKind::FullRestore), usual(WayKind::FullRestore), true),
+        false => (preferred(kind), usual(kind), false),
+    };
+    ways.sort_by_key(|way| (!way.recommended, !way.possible, place(way.way)));
     ways
 }
 
-fn candidate(way: &Way) -> Candidate {
+fn candidate(way: &Way, request: &Request<'_>, known: &Known<'_, '_>) -> Candidate {
     let loses = match &way.loses {
         None => Loses::Nothing,
+        Some(loss) if loss.dropped => Loses::Dropped,
         Some(loss) => loss.seconds.map_or(Loses::Unknown, Loses::Seconds),
     };
-    Candidate { way: way.way, possible: way.possible, seconds: way.seconds, loses }
+    let flaw = match way.way {
+        WayKind::CodeOnly if tells_no_schema(request, known.presents) => Some(Flaw::SchemaUnknown),
+        WayKind::PointInTime if point::without_log(known.presents).next().is_some() => Some(Flaw::Mixed),
+        _ => None,
+    };
+    Candidate { way: way.way, possible: way.possible, seconds: way.seconds, loses, flaw }
 }
 
 fn one(kind: WayKind, request: &Request<'_>, known: &Known<'_, '_>) -> Way {
     let refusals = |findings: Vec<Finding>| findings.into_iter().filter(|finding| finding.level == Level::Refusal);
-    let in_words = |finding: Finding| match finding.source {
-        Some(source) => format!("{source}: {}", finding.message),
-        None => finding.message,
+    let refused = || {
+        let all = refusals(known.common.to_vec()).chain(refusals(against(kind, request, known.presents)));
+        all.map(|finding| finding.in_words()).collect()
     };
-    let mut why_not: Vec<String> = match kind {
-        WayKind::RollForward => Vec::new(),
-        WayKind::PointInTime => no_points(known).into_iter().collect(),
-        _ => refusals(known.common.to_vec())
-            .chain(refusals(against(kind, request, known.presents)))
-            .map(in_words)
-            .collect(),
+    let mut why_not: Vec<String> = match (kind, no_points(known)) {
+        (WayKind::RollForward, _) => Vec::new(),
+        (WayKind::PointInTime, Some(why)) => vec![why],
+        _ => refused(),
     };
     why_not.dedup();
     let (seconds, takes) = takes(kind, request, known);
@@ -126,24 +138,28 @@ fn takes(kind: WayKind, request: &Request<'_>, known: &Known<'_, '_>) -> (Option
 
 fn loses(kind: WayKind, known: &Known<'_, '_>) -> Option<Loss> {
     match kind {
-        WayKind::CodeOnly | WayKind::DownMigration | WayKind::RollForward => None,
+        WayKind::CodeOnly | WayKind::RollForward => None,
+        WayKind::DownMigration => Some(Loss { dropped: true, ..Loss::default() }),
         WayKind::FullRestore => Some(lost::together(known.lost)),
         // Whoever recovers chooses the moment: the deployment broke nothing before it was let in.
         WayKind::PointInTime => Some(Loss {
             since: known.admitted_at,
             seconds: known.admitted_at.map(|at| seconds(at, known.now)),
-            rows: None,
+            ..Loss::default()
         }),
     }
 }
 
 fn leaves_behind(kind: WayKind, request: &Request<'_>, known: &Known<'_, '_>) -> Vec<String> {
-    let names: Vec<_> = sources::restorable(&request.given.manifest)
-        .map(|record| format!("{} ({})", record.name, record.kind))
-        .collect();
+    let name = |record: &SourceRecord| format!("{} ({})", record.name, record.kind);
+    let names: Vec<_> = match kind {
+        WayKind::PointInTime => point::without_log(known.presents).map(|present| name(present.record)).collect(),
+        _ => sources::restorable(&request.given.manifest).map(name).collect(),
+    };
     let data = format!("what the newer version wrote into {}", names.join(", "));
     let of_way = match kind {
-        WayKind::FullRestore | WayKind::PointInTime => None,
+        WayKind::FullRestore => None,
+        WayKind::PointInTime => Some(data),
         WayKind::CodeOnly | WayKind::RollForward => Some(data),
         WayKind::DownMigration => Some(format!("{data}, save what the migration drops")),
     };

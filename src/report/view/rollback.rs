@@ -57,7 +57,13 @@ pub(super) fn rollback(page: &Page<'_>) -> Option<RollbackView> {
 fn headline(undoing: &Undoing<'_>) -> (&'static str, String, Option<String>) {
     let count = undoing.steps.len();
     if let Some((at, explanation)) = undoing.done {
-        return ("good", format!("Rolled back on {}: {explanation}", time(at)), None);
+        let headline = format!("Rolled back on {}: {explanation}", time(at));
+        let names: Vec<_> = undoing.not_verified().map(|(step, _)| step.name).collect();
+        if names.is_empty() {
+            return ("good", headline, None);
+        }
+        let detail = format!("Nothing was compared by {}: see for yourself that the data is right.", names.join(", "));
+        return ("warn", headline, Some(detail));
     }
     if !undoing.can_go_on {
         let why = "Somebody thawed the environment since: what is there may have changed, so a rollback begins anew.";
@@ -98,7 +104,11 @@ fn step_view(number: usize, step: &StepOf<'_>, as_of: Timestamp) -> StepView {
         }
         (Some((state, at)), began) => {
             let took = began.map(|began| format!(", took {}", seconds(began, at))).unwrap_or_default();
-            let (tone, word) = if state == StepState::Done { ("good", "done") } else { ("bad", "failed") };
+            let (tone, word) = match (state, step.not_verified()) {
+                (StepState::Done, None) => ("good", "done"),
+                (StepState::Done, Some(_)) => ("warn", "nothing compared"),
+                _ => ("bad", "failed"),
+            };
             (tone, word, Some(format!("{}{took}", time(at))))
         }
     };
