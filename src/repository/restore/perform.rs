@@ -5,7 +5,7 @@ use super::content::Writer;
 use super::differences::Aspects;
 use super::look::{How, Look};
 use super::metadata::Setter;
-use super::plan::{Dir, Plan};
+use super::plan::{Dir, Entry, Plan};
 use super::remove::remove_beginning;
 use super::target::{Folders, Target, failed};
 use crate::error::{Error, ErrorCode, Result};
@@ -145,15 +145,22 @@ impl Plan {
         workers: &Workers<'_>,
     ) -> Result<()> {
         let to_mend = |aspects: &Aspects| !aspects.is_none() && !aspects.has(Aspects::REPLACE);
-        let files: Vec<_> = look.files.iter().zip(&self.files).filter(|(aspects, _)| to_mend(aspects)).collect();
+        let files: Vec<_> =
+            (0..).zip(look.files.iter().zip(&self.files)).filter(|(_, (one, _))| to_mend(one)).collect();
         workers.each(
             &files,
             || Ok(Folders::new(self, target)),
-            |folders, (_, file)| {
+            |folders, (number, (_, file))| {
                 let entry = &file.entry;
                 let dir = folders.get(entry.dir)?;
-                let open = inode::open(dir.as_fd(), &entry.name, OFlags::empty());
-                let open = open.map_err(|error| failed("open", self, entry, error))?;
+                let open = || {
+                    let open = inode::open(dir.as_fd(), &entry.name, OFlags::empty())?;
+                    rustix::fs::fstat(&open).map(|stat| (open, stat))
+                };
+                let (open, stat) = open().map_err(|error| failed("open", self, entry, error))?;
+                if !look.has_seen(*number, &stat) {
+                    return Err(self.replaced_meanwhile(target, entry));
+                }
                 let mended = setter.mend(open.as_fd(), &entry.metadata, &|| self.path(entry.dir, &entry.name))?;
                 changes.files.fetch_add(mended.into(), Relaxed);
                 workers.progress.add_items(1);
@@ -207,6 +214,14 @@ impl Plan {
             })?;
         }
         Ok(())
+    }
+
+    /// Says that a name leads to another file by now, whose content nobody has compared.
+    fn replaced_meanwhile(&self, target: &Target, entry: &Entry) -> Error {
+        let path = self.path(entry.dir, &entry.name);
+        let message = format!("{} was replaced by something else after it was looked at", path.display());
+        Error::new(ErrorCode::RestoreFailed, message)
+            .hint(format!("see that nothing writes into {}, and restore again", target.path().display()))
     }
 
     fn incomplete(&self, target: &Path, mut damage: Vec<(u32, Error)>) -> Error {
