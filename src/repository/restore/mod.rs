@@ -23,6 +23,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(super) use chosen::choose;
 pub use chosen::plan_paths;
 pub use differences::{Aspects, Difference, Differences};
 pub use metadata::Note;
