@@ -76,7 +76,8 @@ impl Restore<'_> {
     /// Restores a tree below `directory`.
     ///
     /// # Errors
-    /// As [`crate::repository::restore::Plan::perform`].
+    /// As [`crate::repository::restore::Plan::perform`]; `restore-failed` too if the repository lacks something or has it
+    /// damaged.
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
         self.paths(label, root, &[], directory)
     }
@@ -87,7 +88,8 @@ impl Restore<'_> {
     /// `not-found`, with the names that are most like the one that the tree does not have; else as [`Restore::tree`].
     pub fn paths(&self, label: &str, root: Id, paths: &[PathBuf], directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress))?;
+        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress));
+        let plan = plan.map_err(|error| nothing_written(label, error))?;
         self.perform(plan, label, directory, &progress)
     }
 
@@ -98,7 +100,7 @@ impl Restore<'_> {
     pub fn in_place(&self, label: &str, root: Id, path: &Path) -> Result<Restored> {
         let progress = Progress::new();
         let workers = self.workers(&progress);
-        let plan = plan_itself(self.indexed, root, path, &workers)?;
+        let plan = plan_itself(self.indexed, root, path, &workers).map_err(|error| nothing_written(label, error))?;
         self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)
     }
 
@@ -146,6 +148,10 @@ impl Restore<'_> {
     fn perform(&self, plan: Plan, label: &str, directory: &Path, progress: &Arc<Progress>) -> Result<Restored> {
         self.observer.started(Phase::Restore, label, progress, Some(plan.bytes()));
         let result = plan.perform(self.indexed, directory, self.force, &self.workers(progress));
+        let result = result.map_err(|error| match error.code() {
+            ErrorCode::Damaged => error.under(ErrorCode::RestoreFailed, format!("{label} was not restored completely")),
+            _ => error,
+        });
         self.observer.finished(Phase::Restore, label, if result.is_ok() { "restored" } else { "failed" });
         result
     }
@@ -175,6 +181,16 @@ impl Restore<'_> {
         // A restore that was cut off must not go on working on the server, either.
         let cleaned = source.clean_up(&context);
         restored.and_then(|()| cleaned.map(drop))
+    }
+}
+
+/// What is damaged in the repository is a restore that failed, whenever that is found: here, before anything was written.
+fn nothing_written(label: &str, error: Error) -> Error {
+    match error.code() {
+        ErrorCode::Damaged => {
+            error.under(ErrorCode::RestoreFailed, format!("{label} cannot be restored; nothing was written"))
+        }
+        _ => error,
     }
 }
 
