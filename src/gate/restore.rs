@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
+use crate::repository::restore::{Differences, Plan, Restored, check_in_place, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Target};
 use crate::storage::ReadFrom;
@@ -93,15 +93,34 @@ impl Restore<'_> {
         self.perform(plan, label, directory, &progress)
     }
 
-    /// Restores `path` of a tree to where it came from; what holds it is made if needed, and otherwise left as it is.
+    /// Restores absolute `paths` of a tree to where they came from; what holds them is made if needed, and otherwise left as it is,
+    /// and nobody needs to write there unless something is made.
     ///
     /// # Errors
-    /// As [`Restore::tree`].
-    pub fn in_place(&self, label: &str, root: Id, path: &Path) -> Result<Restored> {
-        let progress = Progress::new();
-        let workers = self.workers(&progress);
-        let plan = plan_itself(self.indexed, root, path, &workers).map_err(|error| nothing_written(label, error))?;
-        self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)
+    /// `not-found` and what is damaged in the trees before anything is written; else as [`Restore::tree`].
+    pub fn in_place<P: AsRef<Path>>(&self, label: &str, root: Id, paths: &[P]) -> Result<Restored> {
+        let mut planned = Vec::with_capacity(paths.len());
+        for path in paths.iter().map(|path| path.as_ref().to_owned()) {
+            let progress = Progress::new();
+            let plan = plan_itself(self.indexed, root, &path, &self.workers(&progress));
+            let plan = plan.map_err(|error| match error.code() {
+                // It names what is near.
+                ErrorCode::NotFound => {
+                    let paths = std::slice::from_ref(&path);
+                    plan_paths(self.indexed, root, paths, &self.workers(&progress)).err().unwrap_or(error)
+                }
+                _ => nothing_written(label, error),
+            });
+            planned.push((path, plan?, progress));
+        }
+        for (path, ..) in &planned {
+            check_in_place(path)?;
+        }
+        let mut all = Restored::default();
+        for (path, plan, progress) in planned {
+            all.add(self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)?);
+        }
+        Ok(all)
     }
 
     /// Compares a tree with what is below `directory`, and changes nothing; `additional` counts names that the tree does not

@@ -84,6 +84,23 @@ pub fn plan_paths(indexed: &Indexed, root: Id, paths: &[PathBuf], workers: &Work
     planner.walk(indexed, workers)
 }
 
+/// Returns the paths with a leading `/`, without those that lie below another one; none, if everything is chosen.
+///
+/// # Errors
+/// `usage`: a path holds `..`.
+pub fn chosen_paths(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut left = vec![(PathBuf::from("/"), choose(paths)?)];
+    while let Some((path, Chosen(inner))) = left.pop() {
+        if inner.is_empty() && path.parent().is_some() {
+            found.push(path);
+            continue;
+        }
+        left.extend(inner.into_iter().rev().map(|(name, inner)| (path.join(name), inner)));
+    }
+    Ok(found)
+}
+
 /// Joins the paths; one that lies below another is in it already. `/`, `.` and no path at all choose everything.
 ///
 /// # Errors
@@ -152,6 +169,9 @@ mod tests {
         assert_eq!(shape(&["/a/b", "/a/c", "/a"]), shape(&["/a"]));
         assert_eq!(shape(&["/a", "/"]), shape(&[]));
         assert_eq!(shape(&["./a/b", "."]), shape(&[]));
+        let paths = ["c", "./a/b/", "/a/b/c"].map(PathBuf::from);
+        assert_eq!(chosen_paths(&paths).unwrap(), ["/a/b", "/c"].map(PathBuf::from));
+        assert_eq!(chosen_paths(&[".".into()]).unwrap().len(), 0);
         assert_eq!(choose(&["/a/../b".into()]).unwrap_err().code(), ErrorCode::Usage);
     }
 }

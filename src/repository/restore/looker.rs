@@ -2,10 +2,11 @@
 
 use super::differences::Aspects;
 use super::existing::{Comparer, forget};
+use super::folders::{Folders, failed};
 use super::links::Name;
 use super::look::{How, Inode, Item, Looking, PIECE};
 use super::plan::{Entry, FileEntry, Link, LinkTarget, Plan, Special, SpecialKind, Use};
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::Result;
 use crate::repository::inode;
 use crate::repository::parallel::Workers;

@@ -3,11 +3,12 @@
 use super::Restored;
 use super::content::Writer;
 use super::differences::Aspects;
+use super::folders::{Folders, failed};
 use super::look::{How, Look};
 use super::metadata::Setter;
 use super::plan::{Dir, Entry, Plan};
 use super::remove::remove_beginning;
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::blobs::Indexed;
 use crate::repository::inode;
@@ -43,7 +44,10 @@ impl Plan {
     /// some files are damaged in the repository: then all others were restored, and the mark stays; `store-unavailable`; a
     /// cancellation.
     pub fn perform(mut self, indexed: &Indexed, target: &Path, force: bool, workers: &Workers<'_>) -> Result<Restored> {
-        let place = Target::open(target, force)?;
+        let place = match self.home.and_then(|home| self.dirs.get(home as usize)) {
+            Some(Dir { entry, .. }) => Target::open_inside(target, &entry.name, force)?,
+            None => Target::open(target, force)?,
+        };
         let notes = std::mem::take(&mut self.notes);
         let look = self.look_for_restore(&place, workers)?;
         workers.progress.add_items(look.files.iter().filter(|aspects| aspects.is_none()).count() as u64);
@@ -206,7 +210,8 @@ impl Plan {
         }
         let mut folders = Folders::new(self, target);
         let numbers = (0..).zip(&self.dirs).map(|(number, _)| Some(number));
-        for dir in std::iter::once(None).chain(numbers) {
+        // Beside a directory that is restored itself nothing was written.
+        for dir in self.home.is_none().then_some(None).into_iter().chain(numbers) {
             let removed = remove_beginning(&*folders.get(dir)?, &abandoned);
             removed.map_err(|error| {
                 let message = format!("cannot remove what an interrupted restore left in {}", target.path().display());
