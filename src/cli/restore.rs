@@ -18,11 +18,11 @@ use crate::model::progress::Observer;
 use crate::release::address::without_user_information;
 use crate::report::units;
 use crate::repository::lock::{LockGuard, LockKind};
-use crate::repository::restore::Restored;
+use crate::repository::restore::{Restored, chosen_paths};
 use crate::repository::{Id, Indexed, Repository, Snapshot};
 use crate::source::Target;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,7 +225,7 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
             )
             .hint("look at it first (--target DIR), then say --force"));
         }
-        return Ok((id, Some(restore.paths(name, snapshot.tree, &options.paths, Path::new("/"))?)));
+        return Ok((id, Some(to_origin(&restore, name, &snapshot, &options.paths)?)));
     }
     if !options.paths.is_empty() {
         return Err(Error::new(ErrorCode::Usage, format!("{name} is restored as a whole: --path chooses files"))
@@ -241,6 +241,18 @@ fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, O
     let target = target.unwrap_or(Target::Origin);
     restore.streams(config, &directory, (snapshot.tree, &source.content), scratch.path(), &target)?;
     Ok((id, None))
+}
+
+/// Restores files to where they came from; only `paths`, if there are any.
+fn to_origin(restore: &Restore<'_>, name: &str, snapshot: &Snapshot, paths: &[PathBuf]) -> Result<Restored> {
+    let captured: Vec<_> = snapshot.paths.iter().map(PathBuf::from).collect();
+    let mut chosen = Vec::new();
+    for path in chosen_paths(paths)? {
+        // What leads to captured paths was not captured itself.
+        let below: Vec<_> = captured.iter().filter(|captured| captured.starts_with(&path)).cloned().collect();
+        chosen.extend(if below.is_empty() { vec![path] } else { below });
+    }
+    restore.in_place(name, snapshot.tree, if chosen.is_empty() { &captured } else { &chosen })
 }
 
 /// Reads `--target`: a URL has a scheme, everything else is a directory.

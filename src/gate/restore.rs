@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
+use crate::repository::restore::{Differences, Plan, Restored, check_in_place, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Source, Target};
 use crate::storage::ReadFrom;
@@ -76,7 +76,8 @@ impl Restore<'_> {
     /// Restores a tree below `directory`.
     ///
     /// # Errors
-    /// As [`crate::repository::restore::Plan::perform`].
+    /// As [`crate::repository::restore::Plan::perform`]; `restore-failed` too if the repository lacks something or has it
+    /// damaged.
     pub fn tree(&self, label: &str, root: Id, directory: &Path) -> Result<Restored> {
         self.paths(label, root, &[], directory)
     }
@@ -87,19 +88,39 @@ impl Restore<'_> {
     /// `not-found`, with the names that are most like the one that the tree does not have; else as [`Restore::tree`].
     pub fn paths(&self, label: &str, root: Id, paths: &[PathBuf], directory: &Path) -> Result<Restored> {
         let progress = Progress::new();
-        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress))?;
+        let plan = plan_paths(self.indexed, root, paths, &self.workers(&progress));
+        let plan = plan.map_err(|error| nothing_written(label, error))?;
         self.perform(plan, label, directory, &progress)
     }
 
-    /// Restores `path` of a tree to where it came from; what holds it is made if needed, and otherwise left as it is.
+    /// Restores absolute `paths` of a tree to where they came from; what holds them is made if needed, and otherwise left as it is,
+    /// and nobody needs to write there unless something is made.
     ///
     /// # Errors
-    /// As [`Restore::tree`].
-    pub fn in_place(&self, label: &str, root: Id, path: &Path) -> Result<Restored> {
-        let progress = Progress::new();
-        let workers = self.workers(&progress);
-        let plan = plan_itself(self.indexed, root, path, &workers)?;
-        self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)
+    /// `not-found` and what is damaged in the trees before anything is written; else as [`Restore::tree`].
+    pub fn in_place<P: AsRef<Path>>(&self, label: &str, root: Id, paths: &[P]) -> Result<Restored> {
+        let mut planned = Vec::with_capacity(paths.len());
+        for path in paths.iter().map(|path| path.as_ref().to_owned()) {
+            let progress = Progress::new();
+            let plan = plan_itself(self.indexed, root, &path, &self.workers(&progress));
+            let plan = plan.map_err(|error| match error.code() {
+                // It names what is near.
+                ErrorCode::NotFound => {
+                    let paths = std::slice::from_ref(&path);
+                    plan_paths(self.indexed, root, paths, &self.workers(&progress)).err().unwrap_or(error)
+                }
+                _ => nothing_written(label, error),
+            });
+            planned.push((path, plan?, progress));
+        }
+        for (path, ..) in &planned {
+            check_in_place(path)?;
+        }
+        let mut all = Restored::default();
+        for (path, plan, progress) in planned {
+            all.add(self.perform(plan, label, path.parent().unwrap_or(Path::new("/")), &progress)?);
+        }
+        Ok(all)
     }
 
     /// Compares a tree with what is below `directory`, and changes nothing; `additional` counts names that the tree does not
@@ -146,6 +167,10 @@ impl Restore<'_> {
     fn perform(&self, plan: Plan, label: &str, directory: &Path, progress: &Arc<Progress>) -> Result<Restored> {
         self.observer.started(Phase::Restore, label, progress, Some(plan.bytes()));
         let result = plan.perform(self.indexed, directory, self.force, &self.workers(progress));
+        let result = result.map_err(|error| match error.code() {
+            ErrorCode::Damaged => error.under(ErrorCode::RestoreFailed, format!("{label} was not restored completely")),
+            _ => error,
+        });
         self.observer.finished(Phase::Restore, label, if result.is_ok() { "restored" } else { "failed" });
         result
     }
@@ -188,6 +213,16 @@ impl Restore<'_> {
         // A restore that was cut off must not go on working on the server, either.
         let cleaned = source.clean_up(context);
         restored.and_then(|()| cleaned.map(drop))
+    }
+}
+
+/// What is damaged in the repository is a restore that failed, whenever that is found: here, before anything was written.
+fn nothing_written(label: &str, error: Error) -> Error {
+    match error.code() {
+        ErrorCode::Damaged => {
+            error.under(ErrorCode::RestoreFailed, format!("{label} cannot be restored; nothing was written"))
+        }
+        _ => error,
     }
 }
 

@@ -1,27 +1,24 @@
 //! Which manifest a restore believes.
 
 use super::super::output;
-use super::super::reconcile::{read_manifest, stored_manifest};
+use super::super::reconcile::stored_manifest;
 use super::super::session::Session;
 use super::Options;
-use crate::error::{Error, ErrorCode, IoContext, Result};
-use crate::gate::record::signature_path;
+use crate::error::{Error, ErrorCode, Result};
 use crate::gate::rollback::{Given, doubt};
 use crate::ledger::Ledger;
 use crate::model::finding::Level;
 use crate::model::manifest::Manifest;
 use crate::signing::AllowedSigners;
-use std::io::ErrorKind;
-use std::path::Path;
 
 /// Reads the manifest that is asked for. Where allowed signers are named, one of them must have signed it; where none are,
 /// that is said.
 ///
 /// # Errors
-/// `manifest-invalid`: it is missing or none, nobody signed it, or somebody else did; `allowed-signers`; the store's own.
+/// `manifest-invalid`: it is missing or none, is not the one of the ledger, nobody signed it, or somebody else did; `allowed-signers`; the store's own.
 pub(super) fn manifest(session: &Session, options: &Options, ledger: &Ledger) -> Result<Manifest> {
     let given = match &options.manifest {
-        Some(path) => of_file(path, ledger)?,
+        Some(path) => Given::of_file(path, ledger)?,
         None => {
             let manifest = stored_manifest(ledger, options.id.as_deref(), Ledger::last_passed)?;
             Given::of_ledger(manifest.id.as_str(), ledger)?
@@ -43,16 +40,4 @@ pub(super) fn manifest(session: &Session, options: &Options, ledger: &Ledger) ->
         }
         _ => Ok(given.manifest),
     }
-}
-
-/// Reads a manifest from a file, and its signature from beside it, else from the ledger.
-fn of_file(path: &Path, ledger: &Ledger) -> Result<Given> {
-    let (manifest, bytes) = read_manifest(path)?;
-    let beside = signature_path(path);
-    let signature = match std::fs::read(&beside) {
-        Ok(signature) => Some(signature),
-        Err(error) if error.kind() == ErrorKind::NotFound => ledger.signature(&manifest.id)?,
-        Err(error) => return Err(error).io_context(|| format!("cannot read {}", beside.display())),
-    };
-    Ok(Given { manifest, bytes, signature })
 }

@@ -1,7 +1,7 @@
 //! Restoring to a writer, such as standard output: one stream as it was captured, or everything as a tar archive.
 
 use super::super::stored::StoredStreams;
-use super::Restore;
+use super::{Restore, nothing_written};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use crate::model::progress::{Phase, Progress};
@@ -33,10 +33,11 @@ impl Restore<'_> {
     ///
     /// # Errors
     /// `restore-failed`, or the reason of a cancellation, once something was written: what `out` has is then not all of it
-    /// and says so nowhere. Before that, the repository's own.
+    /// and says so nowhere. Before that, `restore-failed` if something is damaged, and else the repository's own.
     pub fn stream_to(&self, label: &str, root: Id, name: &str, out: File) -> Result<Restored> {
-        let streams = StoredStreams::of(self.indexed, root, self.cancel)?;
-        let mut stream = streams.open(name)?;
+        let streams = StoredStreams::of(self.indexed, root, self.cancel);
+        let streams = streams.map_err(|error| nothing_written(label, error))?;
+        let mut stream = streams.open(name).map_err(|error| nothing_written(label, error))?;
         self.pour(label, None, out, |out, progress| {
             let mut buffer = vec![0; CHUNK];
             let mut bytes = 0;
@@ -60,7 +61,8 @@ impl Restore<'_> {
     /// As [`Restore::stream_to`].
     pub fn archive_to(&self, label: &str, selection: Selection<'_>, out: File) -> Result<Restored> {
         let progress = Progress::new();
-        let bytes = tar::size(self.indexed, selection, &self.workers(&progress))?;
+        let bytes = tar::size(self.indexed, selection, &self.workers(&progress));
+        let bytes = bytes.map_err(|error| nothing_written(label, error))?;
         self.pour(label, Some(bytes), out, |out, progress| {
             tar::write(self.indexed, selection, &self.workers(progress), out)
         })
@@ -79,10 +81,7 @@ impl Restore<'_> {
         let poured = work(&mut outlet, &progress).and_then(|restored| outlet.finish().map(|()| restored));
         self.observer.finished(Phase::Restore, label, if poured.is_ok() { "restored" } else { "failed" });
         poured.map_err(|error| match outlet.handed_over {
-            0 if error.code() == ErrorCode::Damaged => {
-                error.under(ErrorCode::RestoreFailed, format!("{label} cannot be restored; nothing was written"))
-            }
-            0 => error,
+            0 => nothing_written(label, error),
             bytes => cut_off(label, bytes, error),
         })
     }

@@ -12,9 +12,10 @@ use crate::model::manifest::{Manifest, SourceRecord};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
 use crate::repository::lock::LockKind;
+use crate::repository::restore::Restored;
 use crate::repository::{Indexed, Snapshot};
 use crate::source::Target;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -138,15 +139,10 @@ fn remove_added(
 }
 
 fn files(restore: &Restore<'_>, record: &SourceRecord, snapshot: &Snapshot, observer: &dyn Observer) -> Result<String> {
-    let (mut files, mut bytes, mut changed) = (0, 0, 0);
-    for path in &snapshot.paths {
-        let restored = restore.in_place(&record.name, snapshot.tree, Path::new(path))?;
-        files += restored.files;
-        bytes += restored.bytes;
-        changed += restored.changed_files;
-        for note in restored.notes {
-            observer.note(&format!("{}: {}", note.path.display(), note.message));
-        }
+    let restored = restore.in_place(&record.name, snapshot.tree, &snapshot.paths)?;
+    for note in restored.notes {
+        observer.note(&format!("{}: {}", note.path.display(), note.message));
     }
-    Ok(format!("{files} files restored and verified, {bytes} bytes; {changed} of them differed"))
+    let Restored { files, bytes, changed_files, .. } = restored;
+    Ok(format!("{files} files restored and verified, {bytes} bytes; {changed_files} of them differed"))
 }

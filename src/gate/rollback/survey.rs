@@ -89,6 +89,13 @@ fn present<'r>(
         true => Some(touched(request, record, cancel, runtime)?),
         false => None,
     };
+    let (touched, barred) = touched.map_or((None, None), |touched| (Some(touched.count), touched.barred));
+    let barred = barred.map(|error| {
+        Finding::refusal(FindingCode::RestoreByHand, error.chain())
+            .of_source(&record.name)
+            .hint("run the rollback as a user who may write there, or see that this one may")
+    });
+    let by_hand = by_hand.or(barred);
     Ok(Present { record, wrong, by_hand, server_version, content, touched })
 }
 

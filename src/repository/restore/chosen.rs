@@ -15,7 +15,28 @@ const OFFERED: usize = 3;
 
 /// What is chosen below a directory: all of it if empty.
 #[derive(Debug, Default)]
-struct Chosen(BTreeMap<OsString, Chosen>);
+pub(in crate::repository) struct Chosen(BTreeMap<OsString, Chosen>);
+
+impl Chosen {
+    /// Says whether everything is chosen.
+    pub(in crate::repository) fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says whether a path is chosen, lies below what is, or on the way to it.
+    pub(in crate::repository) fn meets(&self, path: &Path) -> bool {
+        let mut at = self;
+        for component in path.components() {
+            let Component::Normal(name) = component else { continue };
+            match at.0.get(name) {
+                _ if at.is_all() => return true,
+                Some(inner) => at = inner,
+                None => return false,
+            }
+        }
+        true
+    }
+}
 
 /// A directory on the way to what is chosen.
 struct Step {
@@ -34,7 +55,7 @@ struct Step {
 pub fn plan_paths(indexed: &Indexed, root: Id, paths: &[PathBuf], workers: &Workers<'_>) -> Result<Plan> {
     let mut planner = Planner::default();
     let chosen = choose(paths)?;
-    if chosen.0.is_empty() {
+    if chosen.is_all() {
         planner.start(root);
         return planner.walk(indexed, workers);
     }
@@ -63,8 +84,28 @@ pub fn plan_paths(indexed: &Indexed, root: Id, paths: &[PathBuf], workers: &Work
     planner.walk(indexed, workers)
 }
 
-/// Joins the paths; one that lies below another is in it already.
-fn choose(paths: &[PathBuf]) -> Result<Chosen> {
+/// Returns the paths with a leading `/`, without those that lie below another one; none, if everything is chosen.
+///
+/// # Errors
+/// `usage`: a path holds `..`.
+pub fn chosen_paths(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut left = vec![(PathBuf::from("/"), choose(paths)?)];
+    while let Some((path, Chosen(inner))) = left.pop() {
+        if inner.is_empty() && path.parent().is_some() {
+            found.push(path);
+            continue;
+        }
+        left.extend(inner.into_iter().rev().map(|(name, inner)| (path.join(name), inner)));
+    }
+    Ok(found)
+}
+
+/// Joins the paths; one that lies below another is in it already. `/`, `.` and no path at all choose everything.
+///
+/// # Errors
+/// `usage`: a path holds `..`.
+pub(in crate::repository) fn choose(paths: &[PathBuf]) -> Result<Chosen> {
     let mut all = Chosen::default();
     'paths: for path in paths {
         let mut at = &mut all;
@@ -119,10 +160,18 @@ mod tests {
             let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
             format!("{:?}", choose(&paths).unwrap())
         };
+        let chosen = choose(&["./a/b".into(), "/c".into()]).unwrap();
+        let met = ["/", "a", "/a", "/a/b", "/a/b/x", "/c/x"].map(|path| chosen.meets(Path::new(path)));
+        let missed = ["/b", "/a/bb", "/a/c"].map(|path| chosen.meets(Path::new(path)));
+        assert_eq!((met, missed), ([true; 6], [false; 3]));
         assert_eq!(shape(&["/a/b", "a/c"]), shape(&["a/c/", "./a/b"]));
         assert_eq!(shape(&["/a", "/a/b"]), shape(&["/a"]));
         assert_eq!(shape(&["/a/b", "/a/c", "/a"]), shape(&["/a"]));
         assert_eq!(shape(&["/a", "/"]), shape(&[]));
+        assert_eq!(shape(&["./a/b", "."]), shape(&[]));
+        let paths = ["c", "./a/b/", "/a/b/c"].map(PathBuf::from);
+        assert_eq!(chosen_paths(&paths).unwrap(), ["/a/b", "/c"].map(PathBuf::from));
+        assert_eq!(chosen_paths(&[".".into()]).unwrap().len(), 0);
         assert_eq!(choose(&["/a/../b".into()]).unwrap_err().code(), ErrorCode::Usage);
     }
 }

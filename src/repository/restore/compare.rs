@@ -1,10 +1,11 @@
 //! Comparing a snapshot with a directory; nothing is changed.
 
 use super::differences::{Aspects, Differences};
+use super::folders::Folders;
 use super::look::{How, Look};
 use super::plan::{Entry, Plan};
 use super::remove::names;
-use super::target::{Folders, MARKER, Target};
+use super::target::{MARKER, Target};
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::parallel::Workers;
 use crate::storage::ReadFrom;
@@ -32,7 +33,7 @@ impl Plan {
         if !there {
             return Ok(self.differences(&Look::at_nothing(self)));
         }
-        let place = Target::open_existing(target)?;
+        let place = Target::open_existing(target, self.home.is_some())?;
         let how = How { every_blob: false, from: ReadFrom::Anywhere, counts: true };
         let mut look = Look::at(self, &place, how, workers)?;
         self.judge_links(&mut look);
@@ -69,7 +70,7 @@ impl Plan {
             entries.map(|entry| (entry.dir, entry.name.as_os_str())).collect();
         known.extend(self.links.iter().map(|link| (link.dir, link.name.as_os_str())));
         known.extend(self.left_out.iter().map(|(dir, name)| (*dir, name.as_os_str())));
-        known.insert((None, OsStr::new(MARKER)));
+        known.insert((self.home, OsStr::new(MARKER)));
         let mut folders = Folders::new(self, target);
         let whole = (0..).zip(&self.dirs).filter(|(_, dir)| !dir.passing).map(|(number, _)| Some(number));
         for dir in self.whole.then_some(None).into_iter().chain(whole) {

@@ -1,10 +1,11 @@
 //! Writing the content of files, in the order of the packs that hold it.
 
+use super::folders::{Folders, failed};
 use super::look::{Held, Look};
 use super::metadata::Setter;
 use super::plan::{FileEntry, Plan, Use};
 use super::remove::remove;
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::blobs::{BlobOpener, Indexed};
 use crate::repository::files::FileType;

@@ -88,14 +88,14 @@ impl Plan {
             }
             workers.cancel.check()?;
             let Some(file) = self.files.get(leader as usize) else { continue };
-            let Some(aspects) = look_at_name(self, target, file, link, workers)? else { continue };
+            let Some(theirs) = look_at_name(self, target, file, link, workers)? else { continue };
             workers.progress.add_bytes(file.size.saturating_sub(self.held_bytes(look.held(leader), file)));
             if let (Some(file), Some(link)) = (self.files.get_mut(leader as usize), self.links.get_mut(number)) {
                 std::mem::swap(&mut file.entry.dir, &mut link.dir);
                 std::mem::swap(&mut file.entry.name, &mut link.name);
             }
             // As many links as there are files at most, and there are fewer files than `u32` counts.
-            look.exchange(leader, u32::try_from(number).unwrap_or(u32::MAX), aspects);
+            look.exchange(leader, u32::try_from(number).unwrap_or(u32::MAX), theirs);
             done.insert(leader);
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::target::Target;
 use crate::error::Result;
 use crate::repository::parallel::Workers;
 use crate::storage::ReadFrom;
+use rustix::fs::Stat;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -35,7 +36,12 @@ pub(super) struct Look {
     held: HashMap<u32, Vec<bool>>,
     /// Which names share an inode.
     pub(super) sharing: Sharing,
+    /// What the files were, by device and inode, of which only metadata differ, or whose content was compared in pieces.
+    seen: HashMap<u32, Inode>,
 }
+
+/// A device, and the number of an inode on it.
+pub(super) type Inode = (u64, u64);
 
 /// The blobs that an existing file has where they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,7 @@ impl Look {
             links: missing(plan.links.len()),
             held: HashMap::new(),
             sharing: Sharing::default(),
+            seen: HashMap::new(),
         }
     }
 
@@ -114,8 +121,14 @@ impl Look {
         }
     }
 
+    /// Says whether a file is the one that was looked at.
+    pub(super) fn has_seen(&self, number: u32, stat: &Stat) -> bool {
+        self.seen.get(&number) == Some(&(stat.st_dev, stat.st_ino))
+    }
+
     /// Exchanges a file with one more name for it, whose aspects are `theirs`.
-    pub(super) fn exchange(&mut self, file: u32, link: u32, theirs: Aspects) {
+    pub(super) fn exchange(&mut self, file: u32, link: u32, (theirs, inode): (Aspects, Inode)) {
+        self.seen.insert(file, inode);
         if let (Some(one), Some(two)) = (self.files.get_mut(file as usize), self.links.get_mut(link as usize)) {
             *two = *one;
             *one = theirs;
@@ -146,6 +159,7 @@ pub(super) struct Looking<'a> {
     pub(super) links: Marks,
     pub(super) held: Mutex<HashMap<u32, Vec<bool>>>,
     pub(super) sharing: Mutex<Sharing>,
+    pub(super) seen: Mutex<HashMap<u32, Inode>>,
     /// Files whose content is compared in pieces.
     pub(super) large: Mutex<Vec<u32>>,
 }
@@ -163,6 +177,7 @@ impl<'a> Looking<'a> {
             links: Marks::new(plan.links.len()),
             held: Mutex::default(),
             sharing: Mutex::default(),
+            seen: Mutex::default(),
             large: Mutex::default(),
         }
     }
@@ -175,6 +190,7 @@ impl<'a> Looking<'a> {
             links: self.links.into_aspects(),
             held: self.held.into_inner().unwrap_or_else(PoisonError::into_inner),
             sharing: self.sharing.into_inner().unwrap_or_else(PoisonError::into_inner),
+            seen: self.seen.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }
 

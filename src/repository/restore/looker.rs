@@ -2,10 +2,11 @@
 
 use super::differences::Aspects;
 use super::existing::{Comparer, forget};
+use super::folders::{Folders, failed};
 use super::links::Name;
-use super::look::{How, Item, Looking, PIECE};
+use super::look::{How, Inode, Item, Looking, PIECE};
 use super::plan::{Entry, FileEntry, Link, LinkTarget, Plan, Special, SpecialKind, Use};
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::Result;
 use crate::repository::inode;
 use crate::repository::parallel::Workers;
@@ -119,12 +120,17 @@ impl<'a> Looker<'a> {
             return Ok(metadata.and(Aspects::CONTENT));
         }
         if file.size > PIECE {
+            self.see(number, &stat);
             self.looking.large.lock().unwrap_or_else(PoisonError::into_inner).push(number);
             return Ok(metadata.and(Aspects::CONTENT.when(!sized)));
         }
         let uses = self.looking.plan.uses_of(file);
         let right = self.compare(number, file, 0, uses, (&open, &stat));
-        Ok(metadata.and(Aspects::CONTENT.when(!right || !sized)))
+        let aspects = metadata.and(Aspects::CONTENT.when(!right || !sized));
+        if !aspects.is_none() && !aspects.has(Aspects::REPLACE) {
+            self.see(number, &stat);
+        }
+        Ok(aspects)
     }
 
     fn metadata_of(&self, open: &File, stat: &Stat, entry: &Entry) -> Result<Aspects> {
@@ -141,7 +147,10 @@ impl<'a> Looker<'a> {
         }
         match self.open(file.entry.dir, &file.entry.name, &file.entry)? {
             Ok((open, stat)) => {
-                let right = self.compare(number, file, start, uses, (&open, &stat));
+                let seen = self.looking.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&number).copied();
+                // All pieces are of one file.
+                let same = seen == Some((stat.st_dev, stat.st_ino));
+                let right = self.compare(number, file, start, uses, (&open, &stat)) && same;
                 files.add(number, Aspects::CONTENT.when(!right));
             }
             Err(aspects) => files.add(number, aspects),
@@ -226,6 +235,11 @@ impl<'a> Looker<'a> {
         Ok(Aspects::LINKS)
     }
 
+    fn see(&self, number: u32, stat: &Stat) {
+        let mut seen = self.looking.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(number, (stat.st_dev, stat.st_ino));
+    }
+
     fn share(&self, name: Name, stat: &Stat) {
         #[allow(clippy::useless_conversion, reason = "the type is not the same on every processor")]
         let names: u64 = stat.st_nlink.into();
@@ -236,7 +250,7 @@ impl<'a> Looker<'a> {
     }
 }
 
-/// Says how one more name of a file stands, if it has the content of the file; `None` if not.
+/// Says how one more name of a file stands, and what it is, if it has the content of the file; `None` if not.
 ///
 /// # Errors
 /// As [`Look::at`].
@@ -246,7 +260,7 @@ pub(super) fn look_at_name(
     file: &FileEntry,
     link: &Link,
     workers: &Workers<'_>,
-) -> Result<Option<Aspects>> {
+) -> Result<Option<(Aspects, Inode)>> {
     let how = How { every_blob: false, from: ReadFrom::Anywhere, counts: false };
     let looking = Looking::new(plan, target, how, workers);
     let mut looker = Looker::new(&looking);
@@ -254,5 +268,5 @@ pub(super) fn look_at_name(
     let metadata = looker.metadata_of(&open, &stat, &file.entry)?;
     let right =
         u64::try_from(stat.st_size) == Ok(file.size) && looker.compare(0, file, 0, plan.uses_of(file), (&open, &stat));
-    Ok(right.then_some(metadata))
+    Ok(right.then_some((metadata, (stat.st_dev, stat.st_ino))))
 }

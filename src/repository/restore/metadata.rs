@@ -88,6 +88,16 @@ pub(super) fn is_ours(name: &str) -> bool {
     !of_system || name == "security.capability" || name.starts_with("system.posix_acl_")
 }
 
+/// Returns the times that something has.
+pub(super) fn times_of(stat: &Stat) -> Timestamps {
+    let time =
+        |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: i64::try_from(nanoseconds).unwrap_or_default() };
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}
+
 fn timespec(time: Timestamp) -> Timespec {
     const SECOND: i128 = 1_000_000_000;
     let nanoseconds = time.as_nanosecond();
@@ -159,8 +169,14 @@ impl Setter {
             changed |= self.attribute(attribute, set, path)?;
         }
         if differing.has(Aspects::TIME) {
-            rustix::fs::futimens(fd, &metadata.times()).map_err(|error| failed("times", path, error))?;
-            changed = true;
+            match rustix::fs::futimens(fd, &metadata.times()) {
+                Ok(()) => changed = true,
+                // Such as a volume that belongs to root, and in which a group may write.
+                Err(Errno::PERM) if !self.root => {
+                    self.note(path, "keeps its time: only its owner may set another".to_owned());
+                }
+                Err(error) => return Err(failed("times", path, error)),
+            }
         }
         Ok(changed)
     }

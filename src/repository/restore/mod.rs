@@ -5,11 +5,13 @@
 //! packs, on several threads; many are not synced one by one, but the whole file system once at the end; then what was
 //! written is read again and compared. A marker file in the target tells a restore that did not end from one that did.
 
+mod access;
 mod chosen;
 mod compare;
 mod content;
 mod differences;
 mod existing;
+mod folders;
 mod links;
 mod look;
 mod looker;
@@ -23,7 +25,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use chosen::plan_paths;
+pub use access::check_in_place;
+pub(super) use chosen::choose;
+pub use chosen::{chosen_paths, plan_paths};
 pub use differences::{Aspects, Difference, Differences};
 pub use metadata::Note;
 pub use plan::{Plan, plan, plan_itself};
@@ -49,6 +53,17 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// Adds what another restore did.
+    pub fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.dirs += other.dirs;
+        self.bytes += other.bytes;
+        self.changed_files += other.changed_files;
+        self.changed_dirs += other.changed_dirs;
+        self.written_bytes += other.written_bytes;
+        self.notes.extend(other.notes);
+    }
+
     /// Says that everything was written: nothing was there before.
     #[must_use]
     pub fn anew(self) -> Self {

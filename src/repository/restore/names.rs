@@ -1,11 +1,12 @@
 //! Making the names that are neither files with content nor directories: symbolic and hard links, pipes, devices.
 
 use super::differences::Aspects;
+use super::folders::{Folders, failed};
 use super::look::Look;
 use super::metadata::Setter;
 use super::plan::{Link, LinkTarget, Plan, Special, SpecialKind};
 use super::remove::remove;
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::parallel::Workers;
 use rustix::fd::AsFd;

@@ -3,11 +3,12 @@
 use super::Restored;
 use super::content::Writer;
 use super::differences::Aspects;
+use super::folders::{Folders, failed};
 use super::look::{How, Look};
 use super::metadata::Setter;
-use super::plan::{Dir, Plan};
+use super::plan::{Dir, Entry, Plan};
 use super::remove::remove_beginning;
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::blobs::Indexed;
 use crate::repository::inode;
@@ -43,7 +44,10 @@ impl Plan {
     /// some files are damaged in the repository: then all others were restored, and the mark stays; `store-unavailable`; a
     /// cancellation.
     pub fn perform(mut self, indexed: &Indexed, target: &Path, force: bool, workers: &Workers<'_>) -> Result<Restored> {
-        let place = Target::open(target, force)?;
+        let place = match self.home.and_then(|home| self.dirs.get(home as usize)) {
+            Some(Dir { entry, .. }) => Target::open_inside(target, &entry.name, force)?,
+            None => Target::open(target, force)?,
+        };
         let notes = std::mem::take(&mut self.notes);
         let look = self.look_for_restore(&place, workers)?;
         workers.progress.add_items(look.files.iter().filter(|aspects| aspects.is_none()).count() as u64);
@@ -145,15 +149,22 @@ impl Plan {
         workers: &Workers<'_>,
     ) -> Result<()> {
         let to_mend = |aspects: &Aspects| !aspects.is_none() && !aspects.has(Aspects::REPLACE);
-        let files: Vec<_> = look.files.iter().zip(&self.files).filter(|(aspects, _)| to_mend(aspects)).collect();
+        let files: Vec<_> =
+            (0..).zip(look.files.iter().zip(&self.files)).filter(|(_, (one, _))| to_mend(one)).collect();
         workers.each(
             &files,
             || Ok(Folders::new(self, target)),
-            |folders, (_, file)| {
+            |folders, (number, (_, file))| {
                 let entry = &file.entry;
                 let dir = folders.get(entry.dir)?;
-                let open = inode::open(dir.as_fd(), &entry.name, OFlags::empty());
-                let open = open.map_err(|error| failed("open", self, entry, error))?;
+                let open = || {
+                    let open = inode::open(dir.as_fd(), &entry.name, OFlags::empty())?;
+                    rustix::fs::fstat(&open).map(|stat| (open, stat))
+                };
+                let (open, stat) = open().map_err(|error| failed("open", self, entry, error))?;
+                if !look.has_seen(*number, &stat) {
+                    return Err(self.replaced_meanwhile(target, entry));
+                }
                 let mended = setter.mend(open.as_fd(), &entry.metadata, &|| self.path(entry.dir, &entry.name))?;
                 changes.files.fetch_add(mended.into(), Relaxed);
                 workers.progress.add_items(1);
@@ -199,7 +210,8 @@ impl Plan {
         }
         let mut folders = Folders::new(self, target);
         let numbers = (0..).zip(&self.dirs).map(|(number, _)| Some(number));
-        for dir in std::iter::once(None).chain(numbers) {
+        // Beside a directory that is restored itself nothing was written.
+        for dir in self.home.is_none().then_some(None).into_iter().chain(numbers) {
             let removed = remove_beginning(&*folders.get(dir)?, &abandoned);
             removed.map_err(|error| {
                 let message = format!("cannot remove what an interrupted restore left in {}", target.path().display());
@@ -207,6 +219,14 @@ impl Plan {
             })?;
         }
         Ok(())
+    }
+
+    /// Says that a name leads to another file by now, whose content nobody has compared.
+    fn replaced_meanwhile(&self, target: &Target, entry: &Entry) -> Error {
+        let path = self.path(entry.dir, &entry.name);
+        let message = format!("{} was replaced by something else after it was looked at", path.display());
+        Error::new(ErrorCode::RestoreFailed, message)
+            .hint(format!("see that nothing writes into {}, and restore again", target.path().display()))
     }
 
     fn incomplete(&self, target: &Path, mut damage: Vec<(u32, Error)>) -> Error {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub(super) notes: Vec<Note>,
     /// Names that the snapshot has and that are left out.
     pub(super) left_out: Vec<(Option<u32>, OsString)>,
+    /// The directory that is marked until the restore is complete; `None` stands for the target itself.
+    pub(super) home: Option<u32>,
     /// Whether the plan has all that belongs into the target itself.
     pub(super) whole: bool,
     bytes: u64,
@@ -129,7 +131,8 @@ pub fn plan(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'_>) -> 
     planner.walk(indexed, workers)
 }
 
-/// Plans the restore of what `path` leads to below the tree `root`, under its own name: into the directory that holds it.
+/// Plans the restore of what `path` leads to below the tree `root`, under its own name: into the directory that holds it. A
+/// directory is marked itself until the restore is complete, and nothing is written beside it.
 ///
 /// # Errors
 /// As [`plan`].
@@ -137,7 +140,11 @@ pub fn plan_itself(indexed: &Indexed, root: Id, path: &Path, workers: &Workers<'
     let mut planner = Planner::default();
     match find(indexed, root, path)? {
         Found::Root(tree) => planner.start(tree),
-        Found::Node(node) => planner.add(indexed, None, *node)?,
+        Found::Node(node) => {
+            let is_dir = node.kind == NodeType::Dir;
+            planner.add(indexed, None, *node)?;
+            planner.plan.home = is_dir.then_some(0);
+        }
     }
     planner.walk(indexed, workers)
 }
@@ -226,7 +233,7 @@ impl Planner {
             let message = format!("was not read completely when it was stored: {}", node.error);
             plan.notes.push(Note { path: plan.path(dir, &node.name), message });
         }
-        if dir.is_none() && node.name == super::MARKER {
+        if dir == plan.home && node.name == super::MARKER {
             let message = "is left out: it marks an interrupted restore".to_owned();
             plan.notes.push(Note { path: node.name.into(), message });
             return Ok(());

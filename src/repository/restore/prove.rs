@@ -1,10 +1,11 @@
 //! What makes a restore count: all of it is on the medium, and reads back as what it should be.
 
 use super::differences::Aspects;
+use super::folders::{Folders, failed};
 use super::look::{How, Look};
 use super::metadata::Setter;
 use super::plan::{Dir, Entry, Plan};
-use super::target::{Folders, Target, failed};
+use super::target::Target;
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::inode;
 use crate::repository::parallel::Workers;
@@ -50,7 +51,10 @@ impl Plan {
         // One call for the whole file system costs less than one for each of many files, and more than one for each of a few:
         // it waits for what others have written, too. What a restore that did not end has written, nobody knows.
         if files.len() + dirs.len() > FEW || target.is_unfinished() || locked.contains(&true) {
-            return target.sync_all().map(|()| ReadFrom::Anywhere);
+            let all = || (0..).zip(&self.dirs).map(|(number, _)| number);
+            let dirs: Vec<u32> =
+                if target.is_unfinished() { all().collect() } else { dirs.into_iter().flatten().collect() };
+            return self.sync_file_systems(target, &dirs).map(|()| ReadFrom::Anywhere);
         }
         let mut folders = Folders::new(self, target);
         for (_, file) in files.iter().filter(|(_, file)| !file.failed.load(Acquire)) {
@@ -69,6 +73,20 @@ impl Plan {
             synced.map_err(failed)?;
         }
         target.sync_names().map(|()| ReadFrom::Medium)
+    }
+
+    /// Brings every file system to the medium that the target or one of `dirs` is on: other ones may be mounted below the target.
+    fn sync_file_systems(&self, target: &Target, dirs: &[u32]) -> Result<()> {
+        let mut done = HashSet::new();
+        target.sync_file_system(target.home(), &mut done)?;
+        let mut folders = Folders::new(self, target);
+        for number in dirs {
+            // One that its owner is locked out of by now is on the file system of the one above it, which he restored into.
+            if let Some(dir) = folders.find(Some(*number))? {
+                target.sync_file_system(&dir, &mut done)?;
+            }
+        }
+        target.sync_names()
     }
 
     /// Reads what was written and compares it with the snapshot.

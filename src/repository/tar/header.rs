@@ -13,6 +13,9 @@ const NAME: usize = 100;
 const SEVEN_DIGITS: u64 = 0o7_777_777;
 const ELEVEN_DIGITS: u64 = 0o77_777_777_777;
 
+/// The record that says that names are no text of a known encoding.
+const CHARSET: &[u8] = b"21 hdrcharset=BINARY\n";
+
 /// One entry of the archive.
 pub(super) struct Member<'a> {
     pub(super) path: &'a Path,
@@ -39,7 +42,12 @@ impl Member<'_> {
         let mut records = Records::default();
         for (key, bytes) in [("path", &path), ("linkpath", &target)] {
             // Text beyond ASCII is UTF-8 by definition only in a record; what is not UTF-8 is no text.
-            if bytes.len() > NAME || (!bytes.is_ascii() && std::str::from_utf8(bytes).is_ok()) {
+            let is_text = std::str::from_utf8(bytes).is_ok();
+            if bytes.len() > NAME || (!bytes.is_ascii() && is_text) {
+                if !is_text && !records.are_binary() {
+                    // Every record after it is bytes, not UTF-8.
+                    records.0.splice(..0, CHARSET.iter().copied());
+                }
                 records.add(key, bytes);
             }
         }
@@ -124,6 +132,11 @@ fn put(field: &mut [u8], bytes: &[u8]) {
 struct Records(Vec<u8>);
 
 impl Records {
+    /// Says whether the names in it are bytes.
+    fn are_binary(&self) -> bool {
+        self.0.starts_with(CHARSET)
+    }
+
     /// Adds `LENGTH KEY=VALUE\n`, where the length counts its own digits.
     fn add(&mut self, key: &str, value: &[u8]) {
         let rest = key.len() + value.len() + 3;
@@ -188,5 +201,22 @@ mod tests {
             assert!(text.contains(record), "{record:?} in {text}");
         }
         assert_eq!(blocks.len(), 3 * BLOCK);
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_said_to_be_bytes() {
+        let node = Node::new("f", NodeType::File);
+        let records = |name: &[u8], link: &[u8]| {
+            let path = |bytes| Path::new(std::ffi::OsStr::from_bytes(bytes));
+            let blocks = Member { path: path(name), node: &node, size: 0, link: Some(path(link)) }.header();
+            String::from_utf8_lossy(&blocks[BLOCK..]).into_owned()
+        };
+        let (long, text) = ([0xff; 120], "ü".repeat(60));
+        for both in [records(&long, text.as_bytes()), records(text.as_bytes(), &long)] {
+            assert!(both.starts_with("21 hdrcharset=BINARY\n") && both.contains(" linkpath="), "{both}");
+            assert_eq!(both.matches("hdrcharset").count(), 1);
+        }
+        assert!(records(text.as_bytes(), b"f").starts_with("130 path=ü"));
+        assert_eq!(records(&[0xff; 100], b"f").len(), 0);
     }
 }

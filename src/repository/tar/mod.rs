@@ -10,7 +10,7 @@ use super::id::Id;
 use super::ls;
 use super::pack::BlobType;
 use super::parallel::Workers;
-use super::restore::{Note, Restored};
+use super::restore::{Note, Restored, choose};
 use super::stream::{Job, Ordered, serve};
 use super::tree::{Node, NodeType};
 use crate::cancel::Cancel;
@@ -33,26 +33,36 @@ const BLOCK: usize = 512;
 pub struct Selection<'a> {
     /// The tree.
     pub root: Id,
-    /// The paths; all, if there are none. A leading `/` makes no difference.
+    /// The paths; all, if there are none. A leading `/` or `./` makes no difference, and `.` is all.
     pub paths: &'a [PathBuf],
 }
 
 impl Selection<'_> {
-    /// Calls `visit` with everything that is selected, directories before what they hold.
+    /// Calls `visit` with everything that is selected, directories before what they hold; `not-found` if that is nothing.
     fn each(
         &self,
         indexed: &Indexed,
         cancel: &Cancel,
         visit: &mut dyn FnMut(&Path, &Node) -> Result<()>,
     ) -> Result<()> {
-        let wanted: Vec<_> = self.paths.iter().map(|path| path.strip_prefix("/").unwrap_or(path)).collect();
-        for path in &wanted {
+        let chosen = choose(self.paths)?;
+        for path in self.paths {
             ls::find(indexed, self.root, path)?;
         }
+        let mut is_empty = true;
         ls::list(indexed, self.root, Path::new(""), cancel, &mut |path, node| {
-            let is_wanted = |wanted: &&Path| path.starts_with(wanted) || wanted.starts_with(path);
-            if wanted.is_empty() || wanted.iter().any(is_wanted) { visit(path, node) } else { Ok(()) }
-        })
+            if !chosen.meets(path) {
+                return Ok(());
+            }
+            is_empty = false;
+            visit(path, node)
+        })?;
+        // An archive of nothing must not pass for what was asked for.
+        if is_empty && !chosen.is_all() {
+            let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            return Err(Error::new(ErrorCode::NotFound, format!("the snapshot holds no {}", paths.join(", "))));
+        }
+        Ok(())
     }
 }
 
