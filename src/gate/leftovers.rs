@@ -1,7 +1,7 @@
 //! What a run may leave in its private directory: directories that do not let themselves be removed, processes that use it.
 
 use crate::error::{IoContext, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -13,14 +13,14 @@ const KILLED_WITHIN: Duration = Duration::from_secs(1);
 /// The pause between two looks at it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A process that was told of a private directory when it was started, or that is in it.
+/// A process that a drill told of its private directory when it was started, or that is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its process id.
     pid: i32,
     /// The process id and the name, for people.
     pub name: String,
-    /// Whether its arguments or variables name the directory: then whoever owned the directory started it.
+    /// Whether a variable of drills names the directory: then the run that owned the directory started it.
     is_told: bool,
 }
 
@@ -33,14 +33,16 @@ pub fn users(directory: &Path) -> Vec<User> {
 }
 
 fn user(pid: i32, process: &Path, directory: &Path) -> Option<User> {
-    let names = |file: &str| {
-        let text = fs::read(process.join(file)).unwrap_or_default();
+    let names = |variable: &[u8]| {
         let wanted = directory.as_os_str().as_bytes();
         // The name must end there: another directory's may begin with it.
-        text.windows(wanted.len() + 1)
-            .any(|part| part.starts_with(wanted) && part.last().is_none_or(|next| !next.is_ascii_alphanumeric()))
+        variable.windows(wanted.len()).enumerate().any(|(at, part)| {
+            part == wanted && variable.get(at + wanted.len()).is_none_or(|next| !next.is_ascii_alphanumeric())
+        })
     };
-    let is_told = names("cmdline") || names("environ");
+    // Only what a drill sets: a person's editor or shell may have the directory in its arguments and other variables.
+    let environment = fs::read(process.join("environ")).unwrap_or_default();
+    let is_told = environment.split(|byte| *byte == 0).any(|one| one.starts_with(b"HOLDPOINT_DRILL_") && names(one));
     let is_in = || fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory));
     // One that has ended and waits for its parent has none of these.
     if !is_told && !is_in() {
@@ -50,7 +52,7 @@ fn user(pid: i32, process: &Path, directory: &Path) -> Option<User> {
     Some(User { pid, name: format!("process {pid} ({})", command.trim()), is_told })
 }
 
-/// Ends the processes that were started with a private directory in their arguments or variables; returns those that it
+/// Ends the processes that were started with a private directory in a variable of drills; returns those that it
 /// ended, and those that still use the directory.
 pub fn end_users(directory: &Path) -> (Vec<User>, Vec<User>) {
     let mut ended: Vec<User> = Vec::new();
@@ -62,8 +64,13 @@ pub fn end_users(directory: &Path) -> (Vec<User>, Vec<User>) {
             return (ended, left);
         }
         for user in left.into_iter().filter(|user| user.is_told) {
-            // One that is gone already is no reason to do anything.
-            let _ = Pid::from_raw(user.pid).map(|pid| kill_process(pid, Signal::KILL));
+            // One that is gone already is no reason to do anything; by its handle, nobody who got its number is hit.
+            let handle = Pid::from_raw(user.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            let is_same =
+                self::user(user.pid, &Path::new("/proc").join(user.pid.to_string()), directory).as_ref() == Some(&user);
+            if let Some(handle) = handle.filter(|_| is_same) {
+                let _ = pidfd_send_signal(&handle, Signal::KILL);
+            }
             if !ended.contains(&user) {
                 ended.push(user);
             }
@@ -132,7 +139,7 @@ mod tests {
         });
         let longer = format!("{}x", path.display());
         let mut other = start(&path, |command| {
-            command.env("OTHER", &longer);
+            command.env("HOLDPOINT_DRILL_OTHER", &longer).env("OLDPWD", &path);
         });
         // Whoever is killed stays until it was waited for; its arguments and variables are gone at once.
         let (ended, left) = end_users(&path);

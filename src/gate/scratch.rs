@@ -3,7 +3,7 @@
 use super::leftovers::{end_users, remove_tree};
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
-use crate::source::throwaway::end_abandoned;
+use crate::source::throwaway::{end_abandoned, scratch_places};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,8 @@ impl Scratch {
     /// The directory cannot be created.
     pub fn create() -> Result<Self> {
         let parent = std::env::temp_dir();
-        remove_abandoned(&parent);
+        // Servers of drills that run as another account have their homes elsewhere.
+        scratch_places().for_each(|place| remove_abandoned(&place));
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let directory = tempfile::Builder::new()
             .prefix(&prefix)

@@ -1,4 +1,4 @@
-//! A place for a drill: a server of its own that loads the file, or an empty one that is named.
+//! A place for a drill: a server of its own that loads the file.
 
 use super::RedisSource;
 use super::connection::{Connection, Reply};
@@ -14,7 +14,7 @@ use crate::process::Program;
 use crate::source::isolation::{Isolated, Isolation};
 use crate::source::throwaway::{Home, Launch, OwnServer};
 use crate::source::write::failed;
-use crate::source::{CLEAN_UP_WITHIN, Context, Target};
+use crate::source::{Context, Target};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -36,10 +36,14 @@ const DEPTH: u32 = 8;
 /// Makes the place.
 ///
 /// # Errors
-/// `restore-failed`: there is no server program, or the server that is named is not empty; `usage`: it is the origin.
-pub(super) fn isolate(source: &RedisSource, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+/// `restore-failed`: there is no server program; `usage`: a server is named.
+pub(super) fn isolate(source: &RedisSource, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
     match &isolation.server {
-        Some(url) => Ok(Box::new(NamedPlace::new(source, url, context)?)),
+        // A restore replaces all that a server holds, and what tells a drill's keys from others' nobody can know.
+        Some(_) => {
+            Err(Error::new(ErrorCode::Usage, "a drill restores Redis into a server of its own, and into no other")
+                .hint("leave `drill_server` out of this source, and install redis-server where drills run"))
+        }
         None => Ok(Box::new(OwnPlace::new(source, &isolation.directory)?)),
     }
 }
@@ -62,7 +66,6 @@ impl OwnPlace {
         let program = SERVERS.iter().find_map(|name| Program::new([*name]).locate().ok()).ok_or_else(|| {
             failed("there is no redis-server or valkey-server on this machine".to_owned())
                 .hint("install it (Debian: redis-server)")
-                .hint("or name an empty server that drills may use: drill_server = \"redis://…\" in the source")
         })?;
         let home = Home::new(directory, &ACCOUNTS)?;
         let (run, data) = (home.folder("run")?, home.folder("data")?);
@@ -212,80 +215,6 @@ impl Kept {
             }
         }
         Ok(kept)
-    }
-}
-
-/// A server that is named, which was empty and is emptied again.
-struct NamedPlace {
-    endpoint: Endpoint,
-    url: String,
-    version: String,
-    has_functions: bool,
-}
-
-impl NamedPlace {
-    fn new(source: &RedisSource, url: &str, context: &Context) -> Result<Self> {
-        let endpoint = Endpoint::parse(url, source.ca_file.as_deref())?;
-        if source.origin().is_ok_and(|origin| origin.to_string() == endpoint.to_string()) {
-            return Err(Error::new(ErrorCode::Usage, "`drill_server` is the server that is captured")
-                .hint("name another one, or leave it out: a drill starts a server of its own"));
-        }
-        let patience = Patience::within(&context.cancel, source.config.connect_timeout);
-        let there = look::look(&endpoint, context, &patience).map_err(unusable)?;
-        let number = |name: &str| there.get(name).and_then(serde_json::Value::as_u64);
-        if number("tables") != Some(0) || number("function_libraries").is_some_and(|count| count > 0) {
-            return Err(failed(format!("{endpoint} is not empty, and a restore would replace all that it holds"))
-                .hint("name an empty server in `drill_server`, or leave it out: a drill starts a server of its own"));
-        }
-        let mut connection = endpoint.connect(&context.runtime, &patience).map_err(unusable)?;
-        let version = Info::ask(&mut connection, &patience).map_err(unusable)?.version();
-        Ok(Self { endpoint, url: url.to_owned(), version, has_functions: there.contains_key("function_libraries") })
-    }
-}
-
-impl Isolated for NamedPlace {
-    fn target(&self) -> Target {
-        Target::Url(self.url.clone())
-    }
-
-    fn description(&self) -> String {
-        format!("{}, which was empty: {}", self.endpoint, self.version)
-    }
-
-    fn identity(&self) -> Option<String> {
-        Some(self.endpoint.to_string())
-    }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        vec![("HOLDPOINT_DRILL_URL".to_owned(), self.url.clone())]
-    }
-
-    fn look(&self, context: &Context) -> Result<Content> {
-        look::look(&self.endpoint, context, &Patience::within(&context.cancel, PATIENCE)).map_err(unusable)
-    }
-
-    fn ask(&self, context: &Context, question: &str) -> Result<String> {
-        ask(&self.endpoint, context, question).map_err(unusable)
-    }
-
-    fn remove(self: Box<Self>, context: &Context) -> Result<()> {
-        let left = |error: Error| {
-            error
-                .under(ErrorCode::RestoreFailed, format!("what was restored is left in {}", self.endpoint))
-                .hint("delete it there: redis-cli FLUSHALL")
-        };
-        // The run may be cancelled, and this must be done all the same.
-        let cancel = crate::cancel::Cancel::new();
-        let patience = Patience::within(&cancel, PATIENCE.max(CLEAN_UP_WITHIN));
-        let mut connection = self.endpoint.connect(&context.runtime, &patience).map_err(left)?;
-        connection.text("FLUSHALL", &patience).map_err(left)?;
-        if self.has_functions {
-            connection.text("FUNCTION FLUSH", &patience).map_err(left)?;
-        }
-        match Info::ask(&mut connection, &patience).map_err(left)?.keys().values().sum() {
-            0_u64 => Ok(()),
-            keys => Err(left(failed(format!("it holds {keys} keys again: somebody writes to it")))),
-        }
     }
 }
 

@@ -142,8 +142,8 @@ impl Source for RedisSource {
         restore::restore(&endpoint, stored, context, self.config.connect_timeout, force)
     }
 
-    fn isolate(&self, context: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
-        isolated::isolate(self, context, isolation)
+    fn isolate(&self, _: &Context, isolation: &Isolation) -> Result<Box<dyn Isolated>> {
+        isolated::isolate(self, isolation)
     }
 
     fn look(&self, context: &Context) -> Result<Option<Content>> {

@@ -126,7 +126,13 @@ impl Isolated for Files {
     fn remove(self: Box<Self>, _: &Context) -> Result<()> {
         let cannot = |error| failed(format!("cannot remove what is in {}", self.directory.display())).caused_by(error);
         for entry in self.directory.read_dir().map_err(cannot)? {
-            std::fs::remove_file(entry.map_err(cannot)?.path()).map_err(cannot)?;
+            let entry = entry.map_err(cannot)?;
+            // A check may have made directories.
+            match entry.file_type().map_err(cannot)?.is_dir() {
+                true => std::fs::remove_dir_all(entry.path()),
+                false => std::fs::remove_file(entry.path()),
+            }
+            .map_err(cannot)?;
         }
         Ok(())
     }

@@ -156,7 +156,7 @@ fn drop_database(connection: &Connection, name: &str) -> Result<()> {
     let is_gone = || Ok::<_, Error>(connection.value(doing, &exists)?.as_deref() == Some("0"));
     // A statement that makes it may be at work still: it can be dropped once that is over.
     let of = format!(
-        "FROM pg_catalog.pg_stat_activity WHERE pid <> pg_catalog.pg_backend_pid() \
+        "FROM pg_catalog.pg_stat_activity WHERE pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' \
             AND (datname = {quoted} OR query LIKE '%CREATE DATABASE ' || {} || '%')",
         literal(&identifier(name))
     );

@@ -190,6 +190,10 @@ impl Restore<'_> {
         if self.owners == Owners::LeftOut {
             arguments.extend(["--no-owner", "--no-privileges"].map(str::to_owned));
         }
+        if self.owners != Owners::Kept {
+            // A drill's database must not begin to follow the origin, and one that does cannot be dropped.
+            arguments.extend(["--no-subscriptions", "--no-publications"].map(str::to_owned));
+        }
         let cancel = &self.context.cancel;
         let program = |arguments| self.source.server.program("pg_restore", arguments, endpoint, self.context);
         let result = if self.archive.format == Format::Custom {
