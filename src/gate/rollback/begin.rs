@@ -1,9 +1,10 @@
 //! The beginning of a rollback: the lease, the freeze, and the journal that it opens or goes on with.
 
 use super::super::standing;
+use super::command::go_on;
+use super::fit;
 use super::journal::{Clock, Journal};
 use super::perform::Rollback;
-use super::{command, fit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
@@ -61,7 +62,7 @@ impl Rollback<'_> {
                 way: Some(self.plan.way).filter(|way| *way != WayKind::FullRestore),
                 unsaved: self.request.no_safety_snapshot.clone(),
                 steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
-                go_on: Some(command(self.request, self.plan.way)),
+                go_on: Some(go_on(self.request, self.plan.way)),
             };
             self.ledger.record_event(id, &began)?;
         }

@@ -106,3 +106,43 @@ fn an_environment_that_another_run_holds() {
     first.wait().expect(143).refuses_in_words();
     world.shop.assert_nothing_left();
 }
+
+#[test]
+fn a_release_whose_rollback_would_meet_the_unfinished_one_of_another() {
+    let world = World::new("before = [[\"test\", \"-e\", \"mended\"]]\nredeploy = [\"sh\", \"deploy.sh\"]");
+    let older = world.deploy();
+    let newer = "3333333333333333333333333333333333333333";
+    let id = world.pass("1.5.0", newer);
+    world.deployed(&[1, 2, 3], "1.5.0", newer);
+    world.run(&["reconcile", "--id", &id]).expect(0);
+    world.roll_back(&id, &[]).expect(17);
+    let output = world.roll_back(&older, &["--force", "both are bad"]).expect(14);
+    output.says(&[&format!("the rollback of {id} is not done"), "holdpoint thaw"]).refuses_in_words();
+    // What did not begin is begun by all that was said, and nothing of it was recorded.
+    output.says(&["--force 'both are bad'"]);
+    assert!(!world.events(&older).iter().any(|event| event["event"] == "rollback_began"));
+    world.shop.write("mended", "");
+    world.roll_back(&id, &[]).expect(0);
+    let answer = world.shop.read("instance-2.json");
+    assert!(answer.contains("1.4.0"), "{answer}");
+}
+
+#[test]
+fn a_freeze_that_would_end_while_data_is_half_restored_becomes_one_that_does_not() {
+    let world = World::new(HOOKS);
+    let id = world.deploy();
+    world.run(&["freeze", "--reason", "holidays", "--until", "2099-01-02T00:00:00Z"]).expect(0);
+    world.roll_back(&id, &[]).expect(0);
+    world.assert_undone();
+    let freeze: serde_json::Value = serde_json::from_slice(&fs::read(world.place("freeze.json")).unwrap()).unwrap();
+    assert!(freeze.get("until").is_none(), "{freeze:#}");
+    let events = world.events(&id);
+    let frozen = events.iter().rfind(|event| event["event"] == "frozen").unwrap();
+    for reason in [&freeze["reason"], &frozen["reason"]] {
+        let reason = reason.as_str().unwrap();
+        assert!(
+            reason.starts_with("rollback of 1.4.0") && reason.ends_with("until 2099-01-02T00:00:00Z: holidays"),
+            "{reason}"
+        );
+    }
+}

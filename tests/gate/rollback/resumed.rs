@@ -26,6 +26,18 @@ fn reached(world: &World, step: &str) -> bool {
     fs::read_to_string(world.shop.path("log")).is_ok_and(|log| log.lines().any(|line| line == step))
 }
 
+/// Ends the programs of a rollback: whoever kills it with SIGKILL leaves them to themselves.
+fn kill_left(world: &World) {
+    for process in world.shop.processes() {
+        let pid = process.trim_start_matches("/proc/").split(':').next().unwrap().parse().unwrap();
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL);
+        // Whoever reaps it does so at once: it is not our child.
+        while world.shop.processes().contains(&process) {
+            std::thread::yield_now();
+        }
+    }
+}
+
 #[test]
 fn a_hook_that_was_killed_is_run_again_and_what_was_done_is_not() {
     for (step, done) in [("before", 1), ("redeploy", 6), ("after", 7)] {
@@ -44,11 +56,7 @@ fn a_hook_that_was_killed_is_run_again_and_what_was_done_is_not() {
             let before = world.steps(&id);
             assert_eq!(before.iter().filter(|step| step.ends_with(": done")).count(), done, "{before:?}");
             world.shop.write("wait", "nowhere");
-            for process in world.shop.processes() {
-                // Whoever kills with SIGKILL leaves the hook to itself.
-                let pid = process.trim_start_matches("/proc/").split(':').next().unwrap().parse().unwrap();
-                let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::KILL);
-            }
+            kill_left(&world);
             world.roll_back(&id, &[]).expect(0);
             world.assert_undone();
             let steps = world.steps(&id);
@@ -91,13 +99,45 @@ fn a_rollback_that_was_killed_while_it_saved_or_restored_is_gone_on_with() {
         }
         first.signal(Signal::KILL);
         drop(first.wait());
-        world.roll_back(&id, &[]);
-        // One that was killed after its last step is at its end already.
+        // One that was killed after its last step is at its end already, and another one would begin anew.
         if world.place("claim.json").exists() {
             world.roll_back(&id, &[]).expect(0);
         }
         world.assert_undone();
     }
+}
+
+#[test]
+fn a_pass_that_a_killed_rollback_left_is_withdrawn_by_the_next_one() {
+    let (world, id) = world("redeploy");
+    let mut first = world.start(&id);
+    until(&mut first, "redeploy", || reached(&world, "redeploy"));
+    first.signal(Signal::KILL);
+    drop(first.wait());
+    assert!(world.place("rollback-pass.json").exists());
+    // Its program still runs, so the next one does not come to its own deploy step.
+    world.roll_back(&id, &[]).expect(17).says(&["its program still runs"]);
+    assert!(!world.place("rollback-pass.json").exists());
+    kill_left(&world);
+    world.shop.write("wait", "nowhere");
+    world.roll_back(&id, &[]).expect(0);
+    world.assert_undone();
+}
+
+#[test]
+fn a_half_restored_state_is_not_saved_as_the_one_before() {
+    let (world, id) = world("redeploy");
+    let mut first = world.shop.holdpoint.start(World::arguments(&id, &["--no-safety-snapshot", "no room"]));
+    until(&mut first, "redeploy", || reached(&world, "redeploy"));
+    first.signal(Signal::TERM);
+    first.wait().expect(143).says(&["--no-safety-snapshot 'no room'"]);
+    world.shop.write("wait", "nowhere");
+    world.roll_back(&id, &[]).expect(0);
+    let steps = world.steps(&id);
+    assert!(!steps.iter().any(|step| step.starts_with("safety snapshot")), "{steps:?}");
+    assert_eq!(world.data().0, [(1, 10), (2, 20)]);
+    let began = world.events(&id).into_iter().find(|event| event["event"] == "rollback_began").unwrap();
+    assert_eq!(began["unsaved"], "no room");
 }
 
 #[test]

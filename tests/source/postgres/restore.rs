@@ -3,7 +3,7 @@
 use super::{SCHEMA, everything, restore, shop, shop_with, wrappers};
 use crate::gate::shop::until;
 use crate::support::postgres::Postgres;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -115,6 +115,41 @@ fn a_restore_that_breaks_off_leaves_the_old_database_and_no_other() {
     running.signal(Signal::TERM);
     running.wait().expect(143);
     assert_as_before();
+}
+
+#[test]
+fn whoever_is_killed_while_one_database_takes_the_place_of_the_other_leaves_one_that_is_open() {
+    let server = Postgres::start();
+    server.create("shop", "CREATE TABLE orders AS SELECT i AS id FROM generate_series(1, 10) i");
+    let shop = shop(&server.url("shop"), "");
+    shop.gate(&[]).expect(0);
+    let (expected, before) = (everything(&server, "shop"), databases(&server));
+    server.psql("shop", "DELETE FROM orders");
+
+    // A session that cannot end holds the restore at this very moment.
+    let session = server.hold("shop");
+    let pid = server.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE datname = 'shop'");
+    let backend = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    kill_process(backend, Signal::STOP).unwrap();
+    let mut running = shop.holdpoint.start(["restore", "orders", "-e", "staging", "--force"]);
+    let renaming =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN; ALTER DATABASE%' AND state = 'active'";
+    until(&mut running, "the swap", || server.psql("postgres", renaming) == "1");
+    running.signal(Signal::KILL);
+    drop(running.wait());
+    let open = "SELECT datallowconn, datconnlimit FROM pg_database WHERE datname = 'shop'";
+    assert_eq!(server.psql("postgres", open), "t|-1");
+    kill_process(backend, Signal::CONT).unwrap();
+    drop(session);
+    while !server.left().is_empty() {}
+    // The server may have gone on with what it was told.
+    let rows = server.psql("shop", "SELECT count(*) FROM orders");
+    assert!(rows == "0" || rows == "10", "{rows}");
+
+    // One that made place and was not dropped goes with the next restore.
+    server.psql("postgres", "CREATE DATABASE \"holdpoint-0123456789abcdef-old\"");
+    restore(&shop, &["--force"]).expect(0);
+    assert_eq!((everything(&server, "shop"), databases(&server)), (expected, before));
 }
 
 /// Lets `pg_restore` of a directory say that it began, and wait as long as `wait` is there; a first part of its input, if

@@ -7,15 +7,19 @@ use crate::source::Context;
 use crate::source::postgres::connect::{Connection, identifier, literal};
 use crate::source::postgres::endpoint::Endpoint;
 use crate::source::write::failed;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Databases that restores of this user began and did not live to end: nobody is in them, and no session bears their name,
-/// as that of a restore does from before its database is made until it is gone.
+/// Databases that restores began and did not live to end: those of this user that did not take their place, and those that
+/// had to make it, which another one has in that very moment. Nobody is in them, and no session bears their name, as that of
+/// a restore does from before its database is made until all is done.
 const ABANDONED: &str = "\
     SELECT d.datname FROM pg_catalog.pg_database d \
-     WHERE d.datname ~ '^holdpoint-[0-9a-f]{16}$' AND pg_catalog.pg_get_userbyid(d.datdba) = current_user \
+     WHERE (d.datname ~ '^holdpoint-[0-9a-f]{16}$' AND pg_catalog.pg_get_userbyid(d.datdba) = current_user \
+            OR d.datname ~ '^holdpoint-[0-9a-f]{16}-old$' AND pg_catalog.pg_has_role(d.datdba, 'USAGE')) \
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a \
-                        WHERE a.datname = d.datname OR a.application_name = d.datname)";
+                        WHERE a.datname = d.datname \
+                           OR a.application_name = pg_catalog.regexp_replace(d.datname, '-old$', ''))";
 
 /// How long it may take to drop a database after a failure: the run may be about to end.
 const DROP_WITHIN: Duration = Duration::from_secs(3);
@@ -98,44 +102,49 @@ impl Fresh {
 
     fn take_place(&self, name: &str, old: &str) -> Result<()> {
         // From here on a cancellation is looked at only where it leaves the old database as it was.
-        let connection = self.connect_anyway(self.maintenance.patience)?;
+        let patience = self.maintenance.patience;
+        let connection = self.connect_anyway(patience)?.with_limit(patience.saturating_add(SESSIONS_END_WITHIN));
         properties::copy(&connection, name, &self.name)?;
-        connection.rows("close the old database", &allow_connections(name, false))?;
-        if let Err(error) = self.swap(&connection, name, old) {
-            let opened = connection.rows("open the old database again", &allow_connections(name, true));
-            return Err(match opened {
-                Ok(_) => error,
-                Err(_) => error.hint(format!("the old database lets nobody in: {}", allow_connections(name, true))),
-            });
-        }
-        Ok(())
+        self.swap(&connection, name, old)
     }
 
+    /// Renames both databases in one transaction, so that whoever dies here leaves the old one or the new one, open to
+    /// everybody. While the server renames a database it lets nobody new into it, and waits a few seconds for the sessions
+    /// that are there: in that time they are ended.
     fn swap(&self, connection: &Connection, name: &str, old: &str) -> Result<()> {
-        self.end_sessions(connection, name)?;
-        let (name, old, fresh) = (identifier(name), identifier(old), identifier(&self.name));
+        let ending = self.connect_anyway(self.maintenance.patience)?;
+        let doing = "end the sessions of the old database";
+        let of = format!("FROM pg_catalog.pg_stat_activity WHERE datname = {}", literal(name));
+        let (from, to, fresh) = (identifier(name), identifier(old), identifier(&self.name));
         let sql =
-            format!("BEGIN; ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {fresh} RENAME TO {name}; COMMIT");
-        let swapped = connection.rows("put the database in its place", &sql);
-        if swapped.is_err() {
+            format!("BEGIN; ALTER DATABASE {from} RENAME TO {to}; ALTER DATABASE {fresh} RENAME TO {from}; COMMIT");
+        let until = Instant::now() + SESSIONS_END_WITHIN;
+        loop {
+            self.context.cancel.check()?;
+            // Whoever may not end them is told so.
+            end_all(&ending, doing, &of)?;
+            let is_over = AtomicBool::new(false);
+            let swapped = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) && end_all(&ending, doing, &of).is_ok() {
+                        std::thread::sleep(PAUSE);
+                    }
+                });
+                let swapped = connection.rows("put the database in its place", &sql);
+                is_over.store(true, Ordering::Relaxed);
+                swapped
+            });
+            let Err(error) = swapped else { return Ok(()) };
             // The transaction failed, and takes nothing but its end.
             let _ = connection.rows("end the transaction", "ROLLBACK");
-        }
-        swapped.map(drop)
-    }
-
-    fn end_sessions(&self, connection: &Connection, name: &str) -> Result<()> {
-        let of = format!("FROM pg_catalog.pg_stat_activity WHERE datname = {}", literal(name));
-        let until = Instant::now() + SESSIONS_END_WITHIN;
-        while !end_all(connection, "end the sessions of the old database", &of)? {
-            if Instant::now() > until {
-                return Err(
-                    failed(format!("sessions in {name} do not end")).hint("stop the application, and restore again")
-                );
+            if end_all(&ending, doing, &of)? {
+                return Err(error);
             }
-            self.context.cancel.sleep(PAUSE)?;
+            if Instant::now() > until {
+                let error = failed(format!("sessions in {name} do not end")).caused_by(error);
+                return Err(error.hint("stop the application, and restore again"));
+            }
         }
-        Ok(())
     }
 
     fn discard(&self) -> Result<()> {
@@ -174,13 +183,11 @@ fn end_all(connection: &Connection, doing: &str, of: &str) -> Result<bool> {
 fn drop_abandoned(connection: &Connection) -> Result<()> {
     let doing = "look for what a restore left that was killed";
     let names = connection.rows(doing, ABANDONED)?.into_iter().flatten().flatten();
-    names.into_iter().try_for_each(|name| drop_database(connection, &name))
+    // One that cannot be dropped is in the way of none of the others.
+    let dropped: Vec<_> = names.map(|name| drop_database(connection, &name)).collect();
+    dropped.into_iter().collect()
 }
 
 fn drop_database(connection: &Connection, name: &str) -> Result<()> {
     connection.rows("drop a database", &format!("DROP DATABASE IF EXISTS {}", identifier(name))).map(drop)
-}
-
-fn allow_connections(name: &str, allow: bool) -> String {
-    format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", identifier(name))
 }
