@@ -35,7 +35,9 @@ fn finds(source: &str, meddling: &str, says: &str) {
     assert!(stands, "what was restored counts as done: {steps:?}");
 
     std::fs::remove_file(world.shop.path("meddle")).unwrap();
-    world.roll_back(&id, &[]).expect(0);
+    let output = world.roll_back(&id, &[]).expect(0);
+    let warning = "warning: nothing was compared by `verify meddler`: its own program answers";
+    assert!(output.stdout.contains(warning), "{}", output.stdout);
     world.assert_undone();
     let steps = world.steps(&id);
     let times = |name: &str| steps.iter().filter(|step| **step == format!("{name}: done")).count();

@@ -137,7 +137,7 @@ fn a_schema_that_nobody_knows_refuses_the_code_alone() {
     let output = world.roll_back(&id, &["--way", "code-only"]).expect(17);
     assert!(output.stdout.contains("[schema-unknown]"), "{}", output.stdout);
     assert!(output.stdout.contains("hint: give the source schema_version_query"), "{}", output.stdout);
-    output.refuses_in_words();
+    output.says(&[&format!("next: holdpoint show {id} --environment staging")]).refuses_in_words();
     world.shop.write("orders.db", "this was a database\n");
     let planned = plan(&world, &id, &[], 0);
     assert!(way(&planned, "code-only")["why_not"][0].as_str().unwrap().contains("nothing tells which version"));
@@ -146,11 +146,28 @@ fn a_schema_that_nobody_knows_refuses_the_code_alone() {
 }
 
 #[test]
+fn where_no_source_tells_a_schema_the_code_alone_goes_back_under_a_warning() {
+    let world = World::new(HOOKS);
+    let config = world.shop.read("holdpoint.toml");
+    let (before, rest) = config.split_once("[[source]]\nname = \"orders\"").unwrap();
+    let rest = &rest[rest.find("[environment").unwrap()..];
+    world.shop.write("holdpoint.toml", format!("{before}{rest}"));
+    let id = world.pass("1.4.0", NEW);
+    world.deployed(&[1, 2, 3], "1.4.0", NEW);
+    let planned = plan(&world, &id, &["--way", "code-only"], 0);
+    let codes: Vec<_> = planned["plan"]["findings"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    assert!(codes.contains(&&Value::from("schema-unknown")), "{codes:?}");
+    let reason = way(&planned, "code-only")["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("no source tells a schema") && !reason.contains("the schema is one"), "{reason}");
+}
+
+#[test]
 fn a_program_takes_the_schema_back_and_what_was_written_since_stays() {
     let (world, id) = deployed(&with("down_migration = [\"sh\", \"down.sh\"]\n"));
     world.sql(MIGRATED);
     let planned = plan(&world, &id, &[], 0);
     assert_eq!(recommended(&planned), "down-migration");
+    assert_eq!(way(&planned, "down-migration")["loses"]["dropped"], true);
     world.roll_back(&id, &["--way", "down-migration"]).expect(0);
     assert_eq!(world.data().0, [(1, 10), (2, 20), (3, 30)]);
     assert!(world.log().contains(&"down to 41".to_owned()));
@@ -197,6 +214,7 @@ fn the_configuration_says_what_may_be_lost_and_what_is_preferred() {
     for (extra, expected, because) in [
         ("", "full-restore", "which no max_loss forbids"),
         ("max_loss = \"0s\"", "roll-forward", "loses nothing that was written since"),
+        ("max_loss = \"0s\"\ndown_migration = [\"true\"]", "roll-forward", "loses nothing that was written since"),
         ("max_loss = \"1d\"", "full-restore", "within max_loss 1day"),
         ("prefer = [\"roll-forward\"]", "roll-forward", "loses nothing"),
         ("down_migration = [\"true\"]\nprefer = [\"full-restore\"]", "full-restore", "no max_loss forbids"),
