@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
-use crate::repository::restore::{Differences, Plan, Restored, check_in_place, plan, plan_itself, plan_paths};
+use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::source::{self, Context, Source, Target};
 use crate::storage::ReadFrom;
@@ -112,9 +112,6 @@ impl Restore<'_> {
                 _ => nothing_written(label, error),
             });
             planned.push((path, plan?, progress));
-        }
-        for (path, ..) in &planned {
-            check_in_place(path)?;
         }
         let mut all = Restored::default();
         for (path, plan, progress) in planned {

@@ -6,11 +6,13 @@ use crate::support::shared::{self, Restic};
 use crate::support::shop::Shop;
 use crate::support::signing::Keys;
 use crate::support::{sample, tree};
+use holdpoint::repository::restore::MARKER;
 use rusqlite::Connection;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -229,6 +231,73 @@ fn a_reader_that_goes_away_or_a_run_that_is_ended_says_that_it_is_not_whole() {
     drop(out);
 }
 
+/// Whoever owns the files and nothing above them, as a service does.
+#[test]
+fn whoever_may_write_into_the_directory_alone_restores_it_to_where_it_came_from() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not root: cannot become another user");
+    }
+    let shop = Shop::new();
+    let (uploads, program) = (shop.path().join("uploads"), shop.beside("program"));
+    fs::set_permissions(&uploads, PermissionsExt::from_mode(0o777)).unwrap();
+    shop.gate("1.4.0", &["--first", "uploads"]).expect(0);
+    let own = |path: &Path, user| std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
+    for path in shop.files().keys() {
+        own(path, NOBODY);
+    }
+    own(&shop.beside(""), NOBODY);
+    fs::copy(env!("CARGO_BIN_EXE_holdpoint"), &program).unwrap();
+    let restore = || {
+        let like = shop.holdpoint().command(["restore", "uploads", "-e", "staging", "--force"]);
+        let mut command = Command::new(&program);
+        command.args(like.get_args()).current_dir(shop.path()).env_clear().uid(NOBODY).gid(NOBODY);
+        command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.env("HOME", shop.path().join(".holdpoint")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let invoice = uploads.join("invoice.txt");
+    let damage = || fs::write(&invoice, "damaged").unwrap();
+    damage();
+    fs::remove_file(uploads.join("mug.png")).unwrap();
+    assert_eq!(shop.path().metadata().unwrap().uid(), 0, "it could write beside the uploads");
+    let (code, said) = restore();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(fs::read(&invoice).unwrap(), b"one mug, 12.00 EUR\n");
+    assert!(uploads.join("mug.png").exists() && !uploads.join(MARKER).exists());
+
+    // A volume of root's in which everybody may write.
+    damage();
+    own(&uploads, 0);
+    let (code, said) = restore();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("uploads: keeps its time"), "{said}");
+    assert_eq!(fs::read(&invoice).unwrap(), b"one mug, 12.00 EUR\n");
+    fs::set_permissions(&uploads, PermissionsExt::from_mode(0o755)).unwrap();
+    damage();
+    let (code, said) = restore();
+    assert_eq!(code, Some(17), "{said}");
+    assert!(said.contains(&format!("cannot write into {}", uploads.display())), "{said}");
+    assert_eq!(fs::read(&invoice).unwrap(), b"damaged");
+}
+
+#[test]
+fn what_the_repository_lacks_fails_the_same_wherever_it_is_found() {
+    let shop = Shop::new();
+    shop.gate("1.4.0", &["--first", "uploads"]).expect(0);
+    // The index forgets every pack: an empty one takes its place.
+    let indexes = shop.repository("staging").join("index");
+    let damaged = shop.beside("out").display().to_string();
+    fs::remove_dir_all(&indexes).unwrap();
+    fs::create_dir(&indexes).unwrap();
+    for target in [damaged.as_str(), "-"] {
+        let output = shop.run(&["restore", "uploads", "-e", "staging", "--target", target]).expect(17);
+        assert_eq!(output.stdout, "");
+        output.says(&["nothing was written"]);
+    }
+    shop.run(&["restore", "uploads", "-e", "staging", "--force"]).expect(17);
+}
+
 #[test]
 fn only_what_an_allowed_signer_signed_is_restored() {
     let keys = Keys::new();
@@ -280,4 +349,11 @@ fn only_what_an_allowed_signer_signed_is_restored() {
     let target = unchecked.beside("out").display().to_string();
     let output = unchecked.run(&["restore", "uploads", "-e", "staging", "--target", &target]).expect(0);
     output.says(&["warning: nobody checked who signed the manifest"]);
+    // Even then a file is not believed that says something else than the ledger.
+    let path = unchecked.path().join("holdpoint-manifest.json");
+    let altered = fs::read_to_string(&path).unwrap().replace("\"version\": \"1.4.0\"", "\"version\": \"1.4.2\"");
+    fs::write(&path, altered).unwrap();
+    let other = unchecked.beside("other").display().to_string();
+    let restore = ["restore", "uploads", "-e", "staging", "--target", &other];
+    unchecked.run(&[&restore[..], &file].concat()).expect(16).says(&["is not the manifest"]);
 }

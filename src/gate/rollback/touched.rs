@@ -21,7 +21,7 @@ pub(super) struct Touched {
     /// How many are otherwise than in the snapshot, or are not there; why nobody knows, if it takes too long or cannot be
     /// done. New files are not counted: they may be ones that the source leaves out.
     pub(super) count: std::result::Result<u64, String>,
-    /// Why this user cannot restore them.
+    /// Why this user cannot restore them, if there may be something to restore.
     pub(super) barred: Option<Error>,
 }
 
@@ -59,9 +59,15 @@ fn count(
     let (_, snapshot) = find_recorded(&indexed, record)?;
     *barred = snapshot.paths.iter().find_map(|path| check_in_place(Path::new(path)).err());
     let restore = Restore { indexed: &indexed, observer: &Silent, cancel, runtime, force: false };
-    let differ = |path: &String| -> Result<u64> {
+    let (mut of_substance, mut total) = (0, 0);
+    for path in &snapshot.paths {
         let found = restore.compare_in_place(&record.name, snapshot.tree, Path::new(path), false)?;
-        Ok(found.of_substance())
-    };
-    snapshot.paths.iter().map(differ).sum()
+        of_substance += found.of_substance();
+        total += found.total();
+    }
+    if total == 0 {
+        // Nothing will be written.
+        *barred = None;
+    }
+    Ok(of_substance)
 }

@@ -150,7 +150,11 @@ impl Target {
             rustix::fs::fsync(&self.home)?;
             Ok((stat.st_uid, stat.st_gid))
         };
-        mark().io_context(|| format!("cannot write into {}", self.home_path.display()))
+        mark().map_err(|error| {
+            Error::new(ErrorCode::RestoreFailed, format!("cannot write into {}", self.home_path.display()))
+                .caused_by(error)
+                .hint("restore as a user who may, or into a directory (--target DIR)")
+        })
     }
 
     /// Says whether a restore into this target did not end.

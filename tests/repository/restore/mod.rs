@@ -3,6 +3,7 @@
 mod chosen;
 mod damage;
 mod differences;
+mod in_place;
 mod kill;
 mod kinds;
 
