@@ -5,6 +5,7 @@ use super::manifest::digest;
 use super::releases::{Ledger, unwritable};
 use crate::error::Result;
 use crate::model::drill::{Drill, DrillResult};
+use crate::model::manifest::Previous;
 use crate::model::release_id::ReleaseId;
 use crate::storage::many::both;
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
@@ -13,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 /// The hint that names the newest drills; never believed without a look at what it names.
 const LAST: &str = "last-drill.json";
+
+/// How the names of drills' events begin.
+const DRILLED: &str = "drilled-";
 
 /// What the hint says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,25 @@ pub struct LastDrills {
     pub passed: Option<Result<StoredDrill, String>>,
     /// The newest that failed, if it is newer than that.
     pub failed: Option<Result<StoredDrill, String>>,
+}
+
+impl LastDrills {
+    /// Adds a drill that the hint may not know of.
+    fn with(mut self, own: Option<StoredDrill>) -> Self {
+        let Some(own) = own else { return self };
+        let is_newer = |known: &Option<Result<StoredDrill, String>>| {
+            known.as_ref().is_none_or(|known| known.as_ref().is_ok_and(|known| own.at > known.at))
+        };
+        match own.drill.result == DrillResult::Passed {
+            true if is_newer(&self.passed) => {
+                self.failed = self.failed.filter(|failed| !failed.as_ref().is_ok_and(|failed| failed.at < own.at));
+                self.passed = Some(Ok(own));
+            }
+            false if is_newer(&self.passed) && is_newer(&self.failed) => self.failed = Some(Ok(own)),
+            _ => {}
+        }
+        self
+    }
 }
 
 impl Ledger {
@@ -109,22 +132,34 @@ impl Ledger {
     }
 
     /// Returns the newest drills. Each is what the release's own manifest and folder agree with; who signed it is for the
-    /// caller to check. One request where nobody ever practised.
+    /// caller to check. The hint may be lost or an old one: the drills of the newest release count without it, too.
     ///
     /// # Errors
     /// The store's own.
     pub fn last_drills(&self) -> Result<LastDrills> {
-        let Last { passed, failed } = self.hinted()?;
+        let (hinted, own) = both(|| self.hinted(), || self.newest_own());
+        let (Last { passed, failed }, own) = (hinted?, own?);
         let read = |named: Option<Named>, expected| match named {
-            Some(named) => self.named(&named, expected),
+            Some(named) => self.named(&named, Some(expected)),
             None => Ok(None),
         };
         let (passed, failed) = both(|| read(passed, true), || read(failed, false));
-        Ok(LastDrills { passed: passed?, failed: failed? })
+        Ok(LastDrills { passed: passed?, failed: failed? }.with(own))
+    }
+
+    /// Returns the newest drill of the newest release, if it can be read: what cannot be the hint tells of.
+    fn newest_own(&self) -> Result<Option<StoredDrill>> {
+        let Some(Previous { id: release, .. }) = self.previous()? else { return Ok(None) };
+        let names = self.storage.list_names(&format!("{}/events", Self::folder(&release)))?;
+        let drills =
+            names.iter().filter_map(|name| name.strip_suffix(".json")).filter(|name| name.starts_with(DRILLED));
+        // Their names begin with when they were written.
+        let Some(event) = drills.max().map(str::to_owned) else { return Ok(None) };
+        Ok(self.named(&Named { release, event, at: None }, None)?.and_then(Result::ok))
     }
 
     /// Reads what the hint names; `None` if its release was pruned, and everything of it is gone.
-    fn named(&self, named: &Named, has_passed: bool) -> Result<Option<Result<StoredDrill, String>>> {
+    fn named(&self, named: &Named, has_passed: Option<bool>) -> Result<Option<Result<StoredDrill, String>>> {
         let Named { release, event, .. } = named;
         // It becomes part of a key.
         if !event.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
@@ -152,7 +187,7 @@ fn read(
     signature: Option<Vec<u8>>,
     manifest: &[u8],
     release: &ReleaseId,
-    has_passed: bool,
+    has_passed: Option<bool>,
 ) -> Result<StoredDrill, String> {
     let (at, drill) = match serde_json::from_slice(&bytes) {
         Ok(Event::Drilled { at, drill }) => (at, *drill),
@@ -162,7 +197,7 @@ fn read(
     if drill.release != *release || drill.manifest_digest != digest(manifest) {
         return Err(format!("{key} is about another release, or its manifest is another one now"));
     }
-    if (drill.result == DrillResult::Passed) != has_passed {
+    if has_passed.is_some_and(|has_passed| (drill.result == DrillResult::Passed) != has_passed) {
         return Err(format!("{key} is not what {LAST} says"));
     }
     Ok(StoredDrill { at, drill, bytes, signature })
@@ -226,6 +261,16 @@ mod tests {
 
         ledger.record_drill(at("2026-11-23T01:00:00Z"), drill(DrillResult::Passed), signed).unwrap();
         assert_eq!(ledger.last_drills().unwrap().failed, None, "one that failed before does not matter any more");
+
+        // Without the hint, or with an old one, the newest release's own drills are found all the same.
+        let hint = std::fs::read(directory.path().join(LAST)).unwrap();
+        ledger.record_drill(at("2026-11-24T01:00:00Z"), drill(DrillResult::Failed), signed).unwrap();
+        std::fs::write(directory.path().join(LAST), hint).unwrap();
+        let found = ledger.last_drills().unwrap();
+        assert_eq!(found.failed.unwrap().unwrap().at, at("2026-11-24T01:00:00Z"));
+        assert_eq!(found.passed.unwrap().unwrap().at, at("2026-11-23T01:00:00Z"));
+        std::fs::remove_file(directory.path().join(LAST)).unwrap();
+        assert_eq!(ledger.last_drills().unwrap().failed.unwrap().unwrap().at, at("2026-11-24T01:00:00Z"));
     }
 
     #[test]
