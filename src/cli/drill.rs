@@ -135,10 +135,16 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Drills one environment.
 fn one(session: &Session, options: &Options, environment: &str, password: &Option<Secret>) -> Result<Came> {
-    let place = session.place_of(environment, password.clone())?;
-    let place = match password {
-        Some(password) if options.escrow => place.opened_by(password.clone()),
-        _ => place,
+    // What a gate left in the cache of this machine proves nothing of the store.
+    let place = session.place_of(environment, password.clone())?.uncached();
+    let (place, escrow_is_daily) = match password {
+        Some(password) if options.escrow => {
+            // The daily one is for comparing alone; most often it cannot be had here, and need not.
+            let daily = session.password().ok().flatten().map(|daily| daily.0);
+            let is_daily = daily.into_iter().chain(place.key()).any(|daily| daily == password.0);
+            (place.opened_by(password.clone()), is_daily)
+        }
+        _ => (place, false),
     };
     let ledger = Ledger::new(place.ledger_storage());
     let (given, was_named) = match (&options.manifest, &options.id) {
@@ -165,6 +171,7 @@ fn one(session: &Session, options: &Options, environment: &str, password: &Optio
         directory: session.directory()?,
         place: place.clone(),
         key: if options.escrow { DrillKey::Escrow } else { DrillKey::Daily },
+        escrow_is_daily,
         by: who(session),
         signer: session.signing_key()?,
         given,
@@ -196,7 +203,13 @@ fn write_page(session: &Session, place: &Place, outcome: &Outcome) -> Vec<EventR
 
 /// Prints what became of every environment; the exit code is the worst.
 fn tell(session: &Session, results: &[(String, Came)]) -> anyhow::Result<ExitCode> {
-    let exit = ExitCode::first_of(results.iter().map(|(_, came)| came.exit()));
+    let skipped: Vec<&str> =
+        results.iter().filter(|(_, came)| matches!(came, Came::Skipped(_))).map(|(name, _)| &**name).collect();
+    // Where nothing was drilled, nothing passed.
+    let exit = match skipped.len() == results.len() {
+        true => ExitCode::ManifestInvalid,
+        false => ExitCode::first_of(results.iter().map(|(_, came)| came.exit())),
+    };
     match session.format() {
         Format::Json => output::print_json(&Document {
             schema_version: 1,
@@ -230,12 +243,21 @@ fn tell(session: &Session, results: &[(String, Came)]) -> anyhow::Result<ExitCod
         Came::Failed(error) => Some(error.chain()),
         _ => None,
     });
-    let reason = reason.or(failed);
+    let nothing = (skipped.len() == results.len()).then(|| "no environment has a release that passed".to_owned());
+    let without = |words: String| match skipped.as_slice() {
+        [] => words,
+        names => format!("{words} (not drilled: {})", names.join(", ")),
+    };
+    let reason = reason.or(failed).or(nothing).map(without);
     let (manifest, events) = match worst {
         Some((_, Came::Drilled { manifest, events, .. })) => (Some(&**manifest), events.as_slice()),
         _ => (None, &[][..]),
     };
-    let explanation = reason.as_deref().or(Some("the drill passed: what was restored is right"));
+    let passed = without("the drill passed: what was restored is right".to_owned());
+    let explanation = Some(reason.as_deref().unwrap_or(&passed));
+    if exit == ExitCode::Pass && !skipped.is_empty() {
+        output::note(&passed);
+    }
     session.show_in_ci(&CiReport { findings: &found, explanation, manifest, events, ..CiReport::new("drill", exit) });
     let words = Closing { has_verdict: true, reason: reason.as_deref(), ..session.closing("drill") };
     output::close(exit, words);

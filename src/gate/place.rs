@@ -113,6 +113,13 @@ impl Place {
         Self { password: Password::Given(password), ..self }
     }
 
+    /// Returns the same place without the cache of this machine, which a gate may have filled: for whoever must know what
+    /// is in the store itself.
+    #[must_use]
+    pub fn uncached(self) -> Self {
+        Self { store: self.store.uncached(), ..self }
+    }
+
     /// Returns the names of the application's environments in the store, sorted.
     ///
     /// # Errors
@@ -248,6 +255,14 @@ impl Place {
             // Another run created it at the same moment: it is as good as ours.
             Err(error) if error.code() == ErrorCode::Busy => Repository::open(storage, &password),
             result => result,
+        }
+    }
+
+    /// Returns the key of the embedded store, if this place is opened by one that can be read.
+    pub fn key(&self) -> Option<String> {
+        match &self.password {
+            Password::Given(_) => None,
+            Password::KeyFile(_) => self.existing_password().ok(),
         }
     }
 

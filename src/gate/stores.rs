@@ -17,11 +17,20 @@ pub struct Opened {
     pub storage: SharedStorage,
     /// Its directory.
     pub directory: Option<PathBuf>,
+    /// What is behind the cache, if there is one.
+    pub origin: Option<SharedStorage>,
     /// What a directory cannot give although it is asked for; a bucket has to be asked.
     pub lacks: Vec<Unfit>,
 }
 
 impl Opened {
+    /// Returns the same store without a cache in front of it: whoever asks it learns what is in the store itself.
+    #[must_use]
+    pub fn uncached(self) -> Self {
+        let storage = self.origin.unwrap_or(self.storage);
+        Self { storage, origin: None, ..self }
+    }
+
     /// Says what makes the store unfit for what the configuration asks of it.
     ///
     /// # Errors
@@ -71,7 +80,7 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
             std::path::absolute(location).io_context(|| format!("cannot resolve the store's location {location}"))?;
         let storage = Arc::new(LocalStorage::new(&directory)?);
         let lacks = lacks(&*storage, bucket);
-        return Ok(Opened { storage, directory: Some(directory), lacks });
+        return Ok(Opened { storage, directory: Some(directory), origin: None, lacks });
     };
     if scheme != "s3" {
         // The rest of it may hold a password.
@@ -84,7 +93,7 @@ pub fn open(location: &str, bucket: &BucketConfig, cancel: &Cancel) -> Result<Op
 
 fn open_bucket(location: Location, bucket: &BucketConfig, cancel: &Cancel) -> Result<Opened> {
     let storage = Arc::new(S3Storage::open(settings(location, bucket), cancel.clone())?);
-    Ok(Opened { storage, directory: None, lacks: Vec::new() })
+    Ok(Opened { storage, directory: None, origin: None, lacks: Vec::new() })
 }
 
 /// Says what is asked of a bucket that a directory does not have.
@@ -122,7 +131,7 @@ pub fn cached(opened: Opened, config: &CacheConfig) -> (Opened, Option<String>) 
     match CacheDirectory::open(&directory, max_size) {
         Ok(directory) => {
             let storage = Arc::new(CachedStorage::new(Arc::clone(&opened.storage), directory));
-            (Opened { storage, ..opened }, None)
+            (Opened { storage, origin: Some(Arc::clone(&opened.storage)), ..opened }, None)
         }
         Err(error) => {
             let why = format!("no cache: {} cannot be used: {error}", directory.display());

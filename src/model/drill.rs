@@ -120,7 +120,7 @@ pub struct DrilledCheck {
     pub result: DrillResult,
     /// What was expected, in words.
     pub expected: String,
-    /// What was answered; cut after 200 characters.
+    /// What was answered, without secrets: a right answer of up to 64 characters, or a wrong one, cut after 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
     /// How long it took, in seconds.

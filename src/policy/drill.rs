@@ -79,15 +79,21 @@ pub fn rto(seconds: f64, rto: Option<u64>) -> Option<Finding> {
 }
 
 /// Compares the age of the restored data with what is promised, both in seconds. A release that was named may be an old
-/// one on purpose.
+/// one on purpose. An age that is not known keeps no promise.
 pub fn rpo(age: Option<f64>, rpo: Option<u64>, was_named: bool) -> Option<Finding> {
-    let (age, rpo) = (age?, rpo?);
-    if age <= as_seconds(rpo) {
-        return None;
-    }
-    let message = format!("the data was {age:.0} s old when the drill began, and the environment's rpo is {rpo} s");
-    let finding = Finding::refusal(FindingCode::DrillRpoMissed, message)
-        .hint("schedule `holdpoint snapshot` more often than the rpo, or promise less: [environment.NAME] rpo");
+    let rpo = rpo?;
+    let (message, hint) = match age {
+        Some(age) if age <= as_seconds(rpo) => return None,
+        Some(age) => (
+            format!("the data was {age:.0} s old when the drill began, and the environment's rpo is {rpo} s"),
+            "schedule `holdpoint snapshot` more often than the rpo, or promise less: [environment.NAME] rpo",
+        ),
+        None => (
+            format!("how old the data was is not known, and the environment's rpo is {rpo} s"),
+            "drill a release whose manifest says when each of its sources was captured",
+        ),
+    };
+    let finding = Finding::refusal(FindingCode::DrillRpoMissed, message).hint(hint);
     Some(if was_named { finding.softened() } else { finding })
 }
 
@@ -157,10 +163,11 @@ mod tests {
         assert_eq!((rto(9.0, None), rto(10.0, Some(10))), (None, None));
         assert_eq!(rto(10.1, Some(10)).unwrap().level, Level::Refusal);
         assert_eq!(
-            (rpo(Some(9.0), None, false), rpo(None, Some(1), false), rpo(Some(1.0), Some(1), false)),
+            (rpo(Some(9.0), None, false), rpo(None, None, false), rpo(Some(1.0), Some(1), false)),
             (None, None, None)
         );
         assert_eq!(rpo(Some(2.0), Some(1), false).unwrap().level, Level::Refusal);
+        assert_eq!(rpo(None, Some(1), false).unwrap().level, Level::Refusal);
         assert_eq!(rpo(Some(2.0), Some(1), true).unwrap().level, Level::Warning);
     }
 }

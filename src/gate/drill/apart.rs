@@ -1,21 +1,14 @@
 //! Is the place of a drill really apart from where the data came from? Looked at before the restore, and after it.
 
 use super::Request;
-use crate::config::{SourceKind, Text};
+use super::database::Met;
+use crate::config::SourceKind;
 use crate::error::{IoContext, Result};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::SourceRecord;
-use crate::source::Target;
-use crate::source::isolation::Isolated;
-use crate::source::throwaway::PREFIX;
-use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-/// How the databases begin that a drill makes on a server that it was given; 16 hexadecimal digits follow.
-const DATABASE: &str = "holdpoint_drill_";
+use std::path::{Component, Path, PathBuf};
 
 /// Everything that a place must have nothing to do with.
 #[derive(Debug)]
@@ -59,6 +52,11 @@ impl Origin {
     /// Returns how many paths there are.
     pub(super) fn count(&self) -> usize {
         self.paths.len()
+    }
+
+    /// Says whether a path is one of the origin's, or below one, by its words alone.
+    fn holds(&self, path: &Path) -> bool {
+        self.paths.iter().any(|origin| path.starts_with(origin))
     }
 
     /// Says what a directory has to do with the origin, if it has.
@@ -113,67 +111,92 @@ impl Private {
     }
 }
 
-/// Says why a place of a database may not be apart from the origin. `is_restored`: the data is there by now, and with a
-/// whole cluster came its identity.
-pub(super) fn doubt(
-    isolated: &dyn Isolated,
-    record: &SourceRecord,
-    own_url: Option<&Text>,
-    origin: &Origin,
-    is_restored: bool,
-) -> Option<String> {
-    let target = isolated.target();
-    let is_ours = match &target {
-        Target::Origin => return Some("it is where the source came from".to_owned()),
-        Target::Directory(path) if !is_ours(&path.display().to_string()) => {
-            return Some(format!("{} is not private", path.display()));
-        }
-        Target::Directory(path) => match origin.meets(path) {
-            Some(met) => return Some(met),
-            None => true,
-        },
-        Target::Url(url) => is_ours(&percent_decode_str(url).decode_utf8_lossy()),
-    };
-    if let Target::Url(url) = &target {
-        if !is_ours && !is_scratch(url) {
-            return Some("its server is none of our own, and its database is none that we made".to_owned());
-        }
-        // One that cannot be had here cannot be met, either.
-        let own = own_url.and_then(|url| url.resolve().ok());
-        if own.is_some_and(|own| place_of(url).is_some_and(|place| Some(place) == place_of(&own))) {
-            return Some("it is the database that the source's own `url` names".to_owned());
+/// What a look at a place came to.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// It may not be apart: why.
+    Doubt(String),
+    /// It is, as far as can be told: what was compared, in words, and what could not be.
+    Apart { proved: String, unknown: Option<String> },
+}
+
+impl Seen {
+    /// Puts together what is known of the directory of a place and, if it has a database, of that.
+    pub(super) fn of(directory: Option<String>, database: Option<Met>, origin: &Origin) -> Self {
+        let paths = format!("apart from {} paths of the sources and the store", origin.count());
+        match (directory, database) {
+            (Some(why), _) | (None, Some(Met::Doubt(why))) => Self::Doubt(why),
+            (None, None) => Self::Apart { proved: paths, unknown: None },
+            (None, Some(Met::Apart(words))) => Self::Apart { proved: paths + &words, unknown: None },
+            (None, Some(Met::Unknown(why))) => {
+                let proved = format!("{paths}; whether its server is the origin's is not known: {why}");
+                Self::Apart { proved, unknown: Some(why) }
+            }
         }
     }
-    let identity = isolated.identity().filter(|identity| Some(identity) == record.identity.as_ref());
-    let identity = identity.filter(|_| !(is_ours && is_restored));
-    identity.map(|identity| format!("it calls itself {identity}, as the origin does"))
 }
 
-/// Says whether a path, or a URL with the path of a socket, leads into a private directory that this process made. A
-/// server that does not run as root has one of its own.
-fn is_ours(text: &str) -> bool {
-    text.contains(&format!("/{PREFIX}{}-", std::process::id()))
+/// Makes the warning of a server that could not be told from that of the origin.
+pub(super) fn unknown(source: &str, why: &str) -> Finding {
+    let message = format!("whether `drill_server` is the server of the origin is not known: {why}");
+    Finding::warning(FindingCode::DrillNotIsolated, message)
+        .of_source(source)
+        .hint("see for yourself that it is another server, or leave `drill_server` out where a drill can start its own")
 }
 
-/// Says whether a URL names a database that only a drill makes.
-fn is_scratch(url: &str) -> bool {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let digits = name.strip_prefix(DATABASE).unwrap_or_default();
-    digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Counts the symbolic links in a restored tree, below `place`, that lead into the origin: who follows one, such as a
+/// check, is not in isolation any more. The second part of the answer is one of them. Links that cannot be read count
+/// as none.
+pub(super) fn links_out(place: &Path, origin: &Origin) -> Option<(usize, PathBuf)> {
+    let mut open = vec![place.to_owned()];
+    let mut found: Option<(usize, PathBuf)> = None;
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_symlink()
+                && let Ok(target) = fs::read_link(entry.path())
+                && origin.holds(&plainly(&directory.join(target)))
+            {
+                found = Some(found.map_or_else(|| (1, entry.path()), |(count, first)| (count + 1, first)));
+            }
+        }
+    }
+    found
 }
 
-/// Returns server and database of a URL.
-fn place_of(url: &str) -> Option<(String, Option<u16>, String)> {
-    let url = url::Url::parse(url).ok()?;
-    Some((url.host_str()?.to_ascii_lowercase(), url.port(), url.path().to_owned()))
+/// Makes the warning of [`links_out`].
+pub(super) fn links(source: &str, place: &Path, (count, first): (usize, PathBuf)) -> Finding {
+    let first = Path::new("/").join(first.strip_prefix(place).unwrap_or(&first));
+    let message = format!(
+        "{count} symbolic links lead to where the sources or the store are, and not into the restored tree; one of them is {}",
+        first.display()
+    );
+    Finding::warning(FindingCode::DrillNotIsolated, message)
+        .of_source(source)
+        .hint("let checks not follow them, or make them relative in the source")
+}
+
+/// Takes `.` and `..` out of a path by its words alone.
+fn plainly(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            _ => plain.push(part),
+        }
+        plain
+    })
 }
 
 /// Makes the refusal of a place that may not be apart.
 pub(super) fn refusal(source: &str, why: &str) -> Finding {
     Finding::refusal(FindingCode::DrillNotIsolated, format!("the place of the drill is not isolated: {why}"))
         .of_source(source)
-        .hint("let TMPDIR name a directory apart from every source, and `drill_server` a server that is not the origin")
+        .hint(
+            "let TMPDIR name a directory apart from every source, and `drill_server` another server than the origin's",
+        )
 }
 
 #[cfg(test)]
@@ -220,21 +243,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_database_that_a_drill_makes_is_a_scratch_database() {
-        for (url, expected) in [
-            ("postgres://u:p@h:5/holdpoint_drill_0123456789abcdef?sslmode=require", true),
-            ("mysql://h/holdpoint_drill_0123456789abcdef", true),
-            ("postgres://h/shop", false),
-            ("postgres://h/holdpoint_drill_", false),
-            ("postgres://h/shop?options=holdpoint_drill_0123456789abcdef", false),
-            ("postgres://h/holdpoint_drill_0123456789abcdef/shop", false),
-        ] {
-            assert_eq!(is_scratch(url), expected, "{url}");
-        }
-        let place = |url| place_of(url);
-        assert_eq!(place("postgres://a:b@H:5432/shop?x=1"), place("postgres://c@h:5432/shop"));
-        assert_ne!(place("postgres://h/shop"), place("postgres://h/shop2"));
-        let own = format!("postgres://u@%2Ftmp%2F{PREFIX}{}-x%2F0/db", std::process::id());
-        assert!(is_ours(&percent_decode_str(&own).decode_utf8_lossy()) && !is_ours("postgres://u@h/db"));
+    fn links_that_lead_to_the_origin_are_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let (data, place) = (root.join("data"), root.join("place"));
+        fs::create_dir_all(place.join("sub")).unwrap();
+        let of = origin(&[&data]);
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, place.join(name)).unwrap();
+        link(Path::new("sub"), "within");
+        link(Path::new("/etc/hostname"), "elsewhere");
+        assert_eq!(links_out(&place, &of), None);
+        link(&data.join("gone"), "sub/absolute");
+        link(Path::new("../../data"), "sub/relative");
+        let (count, first) = links_out(&place, &of).unwrap();
+        assert_eq!(count, 2);
+        let warning = links("uploads", &place, (count, first));
+        assert!(warning.message.starts_with("2 symbolic links") && warning.message.contains("is /sub/"), "{warning:?}");
     }
 }

@@ -1,11 +1,15 @@
 //! `drill`: restores a release into isolation, looks at it there, measures, cleans up, and records what it found.
 //!
-//! [`run`] goes the way: [`place`] is made, [`apart`] proves that it has nothing to do with the origin, the restore,
-//! [`check`] asks the user's questions, and everything is removed, whatever came of it. [`supervise`] holds the deadline
+//! [`run`] goes the way: for each source ([`one`]) a [`place`] is made, [`apart`] and [`database`] prove that it has nothing
+//! to do with the origin, and it is restored; [`check`] asks the user's questions, and [`clean`] removes everything,
+//! whatever came of it. [`supervise`] holds the deadline
 //! over all of it, and [`record`] writes the event.
 
 mod apart;
 mod check;
+mod clean;
+mod database;
+mod one;
 mod place;
 mod record;
 mod run;
@@ -42,6 +46,8 @@ pub struct Request {
     pub place: Place,
     /// Which password that is.
     pub key: DrillKey,
+    /// Whether the password that was given as that in escrow is the daily one.
+    pub escrow_is_daily: bool,
     /// Who asks.
     pub by: String,
     /// What vouches for the record.

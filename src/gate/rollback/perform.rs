@@ -6,7 +6,7 @@ use super::journal::{self, Came, Clock};
 use super::sources::Hands;
 use super::steps::restore_name;
 use super::verify::{self, Verified};
-use super::{Request, Watcher, hooks, left, pass, safety, sources};
+use super::{Request, Watcher, hooks, left, lost, pass, safety, sources};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
@@ -252,8 +252,8 @@ impl Rollback<'_> {
     /// Says what is gone from where it was, and where it is kept.
     fn lost(&self) -> String {
         let Some(since) = self.plan.data_loss_from else { return String::new() };
-        let rows: Option<u64> = self.plan.lost.iter().filter_map(|loss| loss.more_rows).reduce(|one, two| one + two);
-        let rows = rows.map(|rows| format!(" ({rows} rows more)")).unwrap_or_default();
+        let rows = lost::together(&self.plan.lost).rows;
+        let rows = rows.map(|rows| format!(" (at least {rows} rows)")).unwrap_or_default();
         let kept = self.saved.as_ref().map(|saved| format!(", which {saved} holds")).unwrap_or_default();
         let since = since.strftime("%Y-%m-%d %H:%M:%S UTC");
         format!("; lost is what was written since {since}{rows}{kept}")

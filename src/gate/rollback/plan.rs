@@ -1,5 +1,6 @@
 //! What a rollback will do: looked up, and shown before anything is changed.
 
+use super::super::last_drill;
 use super::against::against;
 use super::estimates::Estimates;
 use super::journal::Journal;
@@ -34,7 +35,9 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
     // What this very rollback stopped or deployed already is no reason against it.
     findings.extend(seen.finding.filter(|_| journal.began.is_none()));
     let presents = survey(request, journal.began.is_some(), cancel, runtime)?;
-    let estimates = Estimates::collect(&ledger, manifest)?;
+    // What there is to say against the newest drill the gate says; here it only tells no time.
+    let (drilled, _) = last_drill::last(&request.run, &ledger)?;
+    let estimates = Estimates::collect(drilled.as_ref(), manifest);
     let lost = lost(&presents, now, journal.began.is_some());
     let way = request.way.or(journal.way).unwrap_or(WayKind::FullRestore);
     let unsaved = request.no_safety_snapshot.clone().or_else(|| journal.cannot_save());

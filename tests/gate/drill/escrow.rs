@@ -67,5 +67,10 @@ fn a_wrong_one_is_found_and_recorded() {
     let [event] = recorded.as_slice() else { panic!("one drill") };
     assert_eq!(event["drill"]["key"], "escrow");
     world.assert_nothing_left();
+    // The daily one in its place proves nothing of what lies in the safe.
+    let daily = world.shop.read(".holdpoint/key");
+    let output = drill(&world, "HOLDPOINT_ESCROW_PASSWORD", daily.trim()).output().unwrap();
+    assert_eq!(output.status.code(), Some(18));
+    assert_only(&serde_json::from_slice(&output.stdout).unwrap(), "drill-password", "is the daily one");
     world.run(&["drill", "--escrow"]).expect(2).says(&["HOLDPOINT_ESCROW_PASSWORD"]);
 }

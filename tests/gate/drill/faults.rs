@@ -84,6 +84,50 @@ fn content_that_is_not_what_the_manifest_says() {
 }
 
 #[test]
+fn a_drill_that_proves_nothing_does_not_pass() {
+    // Only what is not required, and none of it can be restored.
+    let world = World::checking("command = [\"true\"]");
+    let config = world.shop.read("holdpoint.toml").replace("kind = ", "required = false\nkind = ");
+    world.shop.write("holdpoint.toml", &config);
+    world.gate();
+    fs::remove_dir_all(world.place("repository/data")).unwrap();
+    let document = world.drill(18, &[]);
+    assert_only(&document, "drill-restore-failed", "nothing is proved");
+    assert!(findings(&document, "warning").iter().any(|found| found.contains("the check `the check` was not asked")));
+
+    // A release of some sources says nothing of the others.
+    let world = World::new("");
+    world.gate();
+    let more = "[[source]]\nname = \"invoices\"\nkind = \"files\"\npaths = [\"invoices\"]\n";
+    world.shop.write("holdpoint.toml", format!("{}{more}", world.shop.read("holdpoint.toml")));
+    let warnings = findings(&world.drill(0, &[]), "warning");
+    assert!(warnings.iter().any(|found| found.contains("this release does not")), "{warnings:#?}");
+}
+
+#[test]
+fn a_check_of_everything_is_missed_where_something_is_missing() {
+    let world = World::checking("command = [\"true\"]");
+    let config = world.shop.read("holdpoint.toml");
+    let optional = config.replace("kind = \"command\"", "required = false\nkind = \"command\"");
+    world.shop.write("holdpoint.toml", &optional);
+    world.gate();
+    world.shop.write("holdpoint.toml", optional.replace("name = \"settings\"", "name = \"renamed\""));
+    let document = world.drill(18, &[]);
+    assert_only(&document, "drill-check-failed", "it looks at all sources, and settings");
+    assert_eq!(document["drills"][0]["drill"]["checks"][0]["result"], "not_tried");
+}
+
+#[test]
+fn links_that_lead_back_to_the_origin() {
+    let world = World::new("");
+    std::os::unix::fs::symlink(world.shop.path("uploads/mug.txt"), world.shop.path("uploads/newest")).unwrap();
+    world.gate();
+    let warnings = findings(&world.drill(0, &[]), "warning");
+    let [only] = warnings.as_slice() else { panic!("{warnings:#?}") };
+    assert!(only.starts_with("drill-not-isolated: 1 symbolic links") && only.ends_with("uploads/newest"), "{only}");
+}
+
+#[test]
 fn a_promise_that_is_not_held() {
     let world = World::new("");
     let config = world.shop.read("holdpoint.toml");

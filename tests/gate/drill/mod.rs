@@ -5,6 +5,7 @@ mod escrow;
 mod faults;
 mod passed;
 mod postgres;
+mod store;
 
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::holdpoint::Output;

@@ -121,7 +121,7 @@ fn every_environment_one_after_another_and_the_worst_counts() {
     let refused = crate::gate::shop::arguments("gate", "review/x", "1.4.0", &["missing"]);
     shop.holdpoint.run(refused).expect(10);
     let output = shop.holdpoint.run(["drill", "--all-environments", "--format", "json"]).expect(18);
-    output.says(&["review/x has no release that passed", "production"]).refuses_in_words();
+    output.says(&["review/x has no release that passed", "(not drilled: review/x)"]).refuses_in_words();
     let document = output.json();
     let drills = document["drills"].as_array().unwrap();
     let told: Vec<(&str, u64)> = drills
@@ -132,6 +132,15 @@ fn every_environment_one_after_another_and_the_worst_counts() {
     assert!(drills[1]["skipped"].is_string() && drills[0]["event"].is_string());
     assert_eq!(world.recorded(&staging).len(), 1);
     world.assert_nothing_left();
+}
+
+#[test]
+fn where_nothing_was_drilled_nothing_passed() {
+    let world = World::new("");
+    world.shop.gate(&["missing"]).expect(10);
+    let output = world.shop.holdpoint.run(["drill", "--all-environments", "--format", "json"]).expect(16);
+    output.says(&["no environment has a release that passed", "(not drilled: staging)"]).refuses_in_words();
+    assert_eq!(output.json()["verdict"], "refuse");
 }
 
 #[test]

@@ -53,12 +53,7 @@ fn a_database_comes_up_apart_from_its_origin() {
     let rows =
         "CREATE TABLE orders (id integer PRIMARY KEY, total integer); INSERT INTO orders VALUES (1, 10), (2, 20)";
     origin.create("shop", rows);
-    for (server, place) in [
-        (None, "of its own"),
-        (Some(given.url("postgres")), "holdpoint_drill_"),
-        // The very server of the origin: then in a database that the drill made.
-        (Some(origin.url("postgres")), "holdpoint_drill_"),
-    ] {
+    for (server, place) in [(None, "of its own"), (Some(given.url("postgres")), "holdpoint_drill_")] {
         let shop = shop(&origin, server);
         shop.gate(&[]).expect(0);
         let document = drill(&shop, 0);
@@ -67,10 +62,21 @@ fn a_database_comes_up_apart_from_its_origin() {
         assert_eq!(drill["sources"][0]["content"]["rows"]["public.orders"], 2, "{drill:#}");
         let told = drill["sources"][0]["place"].as_str().unwrap();
         assert!(told.contains(place) && told.contains("apart from"), "{told}");
+        assert_eq!(told.contains("and the origin's"), place != "of its own", "the servers were compared: {told}");
         assert_eq!(origin.psql("shop", "SELECT count(*) FROM orders").trim(), "2", "the origin is not touched");
         assert_eq!((scratch(&origin).trim(), scratch(&given).trim()), ("", ""), "databases are left");
         assert_eq!((origin.left().trim(), given.left().trim()), ("", ""), "sessions are left");
     }
+}
+
+#[test]
+fn the_server_of_the_origin_is_no_drill_server_under_any_address() {
+    let origin = Postgres::start();
+    origin.create("shop", "CREATE TABLE orders (id integer PRIMARY KEY, total integer)");
+    let shop = shop(&origin, Some(origin.url("postgres")));
+    shop.gate(&[]).expect(0);
+    assert_only(&drill(&shop, 18), "drill-not-isolated", "its server calls itself postgres");
+    assert_eq!((scratch(&origin).trim(), origin.left().trim()), ("", ""), "something is left");
 }
 
 /// An extension that is installed only as long as this lives.
