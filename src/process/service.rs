@@ -47,6 +47,14 @@ impl Service {
     /// `io`: the system does not say.
     pub fn stop_by(&self, signal: Signal, within: Duration) -> Result<bool> {
         self.0.signal_itself(signal);
+        self.ends_within(within)
+    }
+
+    /// Waits at most `within` for the end of the program; says whether it has ended.
+    ///
+    /// # Errors
+    /// `io`: the system does not say.
+    pub fn ends_within(&self, within: Duration) -> Result<bool> {
         let until = Instant::now() + within;
         while !self.has_exited()? {
             if Instant::now() >= until {

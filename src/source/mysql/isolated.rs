@@ -53,7 +53,7 @@ struct Place {
 /// Whose server it is.
 enum Host {
     /// Our own. Behind a lock: whether it runs is asked from where only reading is allowed.
-    Own { server: Mutex<OwnServer>, home: Home, socket: PathBuf },
+    Own { server: Box<Mutex<OwnServer>>, home: Home, socket: PathBuf },
     /// Somebody's, with a scratch database of ours.
     Named { scratch: Database },
     /// It was removed.
@@ -147,7 +147,7 @@ fn own(source: &MysqlSource, directory: &Path, context: &Context) -> Result<Plac
         query: source.config.server.schema_version_query.clone(),
         names_databases: names_databases(source),
         description,
-        host: Host::Own { server: Mutex::new(running), home, socket },
+        host: Host::Own { server: Box::new(Mutex::new(running)), home, socket },
     })
 }
 

@@ -138,7 +138,7 @@ impl Account {
         let find = |name: &&str| {
             let user = nix::unistd::User::from_name(name).ok()??;
             let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-            (uid != 0).then(|| Self { name: user.name, uid, gid })
+            (uid != 0).then_some(Self { name: user.name, uid, gid })
         };
         names.iter().chain([&ANYBODY]).find_map(find).ok_or_else(|| {
             failed("a database server does not run as root, and there is no other account for it".to_owned()).hint(

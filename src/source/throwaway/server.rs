@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long to wait before looking at a server again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a server that breaks its connections may take to end.
+const ENDING: Duration = Duration::from_millis(300);
 /// How long a server may take until it lets somebody in, unless the run ends before: recoveries take their time.
 const READY_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -86,6 +88,8 @@ impl OwnServer {
 
     /// Says why something failed, if that is because the server has ended.
     pub(in crate::source) fn explain(&mut self, error: Error) -> Error {
+        // Its connections may break a moment before it has ended.
+        let _ = self.service.as_ref().map(|service| service.ends_within(ENDING));
         match self.must_run("ended by itself") {
             Err(ended) if !error.is_cancelled() => ended,
             _ => error,

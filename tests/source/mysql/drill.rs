@@ -19,7 +19,7 @@ fn furnish(server: &MariaDb) {
         "USE shop; CREATE VIEW cheap AS SELECT * FROM orders WHERE total < 10;\n\
          CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL);\n\
          INSERT INTO schema_migrations VALUES (42, false);\n\
-         CREATE EVENT purge_orders ON SCHEDULE EVERY 1 SECOND DO DELETE FROM orders LIMIT 1;\n\
+         CREATE EVENT tidy ON SCHEDULE EVERY 1 SECOND DO DELETE FROM orders LIMIT 1;\n\
          CREATE FUNCTION one() RETURNS int DETERMINISTIC RETURN 1;\n\
          CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW SET NEW.total = 1;\n",
     );

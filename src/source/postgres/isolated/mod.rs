@@ -15,6 +15,9 @@ use crate::source::Context;
 use crate::source::write::failed;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// What names in a URL need not be escaped for, beside letters and digits.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.').remove(b'~');
+
 /// What a restore does with the owners of what it makes, and with privileges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owners {
@@ -66,8 +69,7 @@ fn variables(url: &str, endpoint: &Endpoint) -> Vec<(String, String)> {
 fn url_of(server: &str, database: &str) -> Result<String> {
     let mut url =
         url::Url::parse(server.trim()).map_err(|_| failed("the URL of the server cannot be read".to_owned()))?;
-    const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-');
-    url.set_path(&utf8_percent_encode(database, NAME).to_string());
+    url.set_path(&utf8_percent_encode(database, ESCAPED).to_string());
     let others: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(name, _)| name != "dbname")

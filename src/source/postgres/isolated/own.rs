@@ -7,7 +7,7 @@ use crate::process::{Program, run_to_end};
 use crate::source::Context;
 use crate::source::throwaway::{Home, Launch, OwnServer};
 use crate::source::write::failed;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Place {
 
     /// Returns the URL of a database for a user, by the socket.
     pub(super) fn url(&self, user: &str, database: &str) -> String {
-        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let encoded = |text: &str| utf8_percent_encode(text, super::ESCAPED).to_string();
         let socket = encoded(&self.run.display().to_string());
         format!("postgresql://{}@{socket}:{PORT}/{}", encoded(user), encoded(database))
     }
