@@ -140,7 +140,7 @@ mod tests {
             not_counted: None,
         };
         assert_eq!(
-            lost(&[loss.clone()]),
+            lost(std::slice::from_ref(&loss)),
             [
                 "orders: captured 2 h ago; 1,205 more rows now than at the gate (rows that were changed are not counted); \
               sales 3 → 1,207, new is new with 1 row, old is gone, and had 2 rows"

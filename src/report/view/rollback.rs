@@ -95,7 +95,7 @@ fn headline(undoing: &Undoing<'_>) -> (&'static str, String, Option<String>) {
 
 fn step_view(number: usize, step: &StepOf<'_>, as_of: Timestamp) -> StepView {
     let seconds = |from: Timestamp, to: Timestamp| duration(to.duration_since(from).as_secs_f64().max(0.0));
-    let estimate = step.planned.and_then(|planned| planned.estimate_seconds).map(|estimate| duration(estimate));
+    let estimate = step.planned.and_then(|planned| planned.estimate_seconds).map(duration);
     let (tone, state, when) = match (step.state, step.began) {
         (None, _) => ("", "to do", estimate.map(|estimate| format!("about {estimate}"))),
         (Some((StepState::Started, at)), _) => {

@@ -240,7 +240,7 @@ fn directories_that_are_locked_are_opened_and_locked_again() {
     let stage = Stage::of(|tree| {
         build(tree);
         fs::write(tree.join("dir/closed"), "nobody reads it").unwrap();
-        fs::set_permissions(tree.join("dir/closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join("dir/closed"), fs::Permissions::from_mode(0o0)).unwrap();
         fs::set_permissions(tree.join("dir"), fs::Permissions::from_mode(0o555)).unwrap();
     });
     let (target, program) = (stage.path("target"), stage.path("program"));
