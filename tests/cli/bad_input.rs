@@ -206,7 +206,7 @@ fn a_manifest_that_is_not_for_this() {
         ("page.json", "manifest page.json is not JSON"),
         ("newer.json", "manifest newer.json has schema_version 2, newer than the 1"),
         ("unknown.json", "unknown variant `perhaps`"),
-        ("missing.json", "cannot read the manifest missing.json"),
+        ("missing.json", "missing.json: No such file"),
     ] {
         let of_file = ["-e", "staging", "--manifest", file];
         fails(&shop, &[&["reconcile", "--deployed", "1.4.0"], &of_file[..]].concat(), 16, "manifest-invalid", &[says]);

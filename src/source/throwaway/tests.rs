@@ -1,7 +1,7 @@
 use super::abandoned::Record;
 use super::*;
 use crate::error::ErrorCode;
-use crate::process::Program;
+use crate::process::{Identity, Program};
 use crate::source::sample;
 use rustix::process::Signal;
 use std::os::unix::process::CommandExt;
@@ -45,6 +45,9 @@ fn what_a_killed_run_has_left_is_ended_and_nothing_else() {
     let path = directory.join("holdpoint-server.json");
     let mut text: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     text["process"]["pid"] = elsewhere.id().into();
+    // The two may have been started within one tick of the clock.
+    let started = Identity::of(elsewhere.id()).started.unwrap();
+    text["process"]["started"] = (started - 1).into();
     std::fs::write(&path, text.to_string()).unwrap();
     assert!(end_abandoned(scratch.path()));
     assert!(runs(&mut elsewhere));

@@ -112,6 +112,8 @@ fn a_scratch_database_of_a_server_that_is_named_is_dropped_whatever_happens() {
     let server = Postgres::start();
     server.create("shop", SCHEMA);
     server.psql("shop", ROLES);
+    // What names a role that the other server lacks cannot be made there.
+    server.psql("shop", "DROP POLICY p ON orders");
     let captured = Captured::of(&settings(&server.socket_url("shop"), ""));
     let other = Postgres::start();
     let scratch = || other.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'holdpoint%'");
