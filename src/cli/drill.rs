@@ -148,7 +148,7 @@ fn one(session: &Session, options: &Options, environment: &str, password: &Optio
     };
     let ledger = Ledger::new(place.ledger_storage());
     let (given, was_named) = match (&options.manifest, &options.id) {
-        (Some(path), _) => (Given::of_file(path, &ledger)?, true),
+        (Some(path), _) => (Given::of_file(path, &ledger, (&session.application()?, environment))?, true),
         (None, Some(id)) => (Given::of_ledger(id, &ledger)?, true),
         (None, None) => match newest(&ledger)? {
             Some(id) => (Given::of_ledger(&id, &ledger)?, false),

@@ -100,7 +100,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     }
     let ledger = session.ledger()?;
     let given = match (&options.manifest, &options.id) {
-        (Some(path), _) => Given::of_file(path, &ledger)?,
+        (Some(path), _) => Given::of_file(path, &ledger, (&session.application()?, &environment))?,
         (None, id) => Given::of_ledger(id.as_deref().unwrap_or_default(), &ledger)?,
     };
     let file = session.allowed_signers_file(options.allowed_signers.as_deref());

@@ -18,7 +18,7 @@ use crate::signing::AllowedSigners;
 /// `manifest-invalid`: it is missing or none, is not the one of the ledger, nobody signed it, or somebody else did; `allowed-signers`; the store's own.
 pub(super) fn manifest(session: &Session, options: &Options, ledger: &Ledger) -> Result<Manifest> {
     let given = match &options.manifest {
-        Some(path) => Given::of_file(path, ledger)?,
+        Some(path) => Given::of_file(path, ledger, (&session.application()?, &session.environment()?))?,
         None => {
             let manifest = stored_manifest(ledger, options.id.as_deref(), Ledger::last_passed)?;
             Given::of_ledger(manifest.id.as_str(), ledger)?

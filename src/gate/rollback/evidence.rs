@@ -24,12 +24,12 @@ pub struct Given {
 }
 
 impl Given {
-    /// Reads a manifest from a file, and its signature from beside it or from the ledger. What the ledger has of this
-    /// release must be the same.
+    /// Reads a manifest from a file, and its signature from beside it or from the ledger. It must be for this application
+    /// and environment, and what the ledger has of this release must be the same.
     ///
     /// # Errors
     /// `manifest-invalid`: it is not there, is no manifest, or is not the one in the ledger; the store's own.
-    pub fn of_file(path: &Path, ledger: &Ledger) -> Result<Self> {
+    pub fn of_file(path: &Path, ledger: &Ledger, (application, environment): (&str, &str)) -> Result<Self> {
         let cannot = |path: &Path, error| {
             Error::new(ErrorCode::ManifestInvalid, format!("cannot read {}", path.display()))
                 .caused_by(error)
@@ -37,6 +37,8 @@ impl Given {
         };
         let bytes = std::fs::read(path).map_err(|error| cannot(path, error))?;
         let manifest = document::parse(&bytes, &path.display().to_string())?;
+        // Before the ledger is asked, which is another one for another place.
+        check_place(&manifest, application, environment)?;
         match ledger.get(manifest.id.as_str()) {
             Ok(stored) if stored.bytes == bytes => {}
             Ok(_) => {

@@ -198,7 +198,10 @@ fn a_new_database_is_there_once_it_is_whole_and_not_before() {
                     assert_eq!(everything(&server, "empty"), nothing, "a part of it is there");
                 }
                 let left = databases(&server).replace("empty ", "");
-                let left = left.split(' ').filter(|name| !name.starts_with("holdpoint-")).collect::<Vec<_>>().join(" ");
+                // Of the round before.
+                let is_whole = |other: &str| other == "look" && name == "empty";
+                let left = left.split(' ').filter(|name| !name.starts_with("holdpoint-") && !is_whole(name));
+                let left = left.collect::<Vec<_>>().join(" ");
                 assert_eq!(left, before, "what is not whole bears the name of a run at most");
             }
             // Whoever is there only because of a kill goes with the next one.
