@@ -3,13 +3,10 @@
 use super::leftovers::{end_users, remove_tree};
 use crate::error::{IoContext, Result};
 use crate::model::release_id::path_component;
-use crate::source::throwaway::{end_abandoned, scratch_places};
+use crate::source::throwaway::{end_abandoned, is_abandoned, own_prefix, scratch_places};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-/// How the directories begin; the process id follows.
-const PREFIX: &str = "holdpoint-scratch-";
 
 /// A directory that only we can read.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ impl Scratch {
         let parent = std::env::temp_dir();
         // Servers of drills that run as another account have their homes elsewhere.
         scratch_places().for_each(|place| remove_abandoned(&place));
-        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let prefix = own_prefix();
         let directory = tempfile::Builder::new()
             .prefix(&prefix)
             // Whatever the umask says.
@@ -55,14 +52,8 @@ fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     let own = rustix::process::getuid().as_raw();
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok())
-        else {
-            continue;
-        };
+        let gone = entry.file_name().to_str().is_some_and(is_abandoned);
         let ours = fs::symlink_metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own);
-        let gone = rustix::process::Pid::from_raw(pid)
-            .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
         // A drill of that run may have left a server that runs in there, or a check's program; they go first.
         if ours && gone && end_abandoned(&entry.path()) {
             end_users(&entry.path());
@@ -74,14 +65,15 @@ fn remove_abandoned(parent: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::throwaway::prefix;
 
     #[test]
     fn the_directory_of_a_dead_process_goes_and_that_of_a_living_one_stays() {
         let parent = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let dead = parent.path().join(format!("{PREFIX}{}-x", child.id()));
+        let dead = parent.path().join(format!("{}x", prefix(child.id())));
         child.wait().unwrap();
-        let living = parent.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        let living = parent.path().join(format!("{}x", own_prefix()));
         fs::create_dir_all(dead.join("below")).unwrap();
         fs::create_dir(&living).unwrap();
         remove_abandoned(parent.path());

@@ -164,6 +164,20 @@ impl RollbackPlan {
 }
 
 impl RollbackStep {
+    /// Creates a step that was not begun, overwrites nothing, and of which nobody knows how long it takes.
+    pub fn new(step: &str, action: &str, task: Task) -> Self {
+        Self {
+            step: step.to_owned(),
+            action: action.to_owned(),
+            task,
+            owner: None,
+            destructive: false,
+            estimate_seconds: None,
+            estimated_by: None,
+            state: None,
+        }
+    }
+
     /// Returns the step without what only the running rollback knows.
     pub fn planned(&self) -> PlannedStep {
         PlannedStep {

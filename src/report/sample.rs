@@ -212,16 +212,7 @@ pub(super) fn rolling_back(failed: bool) -> Vec<EventRecord> {
 /// The plan of a rollback in three steps, of which the last one names a secret.
 pub(super) fn plan() -> RollbackPlan {
     let manifest = passed();
-    let step = |step: &str, action: &str, task: Task| RollbackStep {
-        step: step.to_owned(),
-        action: action.to_owned(),
-        task,
-        owner: None,
-        destructive: false,
-        estimate_seconds: None,
-        estimated_by: None,
-        state: None,
-    };
+    let step = RollbackStep::new;
     let program = ["curl", "-H", "s3cret"].map(str::to_owned).to_vec();
     let restore = step("restore orders", "restore orders (postgres)", Task::Restore("orders".to_owned()));
     RollbackPlan {

@@ -7,6 +7,7 @@ use super::trees::{Scratch, TreeReader};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::ReadFrom;
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 /// What a path in a snapshot leads to.
@@ -18,6 +19,21 @@ pub enum Found {
     Node(Box<Node>),
 }
 
+/// Returns the names on the way to a path below a root: `/`, `./` and `.` say nothing.
+///
+/// # Errors
+/// `usage`, in place of a name: `..` leads anywhere.
+pub(super) fn names(path: &Path) -> impl Iterator<Item = Result<&OsStr>> {
+    path.components().filter_map(move |component| match component {
+        Component::RootDir | Component::CurDir => None,
+        Component::Normal(name) => Some(Ok(name)),
+        Component::ParentDir | Component::Prefix(_) => {
+            let message = format!("the path {} must not hold `..`", path.display());
+            Some(Err(Error::new(ErrorCode::Usage, message)))
+        }
+    })
+}
+
 /// Finds `path` below the tree `root`. A leading `/` makes no difference, and `/` or nothing is the root itself.
 /// Symbolic links are not followed.
 ///
@@ -26,15 +42,8 @@ pub enum Found {
 pub fn find(indexed: &Indexed, root: Id, path: &Path) -> Result<Found> {
     let mut found = Found::Root(root);
     let mut walked = PathBuf::from("/");
-    for component in path.components() {
-        let name = match component {
-            Component::RootDir | Component::CurDir => continue,
-            Component::Normal(name) => name,
-            Component::ParentDir | Component::Prefix(_) => {
-                let message = format!("the path {} must not hold `..`", path.display());
-                return Err(Error::new(ErrorCode::Usage, message));
-            }
-        };
+    for name in names(path) {
+        let name = name?;
         let tree = match &found {
             Found::Root(tree) => Some(*tree),
             Found::Node(node) => node.subtree.filter(|_| node.kind == NodeType::Dir),

@@ -4,7 +4,7 @@ use crate::config::Text;
 use crate::model::manifest::SourceRecord;
 use crate::source::Target;
 use crate::source::isolation::Isolated;
-use crate::source::throwaway::PREFIX;
+use crate::source::throwaway::own_prefix;
 use percent_encoding::percent_decode_str;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -101,7 +101,7 @@ fn is_made_here(path: &Path, scratch: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).ok();
     // What is to be made by the restore is not there yet.
     let Some(path) = path.ancestors().find_map(real) else { return false };
-    let begin = format!("{PREFIX}{}-", std::process::id());
+    let begin = own_prefix();
     let is_ours = |path: &Path| {
         let is_named = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin));
         is_named && fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && is_from_here(meta.uid()))
@@ -182,7 +182,7 @@ mod tests {
     fn only_a_socket_in_a_directory_that_was_made_here_is_our_own() {
         let directory = tempfile::tempdir().unwrap();
         let scratch = directory.path().join("scratch");
-        let beside = directory.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        let beside = directory.path().join(format!("{}x", own_prefix()));
         for path in [scratch.join("run"), beside.join("run"), directory.path().join("other")] {
             fs::create_dir_all(path).unwrap();
         }
@@ -201,7 +201,7 @@ mod tests {
         }
         assert!(!ours(&format!("postgres://u@{}/shop", encoded(&directory.path().join("other")))));
         // Named as one of ours, but nobody made it.
-        let missing = directory.path().join("other").join(format!("{PREFIX}{}-y/run", std::process::id()));
+        let missing = directory.path().join("other").join(format!("{}y/run", own_prefix()));
         assert!(!ours(&format!("postgres://u@{}/shop", encoded(&missing))));
         assert!(!ours("postgres://u@db/shop"));
     }

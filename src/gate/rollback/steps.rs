@@ -21,12 +21,12 @@ pub(super) fn steps(
     let hooks = &request.run.settings.rollback;
     let mut steps = Vec::new();
     if saves {
-        steps.push(step(SAFETY, "save the present state", Task::Safety));
+        steps.push(RollbackStep::new(SAFETY, "save the present state", Task::Safety));
     }
     let hook = |(number, argv): (usize, &Vec<String>), when: &str, what: &str| {
         // The command is part of the name: another one is another step.
         let name = format!("{when} {}: {}", number + 1, shell::line(argv));
-        step(&name, &format!("{what}: {}", shell::line(argv)), Task::Hook(argv.clone()))
+        RollbackStep::new(&name, &format!("{what}: {}", shell::line(argv)), Task::Hook(argv.clone()))
     };
     steps.extend(hooks.before.iter().enumerate().map(|each| hook(each, "before", "stop what writes")));
     match way {
@@ -45,11 +45,11 @@ pub(super) fn steps(
     if let (Some(version), Some(argv)) = (&manifest.release.from.version, &hooks.redeploy) {
         let line = shell::line(argv);
         let task = Task::Redeploy(argv.clone());
-        steps.push(step(&format!("redeploy: {line}"), &format!("deploy {version} again: {line}"), task));
+        steps.push(RollbackStep::new(&format!("redeploy: {line}"), &format!("deploy {version} again: {line}"), task));
     }
     steps.extend(hooks.after.iter().enumerate().map(|each| hook(each, "after", "start the application")));
     if let (Some(version), Some(_)) = (&manifest.release.from.version, &request.run.settings.deployed) {
-        steps.push(step("reconcile", &format!("see that {version} runs"), Task::Reconcile));
+        steps.push(RollbackStep::new("reconcile", &format!("see that {version} runs"), Task::Reconcile));
     }
     steps
 }
@@ -68,7 +68,7 @@ fn restore(source: &SourceRecord, estimates: &Estimates) -> RollbackStep {
         destructive: true,
         estimate_seconds,
         estimated_by,
-        ..step(&restore_name(name), &format!("restore {name} ({})", source.kind), task)
+        ..RollbackStep::new(&restore_name(name), &format!("restore {name} ({})", source.kind), task)
     }
 }
 
@@ -79,7 +79,11 @@ fn verify(source: &SourceRecord) -> RollbackStep {
         "files" => "compare every byte with the snapshot",
         _ => "compare what it holds with the manifest",
     };
-    step(&format!("verify {name}"), &format!("verify {name} ({}): {what}", source.kind), Task::Verify(name.to_owned()))
+    RollbackStep::new(
+        &format!("verify {name}"),
+        &format!("verify {name} ({}): {what}", source.kind),
+        Task::Verify(name.to_owned()),
+    )
 }
 
 fn migrate(argv: &[String]) -> RollbackStep {
@@ -87,25 +91,12 @@ fn migrate(argv: &[String]) -> RollbackStep {
     let action = format!("take the schema back: {line}");
     RollbackStep {
         destructive: true,
-        ..step(&format!("down-migration: {line}"), &action, Task::Migrate(argv.to_vec()))
+        ..RollbackStep::new(&format!("down-migration: {line}"), &action, Task::Migrate(argv.to_vec()))
     }
 }
 
 fn verify_schema(source: &SourceRecord) -> RollbackStep {
     let name = source.name.as_str();
     let action = format!("verify {name} ({}): compare its schema with what the older version runs on", source.kind);
-    step(&format!("verify {name}"), &action, Task::VerifySchema(name.to_owned()))
-}
-
-fn step(name: &str, action: &str, task: Task) -> RollbackStep {
-    RollbackStep {
-        step: name.to_owned(),
-        action: action.to_owned(),
-        task,
-        owner: None,
-        destructive: false,
-        estimate_seconds: None,
-        estimated_by: None,
-        state: None,
-    }
+    RollbackStep::new(&format!("verify {name}"), &action, Task::VerifySchema(name.to_owned()))
 }

@@ -4,11 +4,12 @@ use super::plan::{Plan, Planner, check_names};
 use crate::error::{Error, ErrorCode, Result};
 use crate::repository::blobs::Indexed;
 use crate::repository::id::Id;
+use crate::repository::ls::names;
 use crate::repository::parallel::Workers;
 use crate::repository::tree::{Node, NodeType, Tree};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// How many names a hint offers.
 const OFFERED: usize = 3;
@@ -26,8 +27,8 @@ impl Chosen {
     /// Says whether a path is chosen, lies below what is, or on the way to it.
     pub(in crate::repository) fn meets(&self, path: &Path) -> bool {
         let mut at = self;
-        for component in path.components() {
-            let Component::Normal(name) = component else { continue };
+        // `..` was refused when they were chosen, and no path of a snapshot has it.
+        for name in names(path).flatten() {
             match at.0.get(name) {
                 _ if at.is_all() => return true,
                 Some(inner) => at = inner,
@@ -110,15 +111,8 @@ pub(in crate::repository) fn choose(paths: &[PathBuf]) -> Result<Chosen> {
     'paths: for path in paths {
         let mut at = &mut all;
         let (mut new, mut depth) = (true, 0);
-        for component in path.components() {
-            let name = match component {
-                Component::RootDir | Component::CurDir => continue,
-                Component::Normal(name) => name,
-                Component::ParentDir | Component::Prefix(_) => {
-                    let message = format!("the path {} must not hold `..`", path.display());
-                    return Err(Error::new(ErrorCode::Usage, message));
-                }
-            };
+        for name in names(path) {
+            let name = name?;
             // What was there before and has nothing below it is chosen as a whole.
             if !new && at.0.is_empty() {
                 continue 'paths;

@@ -1,5 +1,6 @@
 //! The directory of a throw-away server, and the account that it runs as.
 
+use super::places::{own_prefix, scratch_places};
 use crate::error::Result;
 use crate::process::Program;
 use crate::source::write::failed;
@@ -10,10 +11,6 @@ use tempfile::TempDir;
 
 /// The longest path that a Unix socket can have, in bytes (`sun_path` in unix(7), without the zero at its end).
 const LONGEST_SOCKET: usize = 107;
-/// How the directories of runs begin; the process id follows, so that the next run removes those of dead ones.
-pub const PREFIX: &str = "holdpoint-scratch-";
-/// Where directories for temporary things are on every system, beside the one that the environment names.
-const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 /// Where a server makes its own temporary files.
 const TMP: &str = "tmp";
 /// The accounts that servers run as if this process is root's, after those of their own; every system has the last.
@@ -149,7 +146,7 @@ impl Account {
 
     /// Makes a directory that the account can come to.
     fn with_directory(self) -> Result<(Self, TempDir)> {
-        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let prefix = own_prefix();
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix(&prefix).permissions(Permissions::from_mode(0o700));
         let mut failure = None;
@@ -184,9 +181,4 @@ impl Account {
             })
         })
     }
-}
-
-/// Returns where directories of runs may be: the environment's place for temporary ones first.
-pub fn scratch_places() -> impl Iterator<Item = PathBuf> {
-    std::iter::once(std::env::temp_dir()).chain(TEMPORARY.map(PathBuf::from))
 }

@@ -7,12 +7,13 @@
 
 mod abandoned;
 mod home;
+mod places;
 mod processes;
 mod server;
 
 pub use abandoned::end_abandoned;
 pub(super) use home::Home;
-pub use home::{PREFIX, scratch_places};
+pub use places::{is_abandoned, own_prefix, prefix, scratch_places};
 pub(super) use server::{Launch, OwnServer};
 
 #[cfg(test)]
