@@ -12,11 +12,12 @@ use crate::model::finding::Finding;
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
-    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, SnapshotRecord, SourceOutcome, SourceRecord,
-    State, StoreRecord, To, Tool, Verification,
+    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord, SourceOutcome,
+    SourceRecord, State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
+use crate::model::rule::Rule;
 use crate::model::verdict::Verdict;
 use crate::policy::severity::severity;
 use crate::source::Facts;
@@ -48,6 +49,10 @@ pub struct Draft {
     pub measured: Measured,
     /// Bytes read back, and how long that took.
     pub read_back: (u64, Duration),
+    /// How large a step the release is; by its versions until the rules were asked.
+    pub severity: Option<Severity>,
+    /// Every rule that was asked.
+    pub rules: Vec<Rule>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
 }
@@ -71,6 +76,8 @@ impl Draft {
             copies: request.copies.iter().map(step::not_copied).collect(),
             measured: Measured::default(),
             read_back: (0, Duration::ZERO),
+            severity: None,
+            rules: Vec::new(),
             drilled: Vec::new(),
         }
     }
@@ -103,7 +110,7 @@ impl Draft {
                     version: target.version.clone(),
                     commit: target.commit.clone(),
                     reference: target.reference.clone(),
-                    severity: severity(&self.from, &target.version),
+                    severity: self.severity.unwrap_or_else(|| severity(&self.from, &target.version)),
                     changed_paths: self.changed_paths,
                 },
                 from: self.from,
@@ -113,7 +120,7 @@ impl Draft {
                 result,
                 exit_code: exit.number(),
                 findings: self.findings,
-                policy: Policy { config_digest: request.config.digest.clone(), rules_fired: Vec::new() },
+                policy: policy(request, self.rules),
                 overridden: None,
             },
             sources: self.sources,
@@ -143,6 +150,14 @@ impl Draft {
         let speed = bytes as f64 / time.as_secs_f64();
         (bytes > 0 && speed.is_finite()).then_some(speed)
     }
+}
+
+/// Returns the rules that decided something.
+fn policy(request: &Request, rules: Vec<Rule>) -> Policy {
+    let rules: Vec<_> = rules.into_iter().filter(|rule| rule.fired).collect();
+    let mut rules_fired: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
+    rules_fired.dedup();
+    Policy { config_digest: request.config.digest.clone(), rules_fired, rules }
 }
 
 fn state(exit: ExitCode) -> State {
@@ -179,6 +194,8 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
         content: Content::new(),
         change: None,
         verification: None,
+        definition: None,
+        stand_in: None,
     }
 }
 

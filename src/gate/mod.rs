@@ -28,6 +28,7 @@ pub mod request;
 pub mod restore;
 mod retention;
 pub mod rollback;
+pub mod ruling;
 pub mod run;
 pub mod scratch;
 pub mod standing;

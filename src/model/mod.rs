@@ -9,6 +9,7 @@ pub mod progress;
 pub mod reconciliation;
 pub mod release_id;
 pub mod rollback;
+pub mod rule;
 pub mod status;
 pub mod verdict;
 pub mod version;

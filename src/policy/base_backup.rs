@@ -82,6 +82,8 @@ mod tests {
             content: Content::from([("timeline".to_owned(), json!(timeline))]),
             change: None,
             verification: None,
+            definition: None,
+            stand_in: None,
         }
     }
 

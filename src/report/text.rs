@@ -282,6 +282,7 @@ fn state(state: State) -> &'static str {
 fn outcome(outcome: SourceOutcome) -> &'static str {
     match outcome {
         SourceOutcome::Verified => "verified",
+        SourceOutcome::StoodIn => "stood in for",
         SourceOutcome::Unverified => "unverified",
         SourceOutcome::Failed => "failed",
         SourceOutcome::NotCaptured => "not captured",

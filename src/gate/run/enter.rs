@@ -5,6 +5,7 @@ use super::super::bases::{self, Leaned};
 use super::super::judge;
 use super::super::last_drill;
 use super::super::manifest::{self};
+use super::super::ruling::{self, Facts, Ruling};
 use super::super::standing;
 use super::super::survey::{self, Ready};
 use super::super::verify::PackList;
@@ -90,14 +91,27 @@ impl Run<'_> {
             return Ok(None);
         }
         self.find(deployed?);
-        let changed_paths = self.changed_paths(from.commit.as_deref())?;
-        self.draft(|draft| {
-            draft.from = from;
-            draft.changed_paths = changed_paths;
-        });
+        let changed = self.changed_paths(from.commit.as_deref())?;
         let search = comparable?;
         self.find(judge::unseen(&search));
-        Ok(search.found.map(|stored| stored.manifest))
+        let last = search.found.map(|stored| stored.manifest);
+        let Ruling { severity, rules, findings, choices: _ } = ruling::rule(&Facts {
+            request: self.request,
+            from: &from,
+            changed: changed.as_deref(),
+            ledger,
+            last: last.as_ref(),
+            now: Timestamp::now(),
+            left: self.request.timeout.saturating_sub(self.started.elapsed()),
+        })?;
+        self.find(findings);
+        self.draft(|draft| {
+            draft.from = from;
+            draft.changed_paths = changed.unwrap_or_default();
+            draft.severity = Some(severity);
+            draft.rules = rules;
+        });
+        Ok(last)
     }
 
     /// Opens or creates the repository, locks it, reads its index, and takes over what a killed run left; `None` if
@@ -172,10 +186,10 @@ impl Run<'_> {
     }
 
     /// Asks git which paths changed since the deployed commit; nothing where it cannot tell.
-    pub(super) fn changed_paths(&self, from: Option<&str>) -> Result<Vec<String>> {
-        let (Some(top), Some(from)) = (&self.request.work_tree, from) else { return Ok(Vec::new()) };
-        let Some(tree) = WorkTree::find(top)? else { return Ok(Vec::new()) };
-        Ok(tree.changed_paths(from, &self.request.target.commit)?.unwrap_or_default())
+    pub(super) fn changed_paths(&self, from: Option<&str>) -> Result<Option<Vec<String>>> {
+        let (Some(top), Some(from)) = (&self.request.work_tree, from) else { return Ok(None) };
+        let Some(tree) = WorkTree::find(top)? else { return Ok(None) };
+        tree.changed_paths(from, &self.request.target.commit)
     }
 
     /// Makes sure that what sources lean on is good enough and in the store, and records it.

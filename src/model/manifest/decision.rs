@@ -2,6 +2,7 @@
 
 use super::DateTime;
 use crate::model::finding::Finding;
+use crate::model::rule::Rule;
 use crate::model::verdict::Verdict;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -29,8 +30,11 @@ pub struct Policy {
     /// The digest of the configuration that was in force, `sha256:…`; absent without a configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<String>,
-    /// The rules that decided something.
+    /// The names of the rules that decided something.
     pub rules_fired: Vec<String>,
+    /// The same rules with what they looked at and what they decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
 }
 
 /// A refusal that a person turned into a pass.

@@ -12,7 +12,8 @@ mod way_back;
 pub use decision::{Decision, Override, Policy};
 pub use release::{From, Instance, Pipeline, ProbeKind, Release, Severity, To};
 pub use source::{
-    Attempt, Change, Consistency, Content, SnapshotRecord, SourceOutcome, SourceRecord, Verification, VerifyMode,
+    Attempt, Change, Consistency, Content, SnapshotRecord, SourceOutcome, SourceRecord, StandIn, Verification,
+    VerifyMode,
 };
 pub use store::{CopyRecord, CopyState, LockMode, ObjectLock, StoreRecord};
 pub use way_back::{Commands, Measured, Objectives, Playbook, Reconciliation, Step};

@@ -71,6 +71,24 @@ pub struct SourceRecord {
     /// The proof that it can be read back; absent unless it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// The digest of what the configuration says of it, `sha256:…`; what was captured under another one is another thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// Where its snapshot comes from, if not from this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<StandIn>,
+}
+
+/// The older snapshot that stands in for a source that this run did not capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StandIn {
+    /// The release whose run captured it.
+    pub release: ReleaseId,
+    /// When its capture began: what was written since is not in it.
+    #[schemars(with = "DateTime")]
+    pub captured_at: Timestamp,
+    /// The rule that let it stand in, such as `policy.patch.reuse_within`.
+    pub rule: String,
 }
 
 /// What the consistency of a snapshot rests on.
@@ -108,6 +126,8 @@ pub enum SourceOutcome {
     Unverified,
     /// The capture failed.
     Failed,
+    /// Not captured: an older snapshot stands in, and was seen to be whole in the store by this run.
+    StoodIn,
     /// The run ended before the source was captured.
     NotCaptured,
 }

@@ -67,7 +67,7 @@ fn of_source(source: &SourceRecord, findings: &[Finding]) -> Case {
         };
     let result = match (refusals.as_slice(), source.outcome, source.required) {
         ([_, ..], ..) => failure(&refusals),
-        ([], SourceOutcome::Verified, _) => Outcome::Passed,
+        ([], SourceOutcome::Verified | SourceOutcome::StoodIn, _) => Outcome::Passed,
         ([], _, false) => Outcome::Skipped(format!("not required: {}", why())),
         ([], SourceOutcome::Failed, true) => Outcome::Failure("failed".to_owned(), why()),
         ([], SourceOutcome::Unverified, true) => Outcome::Error("unverified".to_owned(), why()),

@@ -28,6 +28,7 @@ pub(super) struct SourceView {
 pub(super) fn source(source: &SourceRecord) -> SourceView {
     let (tone, outcome) = match source.outcome {
         SourceOutcome::Verified => ("good", "verified"),
+        SourceOutcome::StoodIn => ("good", "older snapshot"),
         SourceOutcome::Unverified => ("bad", "unverified"),
         SourceOutcome::Failed => ("bad", "failed"),
         SourceOutcome::NotCaptured => ("bad", "not captured"),
