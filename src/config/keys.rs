@@ -1,5 +1,6 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::audit::AUDIT;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
 
@@ -96,6 +97,7 @@ pub(super) const ROOT: Section = Section {
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
+        key("audit", Form::Table(&AUDIT), "where the lines of the audit go besides the store"),
     ]],
     later: &["policy"],
 };

@@ -3,6 +3,7 @@
 //! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod audit;
 mod drills;
 mod environments;
 mod http;
@@ -22,6 +23,7 @@ mod values;
 mod walk;
 mod webhooks;
 
+pub use audit::{AuditConfig, Syslog};
 pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};

@@ -1,5 +1,6 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
+use super::audit::AUDIT;
 use super::keys::{
     BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
     Section,
@@ -450,6 +451,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
+        ("[audit]\n".to_owned(), &AUDIT),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[drill]\n".to_owned(), &DRILL),

@@ -1,5 +1,6 @@
 //! The validated configuration: what the other rooms see.
 
+use super::audit::AuditConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -33,6 +34,8 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.

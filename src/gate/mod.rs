@@ -5,6 +5,7 @@
 
 pub mod admit;
 mod ahead;
+pub mod audit;
 mod bases;
 pub mod capture;
 pub mod copies;

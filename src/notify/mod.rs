@@ -1,8 +1,11 @@
-//! Status lines to webhooks: beside the work, in order, and never in its way.
+//! Status lines to webhooks, and lines of the audit ([`forward`]) to whoever collects them.
+//!
+//! Status lines go beside the work, in order, and are never in its way.
 //!
 //! One thread delivers, with a queue for each receiver, so that one that is slow or dead delays neither the work nor the
 //! other receivers. What was not delivered when the command ends is told as [`Untold`].
 
+pub mod forward;
 mod payload;
 mod post;
 
