@@ -1,5 +1,6 @@
 //! `admit`: the deploy step's own question.
 
+use super::audited;
 use super::options::Format;
 use super::output;
 use super::page;
@@ -8,7 +9,9 @@ use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::admit::{self, Admission, Request};
 use crate::ledger::Ledger;
+use crate::model::audit::{Action, AuditLine};
 use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::release_id::ReleaseId;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
@@ -44,6 +47,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let pipeline = session.ci.as_ref().map(|ci| ci.pipeline.clone()).unwrap_or_default();
     let place = session.place()?;
     let settings = session.settings(&environment);
+    let auditor = session.auditor(&environment)?;
     let gate = &session.config.gate;
     let request = Request {
         application: &application,
@@ -60,13 +64,27 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         versioning: session.config.versioning,
         valid_for: gate.pass_valid_for,
         claim_for: gate.claim_for,
+        auditor: &auditor,
     };
+    let ledger = Ledger::new(place.ledger_storage());
     let timer = session.cancel.after(gate.timeout, Reason::Deadline)?;
-    let mut admission = admit::admit(&request, &session.cancel, session.runtime.handle())?;
+    let mut admission = match admit::admit(&request, &session.cancel, session.runtime.handle()) {
+        Ok(admission) => admission,
+        Err(error) => {
+            audited::warn(&auditor.note(&ledger, &named(&request, None, auditor.failed(Action::Admit, &error))));
+            return Err(error.into());
+        }
+    };
     drop(timer);
     admission.findings.extend(target.findings);
     admission.findings.extend(in_checkout);
-    let ledger = Ledger::new(place.ledger_storage());
+    // What may be deployed has its line since before the pass was used.
+    let exit = admission.exit();
+    if exit != ExitCode::Pass {
+        let line = auditor.judged(Action::Admit, exit, &admission.findings);
+        let id = admission.pass.as_ref().map(|pass| &pass.manifest.id);
+        admission.findings.extend(auditor.note(&ledger, &named(&request, id, line)));
+    }
     if let (Some(_), Some(pass)) = (&admission.claim, &admission.pass) {
         // The pass is used; a page that could not be made anew changes nothing of that.
         if let Err(error) = page::write(session, &ledger, &pass.manifest.id) {
@@ -74,6 +92,13 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         }
     }
     tell(session, &request, &admission)
+}
+
+/// Says in a line what was to be deployed, and by which run.
+fn named(request: &Request<'_>, id: Option<&ReleaseId>, line: AuditLine) -> AuditLine {
+    let line = line.detail("run", request.run);
+    let (version, commit) = (Some(request.version.clone()), Some(request.commit.to_owned()));
+    AuditLine { version, commit, release: id.cloned(), ..line }
 }
 
 /// Prints what was decided.

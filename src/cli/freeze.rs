@@ -1,5 +1,6 @@
 //! `freeze` and `thaw`: nothing is deployed, or something may be again.
 
+use super::audited;
 use super::options::Format;
 use super::output;
 use super::page;
@@ -60,9 +61,9 @@ pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<Exit
             .into());
     }
     let event = Event::Frozen { at: now, by: freeze.by.clone(), reason, until };
-    record(session, &ledger, &event, None);
+    let exit = record(session, &ledger, &event, None)?;
     announce(session, &environment, &freeze, None)?;
-    tell(session, "freeze", &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
+    tell(session, ("freeze", exit), &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
 }
 
 /// Runs `thaw`.
@@ -71,18 +72,18 @@ pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode
     let reason = reason(&options.reason)?;
     let ledger = session.ledger()?;
     let Some(freeze) = ledger.thaw()? else {
-        return tell(session, "thaw", &environment, None, &format!("{environment} was not frozen\n"));
+        return tell(session, ("thaw", ExitCode::Pass), &environment, None, &format!("{environment} was not frozen\n"));
     };
     let by = who(session);
     let event = Event::Thawed { at: Timestamp::now(), by: by.clone(), reason: reason.clone() };
-    record(session, &ledger, &event, freeze.release.as_ref());
+    let exit = record(session, &ledger, &event, freeze.release.as_ref())?;
     announce(session, &environment, &freeze, Some((&by, &reason)))?;
-    tell(session, "thaw", &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
+    tell(session, ("thaw", exit), &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
 }
 
 fn tell(
     session: &Session,
-    command: &'static str,
+    (command, exit): (&'static str, ExitCode),
     environment: &str,
     freeze: Option<&Freeze>,
     text: &str,
@@ -90,25 +91,31 @@ fn tell(
     match session.format() {
         Format::Text => output::print(text)?,
         Format::Json => {
-            output::print_json(&Document { schema_version: 1, command, exit_code: 0, environment, freeze })?;
+            let exit_code = exit.number();
+            output::print_json(&Document { schema_version: 1, command, exit_code, environment, freeze })?;
         }
     }
-    Ok(ExitCode::Pass)
+    output::close(exit, session.closing(command));
+    Ok(exit)
 }
 
-/// Writes the event beside the newest release, if there is one, and beside that which was undone under the freeze. The
-/// freeze itself counts, whatever becomes of this.
-fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&ReleaseId>) {
+/// Writes the line of the audit, then the event beside the newest release, if there is one, and beside that which was undone
+/// under the freeze. The freeze itself counts, whatever becomes of this; a line that nobody took is told by the exit code.
+fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&ReleaseId>) -> Result<ExitCode> {
     let write = |id: &ReleaseId| -> Result<()> {
         ledger.record_event(id, event)?;
         page::write(session, ledger, id).map(drop)
     };
     let newest = ledger.previous().map(|newest| newest.map(|newest| newest.id));
+    let about = undone.or(newest.as_ref().ok().and_then(Option::as_ref));
+    let exit =
+        audited::exit(ExitCode::Pass, session.auditor(&session.environment()?)?.write_event(ledger, about, event));
     let other = undone.filter(|id| !matches!(&newest, Ok(Some(newest)) if newest == *id));
     let results = [other.map_or(Ok(()), write), newest.and_then(|newest| newest.as_ref().map_or(Ok(()), write))];
     for error in results.into_iter().filter_map(Result::err) {
         output::note(&format!("warning: {}", error.chain()));
     }
+    Ok(exit)
 }
 
 /// Tells the webhooks of a freeze, or of its end; what they were not told is a warning.

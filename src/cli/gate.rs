@@ -269,7 +269,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         purpose,
         application: session.application()?,
         settings: session.settings(&environment),
-        environment,
+        environment: environment.clone(),
         config: session.config.clone(),
         sources,
         left_out,
@@ -284,6 +284,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
         signer: session.signing_key()?,
         signers: session.known_signers(),
+        auditor: session.auditor(&environment)?,
         keeps_lease: false,
     })
 }

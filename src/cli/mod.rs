@@ -4,6 +4,7 @@
 //! [`ci`] that to the CI system.
 
 mod admit;
+mod audited;
 mod check;
 mod ci;
 mod completions;

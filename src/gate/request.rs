@@ -1,5 +1,6 @@
 //! What is asked of the gate.
 
+use super::audit::Auditor;
 use super::copies::CopyStore;
 use super::place::Place;
 use crate::config::{Config, EnvironmentConfig, SourceConfig};
@@ -49,6 +50,8 @@ pub struct Request {
     pub signer: Option<SigningKey>,
     /// Who may have signed what the run finds in the ledger, if that is known.
     pub signers: Option<AllowedSigners>,
+    /// Who asks, and who is told of it.
+    pub auditor: Auditor,
     /// Whether a run that passes keeps its lease for what the caller does next.
     pub keeps_lease: bool,
 }

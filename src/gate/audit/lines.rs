@@ -43,8 +43,8 @@ pub(super) fn with_findings(line: AuditLine, findings: &[Finding]) -> AuditLine 
 
 /// Returns the line of an event; `None` of one that another line tells of already. The line is of the same moment, by
 /// which `audit verify` knows it again.
-pub(super) fn of_event(auditor: &Auditor, id: &ReleaseId, event: &Event) -> Option<AuditLine> {
-    let line = |action, outcome| auditor.line(action, outcome).at(event.at()).of(id);
+pub(super) fn of_event(auditor: &Auditor, id: Option<&ReleaseId>, event: &Event) -> Option<AuditLine> {
+    let line = |action, outcome| AuditLine { release: id.cloned(), ..auditor.line(action, outcome).at(event.at()) };
     let done = |action| line(action, Outcome::Done).exits(ExitCode::Pass.number());
     Some(match event {
         Event::Admitted { run, signer, .. } => {

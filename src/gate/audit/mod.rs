@@ -65,15 +65,16 @@ impl Auditor {
     /// # Errors
     /// `audit-failed`: the store did not take the line, and there is no event; the store's own.
     pub fn record(&self, ledger: &Ledger, id: &ReleaseId, event: &Event) -> Result<(EventRecord, Vec<Finding>)> {
-        let findings = self.write_event(ledger, id, event)?;
+        let findings = self.write_event(ledger, Some(id), event)?;
         Ok((ledger.record_event(id, event)?, findings))
     }
 
-    /// Writes the line of something that happened to a release, for an event that the caller writes itself.
+    /// Writes the line of something that happened to a release, or to an environment without one, for an event that the
+    /// caller writes itself.
     ///
     /// # Errors
     /// As [`Auditor::write`].
-    pub fn write_event(&self, ledger: &Ledger, id: &ReleaseId, event: &Event) -> Result<Vec<Finding>> {
+    pub fn write_event(&self, ledger: &Ledger, id: Option<&ReleaseId>, event: &Event) -> Result<Vec<Finding>> {
         match lines::of_event(self, id, event) {
             Some(line) => self.write(ledger, None, &line),
             None => Ok(Vec::new()),
