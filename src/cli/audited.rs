@@ -1,7 +1,7 @@
 //! What every command does with the lines of its audit: says what is missing of them, and ends accordingly.
 
 use super::output;
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{ExitCode, Result};
 use crate::gate::audit::unwritten;
 use crate::model::finding::{Finding, Level};
 
@@ -25,18 +25,4 @@ pub fn warn(found: &[Finding]) {
             output::note(&format!("hint: {hint}"));
         }
     }
-}
-
-/// Fails if somebody did not take a line who must; says what else nobody took.
-///
-/// # Errors
-/// `audit-failed`.
-pub fn demand(written: Result<Vec<Finding>>) -> Result<()> {
-    let found = written?;
-    if let Some(finding) = found.iter().find(|finding| finding.level == Level::Refusal) {
-        let error = Error::new(crate::error::ErrorCode::AuditFailed, finding.message.clone());
-        return Err(error.hint(finding.hint.clone().unwrap_or_default()));
-    }
-    warn(&found);
-    Ok(())
 }

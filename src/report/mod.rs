@@ -1,5 +1,6 @@
 //! Verdict → readers: text, JSON, HTML, CI systems, progress. Nothing here decides anything or prints anything but progress.
 
+pub mod audit;
 pub mod ci;
 pub mod closing;
 mod content;

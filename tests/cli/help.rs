@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "doctor",
     "plan",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 21] = [
     "thaw",
     "releases",
     "show",
+    "audit",
     "check",
     "copy",
     "ls",

@@ -82,9 +82,12 @@ pub fn perform(
     let error = rollback.perform(lease).err();
     if let Some(error) = &error {
         let auditor = &request.run.auditor;
-        let line = auditor.failed(Action::Rollback, error).of(&rollback.plan.id);
-        let step = rollback.stopped.and_then(|number| rollback.plan.steps.get(number));
-        let line = step.map_or(line.clone(), |step| line.detail("step", &step.step));
+        let mut line = auditor.failed(Action::Rollback, error).of(&rollback.plan.id);
+        if let Some(step) = rollback.stopped.and_then(|number| rollback.plan.steps.get(number)) {
+            line = line.detail("step", &step.step);
+            // What a program of the configuration prints may hold secrets, and a line goes to others.
+            line = if step.task.runs_a_program() { line.why(Some(error.message())) } else { line };
+        }
         rollback.say(auditor.note(&rollback.ledger, &line));
     }
     let Rollback { plan, freeze, stopped, began, .. } = rollback;

@@ -4,11 +4,13 @@
 //! Nobody needs a lease to write a line: of several that create the same number one succeeds, and the others take the
 //! next one. A folder holds a thousand lines, so that the newest line is found by two listings however many there are.
 
+mod kept;
 mod read;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use kept::{Kept, kept};
 pub use read::ReadLine;
 pub use verify::{Audit, Problem};
 

@@ -60,6 +60,11 @@ pub enum Problem {
         /// Why.
         why: String,
     },
+    /// A line is not there, or is another one than what was kept of it.
+    NotAsKept {
+        /// The line.
+        number: u64,
+    },
     /// A manifest saw a line that is not there, or is another one now.
     NotAsSeen {
         /// The manifest.
@@ -116,6 +121,7 @@ impl fmt::Display for Problem {
             }
             Self::Misplaced { number, says } => write!(f, "line {number} was put there: it is line {says}"),
             Self::Unreadable { number, why } => write!(f, "line {number} cannot be read: {why}"),
+            Self::NotAsKept { number } => write!(f, "line {number} is not the one that was kept elsewhere"),
             Self::NotAsSeen { release, number } => {
                 write!(f, "line {number}, which the manifest of {release} names, was removed or altered")
             }
@@ -168,11 +174,12 @@ struct AboutManifest {
 }
 
 impl Ledger {
-    /// Reads every line, manifest and event of the environment, and says what does not fit.
+    /// Reads every line, manifest and event of the environment, and says what does not fit; also not to `kept`, the digests
+    /// of lines that somebody kept elsewhere.
     ///
     /// # Errors
     /// The store's own; a cancellation.
-    pub fn verify_audit(&self, cancel: &Cancel) -> Result<Audit> {
+    pub fn verify_audit(&self, kept: &BTreeMap<u64, String>, cancel: &Cancel) -> Result<Audit> {
         let mut audit = Audit::default();
         let mut said = Said::default();
         let mut before: Option<String> = None;
@@ -181,6 +188,8 @@ impl Ledger {
             said.take(&line);
             Ok(())
         })?;
+        let differs = |(number, digest): &(&u64, &String)| said.digests.get(number) != Some(*digest);
+        audit.problems.extend(kept.iter().filter(differs).map(|(number, _)| Problem::NotAsKept { number: *number }));
         self.compare(&mut audit, said, cancel)?;
         audit.problems.extend(self.verify_chain()?.broken.map(Problem::Ledger));
         Ok(audit)
