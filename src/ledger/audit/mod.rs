@@ -2,7 +2,9 @@
 //! before it.
 //!
 //! Nobody needs a lease to write a line: of several that create the same number one succeeds, and the others take the
-//! next one. A folder holds a thousand lines, so that the newest line is found by two listings however many there are.
+//! next one. `audit/head.json` names the newest line, or one that was it a moment ago: whoever writes goes on from there,
+//! and whoever verifies sees that the line which it names was removed or altered. Where it is missing, the newest line is
+//! found by two listings: a folder holds a thousand lines.
 
 mod kept;
 mod read;
@@ -22,10 +24,14 @@ use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 
 /// Where the lines are.
 const AUDIT: &str = "audit";
+/// Where the newest line is named.
+const HEAD: &str = "audit/head.json";
 /// Lines of one folder: a page of a listing.
 const FOLDER: u64 = 1000;
 /// How often a number that is taken, and by whom cannot be seen, is looked at again.
 const TRIES: usize = 5;
+/// How many lines may be followed one by one before the newest is looked for.
+const STEPS: usize = 5;
 
 /// A line that the store holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,11 +45,26 @@ pub struct WrittenLine {
 }
 
 impl Ledger {
-    /// Returns the newest line's number and digest. Its content may be damaged: the chain goes on over what is there.
+    /// Returns the number and digest of the newest line, as far as is known: others may have written since.
     ///
     /// # Errors
     /// The store's own.
     pub fn audit_end(&self) -> Result<AuditLink> {
+        match self.audit_head()? {
+            Some(head) => Ok(head),
+            None => self.listed_end(),
+        }
+    }
+
+    /// Returns what the head says; `None` if it is not there or says nothing.
+    fn audit_head(&self) -> Result<Option<AuditLink>> {
+        let bytes = self.storage.get(HEAD, ReadFrom::Anywhere)?;
+        let head: Option<AuditLink> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(head.filter(|head| head.number > 0 && head.digest.is_some()))
+    }
+
+    /// Looks for the newest line. Its content may be damaged: the chain goes on over what is there.
+    fn listed_end(&self) -> Result<AuditLink> {
         let mut folders = self.audit_folders()?;
         // A folder without a line is what a crash leaves behind.
         while let Some(folder) = folders.pop() {
@@ -68,7 +89,7 @@ impl Ledger {
             Some(end) => end,
             None => self.audit_end()?,
         };
-        let mut unseen = 0;
+        let (mut unseen, mut steps) = (0, 0);
         loop {
             let number = end.number + 1;
             let line = AuditLine { number, previous: end.digest.clone(), ..line.clone() };
@@ -86,13 +107,24 @@ impl Ledger {
             match there {
                 Some(there) if there == bytes => {
                     let link = AuditLink { number, digest: Some(digest(&bytes)) };
+                    let head = serde_json::to_vec(&link).map_err(unwritable)?;
+                    // The line is written; whoever finds an older head follows the lines from there.
+                    let _ = self.storage.put(HEAD, &head.into(), PutMode::Overwrite, Class::Transient);
                     return Ok(WrittenLine { line, bytes, link });
                 }
+                // Far behind: the head could not be written for a while.
+                Some(_) if steps == STEPS => {
+                    steps += 1;
+                    end = self.listed_end()?;
+                }
                 // Somebody else was faster: ours follows theirs.
-                Some(there) => end = AuditLink { number, digest: Some(digest(&there)) },
+                Some(there) => {
+                    steps += 1;
+                    end = AuditLink { number, digest: Some(digest(&there)) };
+                }
                 None if unseen < TRIES => {
                     unseen += 1;
-                    end = self.audit_end()?;
+                    end = self.listed_end()?;
                 }
                 None => {
                     let message = format!("the store says that there is {key}, and does not show it");

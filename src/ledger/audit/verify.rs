@@ -1,7 +1,7 @@
 //! Whether the audit is whole, and says of the ledger what the ledger says itself.
 //!
 //! The chain alone tells what was altered, removed or put elsewhere between two lines. That the newest lines were cut off
-//! it cannot tell: for that the lines are compared with every manifest and event of the ledger, each of which has a line,
+//! it cannot tell: for that the lines are compared with the head that names the newest, with every manifest and event of the ledger, each of which has a line,
 //! and with the line that each manifest saw as the newest.
 
 use super::super::releases::Ledger;
@@ -59,6 +59,11 @@ pub enum Problem {
         number: u64,
         /// Why.
         why: String,
+    },
+    /// The line that the head names is not there, or is another one now.
+    NotAsHead {
+        /// The line.
+        number: u64,
     },
     /// A line is not there, or is another one than what was kept of it.
     NotAsKept {
@@ -121,6 +126,9 @@ impl fmt::Display for Problem {
             }
             Self::Misplaced { number, says } => write!(f, "line {number} was put there: it is line {says}"),
             Self::Unreadable { number, why } => write!(f, "line {number} cannot be read: {why}"),
+            Self::NotAsHead { number } => {
+                write!(f, "line {number}, which audit/head.json names, was removed or altered")
+            }
             Self::NotAsKept { number } => write!(f, "line {number} is not the one that was kept elsewhere"),
             Self::NotAsSeen { release, number } => {
                 write!(f, "line {number}, which the manifest of {release} names, was removed or altered")
@@ -188,6 +196,8 @@ impl Ledger {
             said.take(&line);
             Ok(())
         })?;
+        let head = self.audit_head()?.filter(|head| said.digests.get(&head.number) != head.digest.as_ref());
+        audit.problems.extend(head.map(|head| Problem::NotAsHead { number: head.number }));
         let differs = |(number, digest): &(&u64, &String)| said.digests.get(number) != Some(*digest);
         audit.problems.extend(kept.iter().filter(differs).map(|(number, _)| Problem::NotAsKept { number: *number }));
         self.compare(&mut audit, said, cancel)?;
