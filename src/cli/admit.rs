@@ -5,6 +5,7 @@ use super::options::Format;
 use super::output;
 use super::page;
 use super::session::{Session, variable};
+use super::webhooks::Telling;
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::admit::{self, Admission, Request};
@@ -76,14 +77,22 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         }
     };
     drop(timer);
-    admission.findings.extend(target.findings);
+    admission.findings.extend(target.findings.clone());
     admission.findings.extend(in_checkout);
     // What may be deployed has its line since before the pass was used.
     let exit = admission.exit();
     if exit != ExitCode::Pass {
         let line = auditor.judged(Action::Admit, exit, &admission.findings);
         let id = admission.pass.as_ref().map(|pass| &pass.manifest.id);
-        admission.findings.extend(auditor.note(&ledger, &named(&request, id, line)));
+        let noted = auditor.note(&ledger, &named(&request, id, line));
+        let place = (application.as_str(), environment.as_str());
+        let manifest = admission.pass.as_ref().map(|pass| &pass.manifest);
+        let found = (exit, admission.findings.as_slice());
+        let telling = Telling::not_admitted(session, &auditor.by, |asker| {
+            asker.not_admitted(place, &target.version, manifest, found)
+        });
+        let untold = telling.finish(id.map(|id| (&ledger, id)));
+        admission.findings.extend(noted.into_iter().chain(untold));
     }
     if let (Some(_), Some(pass)) = (&admission.claim, &admission.pass) {
         // The pass is used; a page that could not be made anew changes nothing of that.

@@ -7,6 +7,7 @@ use super::output;
 use super::page;
 use super::reconcile::stored_manifest;
 use super::session::Session;
+use super::webhooks::Telling;
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::audit::Auditor;
@@ -198,6 +199,9 @@ fn one_of(
     let observer = session.observer();
     let outcome = drill::drill(&Arc::new(request), &observer, &session.cancel, session.runtime.handle())?;
     drop(observer);
+    let telling = Telling::drilled(session, &outcome.drill, outcome.exit());
+    let recorded = outcome.record.is_some().then_some((ledger, &outcome.drill.release));
+    audited::warn(&telling.finish(recorded));
     let events = if outcome.record.is_some() { write_page(session, place, &outcome) } else { Vec::new() };
     Ok(Came::Drilled { outcome: Box::new(outcome), manifest, events })
 }

@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
 use crate::model::release_id::ReleaseId;
-use crate::notify::Notifier;
+use crate::notify::{Notifier, Untold};
 use crate::report::status;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -45,6 +45,9 @@ struct Document<'a> {
     exit_code: u8,
     environment: &'a str,
     freeze: Option<&'a Freeze>,
+    /// What webhooks were not told.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    untold: &'a [Untold],
 }
 
 /// Runs `freeze`.
@@ -62,8 +65,8 @@ pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<Exit
     }
     let event = Event::Frozen { at: now, by: freeze.by.clone(), reason, until };
     let exit = record(session, &ledger, &event, None)?;
-    announce(session, &environment, &freeze, None)?;
-    tell(session, ("freeze", exit), &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
+    let untold = announce(session, &ledger, &freeze, None)?;
+    tell(session, ("freeze", exit, &untold), &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
 }
 
 /// Runs `thaw`.
@@ -72,18 +75,30 @@ pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode
     let reason = reason(&options.reason)?;
     let ledger = session.ledger()?;
     let Some(freeze) = ledger.thaw()? else {
-        return tell(session, ("thaw", ExitCode::Pass), &environment, None, &format!("{environment} was not frozen\n"));
+        return tell(
+            session,
+            ("thaw", ExitCode::Pass, &[]),
+            &environment,
+            None,
+            &format!("{environment} was not frozen\n"),
+        );
     };
     let by = who(session);
     let event = Event::Thawed { at: Timestamp::now(), by: by.clone(), reason: reason.clone() };
     let exit = record(session, &ledger, &event, freeze.release.as_ref())?;
-    announce(session, &environment, &freeze, Some((&by, &reason)))?;
-    tell(session, ("thaw", exit), &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
+    let untold = announce(session, &ledger, &freeze, Some((&by, &reason)))?;
+    tell(
+        session,
+        ("thaw", exit, &untold),
+        &environment,
+        Some(&freeze),
+        &format!("{environment} is thawed; it was {freeze}\n"),
+    )
 }
 
 fn tell(
     session: &Session,
-    (command, exit): (&'static str, ExitCode),
+    (command, exit, untold): (&'static str, ExitCode, &[Untold]),
     environment: &str,
     freeze: Option<&Freeze>,
     text: &str,
@@ -92,7 +107,7 @@ fn tell(
         Format::Text => output::print(text)?,
         Format::Json => {
             let exit_code = exit.number();
-            output::print_json(&Document { schema_version: 1, command, exit_code, environment, freeze })?;
+            output::print_json(&Document { schema_version: 1, command, exit_code, environment, freeze, untold })?;
         }
     }
     output::close(exit, session.closing(command));
@@ -118,13 +133,17 @@ fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&Rel
     Ok(exit)
 }
 
-/// Tells the webhooks of a freeze, or of its end; what they were not told is a warning.
-fn announce(session: &Session, environment: &str, freeze: &Freeze, thawed: Option<(&str, &str)>) -> Result<()> {
+/// Tells the webhooks of a freeze, or of its end; what they were not told is a warning, and recorded beside the newest
+/// release.
+fn announce(session: &Session, ledger: &Ledger, freeze: &Freeze, thawed: Option<(&str, &str)>) -> Result<Vec<Untold>> {
+    let environment = session.environment()?;
     let notifier = Notifier::new(&session.config.webhooks, WebhookEvent::Freeze);
     let run_url = session.ci.as_ref().and_then(|ci| ci.pipeline.run_url.as_deref());
-    notifier.tell(status::freeze((&session.application()?, environment), freeze, thawed, run_url));
-    webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, None);
-    Ok(())
+    notifier.tell(status::freeze((&session.application()?, &environment), freeze, thawed, run_url));
+    // It is only looked for where it will be needed.
+    let newest = if notifier.is_empty() { None } else { ledger.previous().ok().flatten() };
+    let record = newest.as_ref().map(|newest| (ledger, &newest.id));
+    Ok(webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, record))
 }
 
 fn reason(text: &str) -> Result<String> {

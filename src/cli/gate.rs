@@ -5,6 +5,7 @@ use super::output;
 use super::page;
 use super::session::{Session, shown, variable};
 use super::signature;
+use super::webhooks::Telling;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
@@ -14,7 +15,7 @@ use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, Level};
-use crate::model::manifest::Purpose;
+use crate::model::manifest::{Manifest, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::{Target, given_version};
 use crate::report::ci::CiReport;
@@ -27,7 +28,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is captured, for what.
 #[derive(Debug, clap::Args)]
@@ -70,11 +71,14 @@ pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode>
 
 fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
     let request = Arc::new(request(session, &options, purpose)?);
+    let deadline = Instant::now().checked_add(request.timeout);
     let outcome = run(session, &request)?;
+    let telling = Telling::verdict(session, &outcome.manifest, outcome.exit, &request.auditor.by).until(deadline);
     // The verdict is known: no store that hangs over the page may keep it from the caller.
     page::limit(session);
     write_pages(&request, &outcome, options.html_out.as_deref());
-    let manifest = &outcome.manifest;
+    let shown = finish_telling(session, telling, &request, &outcome);
+    let manifest = &shown;
     match session.format() {
         Format::Text => output::print(&text::gate(manifest, session.style()))?,
         Format::Json => {
@@ -90,6 +94,29 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
     });
     close(session, command, &outcome);
     Ok(outcome.exit)
+}
+
+/// Ends telling of the verdict; returns the manifest as it is shown, with what was found after it was written: that
+/// somebody was not told.
+pub(super) fn finish_telling(
+    session: &Session,
+    telling: Telling<'_>,
+    request: &Request,
+    outcome: &Outcome,
+) -> Manifest {
+    let ledger = Ledger::new(request.place.ledger_storage());
+    let id = &outcome.manifest.id;
+    let untold = telling.finish(outcome.in_ledger.then_some((&ledger, id)));
+    if !untold.is_empty()
+        && outcome.in_ledger
+        && let Err(error) = page::write(session, &ledger, id)
+    {
+        output::note(&format!("warning: {}", error.chain()));
+    }
+    let mut shown = outcome.manifest.clone();
+    shown.decision.findings.extend(untold);
+    shown.decision.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    shown
 }
 
 /// Runs the gate and shows its progress.

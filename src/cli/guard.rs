@@ -2,6 +2,7 @@
 
 use super::options::Format;
 use super::session::{Diverted, ESCROW_PASSWORD, Session};
+use super::webhooks::Telling;
 use super::{admit, audited, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -25,7 +26,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is deployed, how, and what then.
 #[derive(Debug, clap::Args)]
@@ -79,9 +80,12 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
     let request = Arc::new(request);
     let run = admit::run_id(session, None)?;
+    let deadline = Instant::now().checked_add(request.timeout);
     let mut outcome = gate::run(session, &request)?;
+    let telling = Telling::verdict(session, &outcome.manifest, outcome.exit, &request.auditor.by).until(deadline);
     gate::write_pages(&request, &outcome, gated.html_out.as_deref());
-    output::note(text::gate(&outcome.manifest, text::Style { color: false }).trim_end());
+    let shown = gate::finish_telling(session, telling, &request, &outcome);
+    output::note(text::gate(&shown, text::Style { color: false }).trim_end());
     if outcome.exit != ExitCode::Pass {
         return Ok(refused(session, &request, &outcome)?);
     }
@@ -147,7 +151,9 @@ impl Guarded<'_> {
         };
         if let Some(event) = &reconciliation {
             let auditor = &self.request.auditor;
+            let telling = Telling::reconciled(self.session, self.manifest, event, &auditor.by);
             note(auditor.record(&ledger, &self.manifest.id, event).map(|(_, found)| audited::warn(&found)));
+            audited::warn(&telling.finish(Some((&ledger, &self.manifest.id))));
         }
         // Without a probe the command's word is all there is.
         let is_over = match &reconciliation {

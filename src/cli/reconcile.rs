@@ -1,10 +1,12 @@
 //! `reconcile`: a manifest against the deployed version.
 
 use super::audited;
+use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
 use super::session::Session;
+use super::webhooks::Telling;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::{self, Observe, Request, check_place};
 use crate::ledger::events::{Event, EventRecord};
@@ -104,7 +106,9 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         })?,
     }
     // After the answer is printed: a ledger that does not answer must not hide it.
-    let (events, exit) = record(session, &manifest, &event, reconciled.exit())?;
+    let telling = Telling::reconciled(session, &manifest, &event, &who(session));
+    let ledger = session.ledger()?;
+    let (events, exit) = record(session, &ledger, (&manifest, &event), (reconciled.exit(), telling))?;
     let file = options.manifest.as_ref().and_then(|path| std::path::absolute(path).ok());
     session.show_in_ci(&CiReport {
         explanation: Some(&reconciled.explanation),
@@ -128,19 +132,19 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
 /// becomes if the audit did not take it.
 fn record(
     session: &Session,
-    manifest: &Manifest,
-    event: &Event,
-    exit: ExitCode,
+    ledger: &Ledger,
+    (manifest, event): (&Manifest, &Event),
+    (exit, telling): (ExitCode, Telling<'_>),
 ) -> Result<(Vec<EventRecord>, ExitCode)> {
-    let ledger = session.ledger()?;
-    let (_, found) = session.auditor(&manifest.environment.name)?.record(&ledger, &manifest.id, event)?;
+    let (_, found) = session.auditor(&manifest.environment.name)?.record(ledger, &manifest.id, event)?;
     let exit = audited::exit(exit, Ok(found));
     // What runs is known everywhere: the deployment, or its undoing, is over.
     if event.matched().is_some() {
         ledger.close_claim(&manifest.id)?;
     }
+    audited::warn(&telling.finish(Some((ledger, &manifest.id))));
     // What was observed is recorded; a page that could not be made anew changes nothing of that.
-    match page::write(session, &ledger, &manifest.id) {
+    match page::write(session, ledger, &manifest.id) {
         Ok(events) => Ok((events, exit)),
         Err(error) => {
             output::note(&format!("warning: {}", error.chain()));

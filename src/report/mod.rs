@@ -16,6 +16,7 @@ pub mod schema;
 pub mod status;
 mod table;
 pub mod text;
+pub mod told;
 mod undoing;
 pub mod units;
 pub mod verdict;

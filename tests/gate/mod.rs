@@ -1,6 +1,7 @@
 //! The gate end to end: what passes, what refuses, what a run leaves behind.
 
 mod admit;
+mod audit;
 mod busy;
 mod copies;
 mod deadline;
@@ -17,3 +18,4 @@ mod rollback;
 mod sanity;
 pub mod shop;
 mod store;
+mod webhooks;

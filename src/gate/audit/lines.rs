@@ -35,6 +35,19 @@ pub fn of_manifest(auditor: &Auditor, manifest: &Manifest, bytes: &[u8]) -> Audi
     }
 }
 
+/// Returns the line of what a person took upon themselves in a run; `None` if nobody did.
+pub fn of_override(auditor: &Auditor, manifest: &Manifest) -> Option<AuditLine> {
+    let overridden = manifest.decision.overridden.as_ref()?;
+    let to = &manifest.release.to;
+    let line = auditor.line(Action::Override, Outcome::Done).at(overridden.at).of(&manifest.id);
+    let line = line.why(Some(&overridden.reason)).detail("approved_by", &overridden.approved_by);
+    let line = match &overridden.ticket {
+        Some(ticket) => line.detail("ticket", ticket),
+        None => line,
+    };
+    Some(AuditLine { version: Some(to.version.clone()), commit: Some(to.commit.clone()), ..line })
+}
+
 /// Says by findings why something was refused.
 pub(super) fn with_findings(line: AuditLine, findings: &[Finding]) -> AuditLine {
     let refusals = || findings.iter().filter(|finding| finding.level == Level::Refusal);

@@ -5,7 +5,7 @@
 
 mod lines;
 
-pub use lines::of_manifest;
+pub use lines::{of_manifest, of_override};
 
 use crate::config::AuditConfig;
 use crate::error::{Error, ErrorCode, ExitCode, Result};

@@ -101,8 +101,14 @@ impl Run<'_> {
             .to_json()
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))
             .map(|json| audit::of_manifest(&self.request.auditor, manifest, &json));
-        let found = line.and_then(|line| self.request.auditor.write(ledger, end, &line));
-        let found = found.unwrap_or_else(|error| vec![audit::unwritten(&error)]);
+        let auditor = &self.request.auditor;
+        let mut found = line
+            .and_then(|line| auditor.write(ledger, end, &line))
+            .unwrap_or_else(|error| vec![audit::unwritten(&error)]);
+        if let Some(line) = audit::of_override(auditor, manifest) {
+            let written = auditor.write(ledger, None, &line);
+            found.extend(written.unwrap_or_else(|error| vec![audit::unwritten(&error)]));
+        }
         // Nor does it keep anybody from a rollback, which saves the present state first.
         let only_said = self.refuses() || self.request.purpose == Purpose::Safety;
         let found: Vec<_> = found.into_iter().map(|found| if only_said { found.softened() } else { found }).collect();
