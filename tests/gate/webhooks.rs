@@ -47,7 +47,6 @@ fn each_is_told_of_what_it_asked_for() {
     let shop = shop(&[hook("all", &at_all, all), hook("wrong", &at_wrong, "events = [\"refused\", \"drifted\"]")]);
     shop.gate("1.3.0", &["--first"]).expect(0);
     let id = shop.manifest()["id"].clone();
-        .expect(2);
     reconcile(&shop, "1.2.9", 15);
     reconcile(&shop, "1.3.0", 0);
     shop.run(&["drill", "-e", "staging"]).expect(0);
