@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Config {
 }
 
 /// A string of the configuration: written there, or named there and kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Text {
     /// The text itself.
     Plain(String),
@@ -241,7 +242,7 @@ impl CaptureIn {
 }
 
 /// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Expect {
     /// The least size in bytes.
     pub min_bytes: u64,
@@ -262,7 +263,7 @@ impl Default for Expect {
 }
 
 /// The kinds of sources and their settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum SourceKind {
     /// Files and directories.
     Files(FilesConfig),
@@ -296,7 +297,7 @@ impl SourceKind {
 }
 
 /// `kind = "files"`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FilesConfig {
     /// What to capture; relative paths count from the configuration's directory.
     pub paths: Vec<PathBuf>,
@@ -311,7 +312,7 @@ pub struct FilesConfig {
 }
 
 /// `kind = "command"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CommandConfig {
     /// The program and its arguments; its standard output is the snapshot.
     pub command: Vec<String>,
@@ -324,7 +325,7 @@ pub struct CommandConfig {
 }
 
 /// `kind = "sqlite"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SqliteConfig {
     /// The database file, or a glob of several.
     pub path: PathBuf,
@@ -336,7 +337,7 @@ pub struct SqliteConfig {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a server is reached, and by which programs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ServerConfig {
     /// Its URL, with user and password.
     pub url: Text,
@@ -349,7 +350,7 @@ pub struct ServerConfig {
 }
 
 /// `kind = "postgres"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PostgresConfig {
     /// The server and database.
     pub server: ServerConfig,
@@ -358,7 +359,7 @@ pub struct PostgresConfig {
 }
 
 /// How a PostgreSQL database is captured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum PostgresMethod {
     /// `dump`: one database, logically.
     Dump {
@@ -374,7 +375,7 @@ pub enum PostgresMethod {
 }
 
 /// `method = "restore-point"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RestorePointConfig {
     /// The program and arguments that bring a segment of the log from the archive: `%f` is its name, `%p` where it goes.
     pub restore_command: Vec<String>,
@@ -385,7 +386,7 @@ pub struct RestorePointConfig {
 }
 
 /// The base backup that a restore point counts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum BaseBackup {
     /// The newest verified snapshot of another source, of the method `base-backup`.
     Source(String),
@@ -396,7 +397,7 @@ pub enum BaseBackup {
 }
 
 /// `kind = "mysql"` or `kind = "mariadb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MysqlConfig {
     /// The kind as it was written.
     pub kind: &'static str,
@@ -405,7 +406,7 @@ pub struct MysqlConfig {
 }
 
 /// `kind = "redis"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RedisConfig {
     /// The server, with the user of its access list and password.
     pub url: Text,
@@ -416,7 +417,7 @@ pub struct RedisConfig {
 }
 
 /// `kind = "mongodb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MongodbConfig {
     /// The server, replica set or database.
     pub server: ServerConfig,

@@ -51,7 +51,7 @@ pub fn change_since(earlier: &Manifest, before: &SourceRecord, captured: &Captur
     let bytes_before = before.bytes;
     #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
     let ratio = (bytes_before > 0).then(|| captured.archived.bytes as f64 / bytes_before as f64);
-    Change { release: earlier.id.clone(), bytes_before, ratio }
+    Change { release: before.captured_by(&earlier.id).clone(), bytes_before, ratio }
 }
 
 /// Warns if what there is to capture will not be done in the time that is left, at the pace of the last release.
@@ -63,7 +63,9 @@ pub fn check_fit(
 ) -> Option<Finding> {
     let seconds = last.measured.capture_seconds + last.measured.verify_seconds;
     let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let pace = Pace { bytes: last.sources.iter().map(|source| source.bytes).sum(), took };
+    // What stood in took no time: it tells nothing of the pace.
+    let captured = last.sources.iter().filter(|source| source.was_captured_here());
+    let pace = Pace { bytes: captured.map(|source| source.bytes).sum(), took };
     let size = |ready: &Ready<'_>| {
         let before = known.get(&ready.config.name).and_then(|known| known.bytes);
         // Before an estimate, what it was: an estimate counts indexes, too, which a dump does not hold.

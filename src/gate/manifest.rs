@@ -194,7 +194,7 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
         content: Content::new(),
         change: None,
         verification: None,
-        definition: None,
+        definition: config.definition(),
         stand_in: None,
     }
 }
