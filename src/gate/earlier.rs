@@ -13,14 +13,19 @@ use crate::repository::Indexed;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Returns what is known of each source; `comparable` is the last release that passed.
+/// Returns what is known of each source that is to be captured; `comparable` is the last release that passed.
 ///
 /// # Errors
 /// `damaged`, naming a snapshot that cannot be read; the store's own.
-pub fn known(request: &Request, indexed: &Indexed, comparable: Option<&Manifest>) -> Result<BTreeMap<String, Known>> {
+pub fn known(
+    ready: &[Ready<'_>],
+    request: &Request,
+    indexed: &Indexed,
+    comparable: Option<&Manifest>,
+) -> Result<BTreeMap<String, Known>> {
     let recorded = comparable.map_or(&[][..], |last| &last.sources);
     let mut parents = verify::recorded_parents(recorded, indexed);
-    if request.sources.iter().any(|source| !parents.contains_key(&source.name)) {
+    if ready.iter().any(|ready| !parents.contains_key(&ready.config.name)) {
         // A source that the last record does not have may have an older snapshot, or one of another client.
         let mut newest = verify::newest_parents(request, indexed)?;
         newest.append(&mut parents);
@@ -34,7 +39,7 @@ pub fn known(request: &Request, indexed: &Indexed, comparable: Option<&Manifest>
         };
         (source.name.clone(), known)
     };
-    Ok(request.sources.iter().map(known).collect())
+    Ok(ready.iter().map(|ready| known(ready.config)).collect())
 }
 
 /// Finds a source in an earlier release, if it was captured in the same way and has a snapshot there.
