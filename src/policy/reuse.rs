@@ -51,7 +51,8 @@ pub fn judge(wanted: &Wanted<'_>, record: &SourceRecord, now: Timestamp) -> Resu
     if wanted.definition.is_none() || record.definition.as_deref() != wanted.definition {
         return differs("definition: the configuration of the source was changed");
     }
-    let Some(age) = record.started_at.map(|at| now.duration_since(at)).filter(|age| *age >= SignedDuration::ZERO) else {
+    let Some(age) = record.started_at.map(|at| now.duration_since(at)).filter(|age| *age >= SignedDuration::ZERO)
+    else {
         // One of the future was recorded by a wrong clock, or this one is wrong.
         return Err("is of an unknown time".to_owned());
     };

@@ -7,8 +7,8 @@ mod enter;
 mod prove;
 mod stand_in;
 
-use enter::{Asked, Entered};
 pub use enter::clock_finding;
+use enter::{Asked, Entered};
 
 use super::ahead::Ahead;
 use super::capture;

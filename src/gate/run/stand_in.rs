@@ -9,6 +9,7 @@ use super::super::verify::PackList;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode};
+use crate::model::manifest::From;
 use crate::model::rule::Rule;
 use crate::policy::reuse::{self, Deploy};
 use crate::repository::Indexed;
@@ -54,7 +55,9 @@ impl Run<'_> {
             let proofs = stand_in::prove_all(self.request, &candidates, indexed, sizes, self.cancel)?;
             for ((name, candidate), proof) in candidates.iter().copied().zip(proofs) {
                 match proof {
-                    Ok(proved) => self.take(name, candidate, rules.get(name).copied().unwrap_or_default(), proved, &mut reused),
+                    Ok(proved) => {
+                        self.take(name, candidate, rules.get(name).copied().unwrap_or_default(), proved, &mut reused)
+                    }
                     Err(error) => {
                         self.find([lost(name, candidate, &error)]);
                         found.reasons.insert(name.to_owned(), format!("is not whole in the store: {}", error.chain()));
@@ -106,6 +109,13 @@ impl Run<'_> {
             found.candidates.insert(name, candidate);
         }
         Ok(())
+    }
+
+    /// Says whether what was deployed since the capture changed paths by which the source says that it is changed: the outer
+    /// `None` if it says of none, the inner one if git cannot tell.
+    fn touches(&self, ready: &Ready<'_>, candidate: &Candidate, from: &From) -> Result<Option<Option<bool>>> {
+        let _ = (candidate, from);
+        Ok(ready.config.when_changed.as_ref().map(|_| None))
     }
 }
 

@@ -35,9 +35,11 @@ pub fn prove_all(
     cancel: &Cancel,
 ) -> Result<Vec<Result<Proved>>> {
     let width = indexed.repository().storage().parallelism().reads;
-    ask_all(width, candidates, cancel, |(name, candidate)| match prove(request, name, candidate, indexed, sizes, cancel) {
-        Err(error) if !matches!(error.code(), ErrorCode::NotFound | ErrorCode::Damaged) => Err(error),
-        result => Ok(result),
+    ask_all(width, candidates, cancel, |(name, candidate)| {
+        match prove(request, name, candidate, indexed, sizes, cancel) {
+            Err(error) if !matches!(error.code(), ErrorCode::NotFound | ErrorCode::Damaged) => Err(error),
+            result => Ok(result),
+        }
     })
 }
 
@@ -62,7 +64,8 @@ fn prove(
     };
     let seen = bases::see(&own, indexed, sizes, mode, cancel)?;
     if !is_of(&seen.file, request, &own, candidate) {
-        let message = format!("the snapshot {} is not the one that the release {} took of {source}", own.snapshot, own.release);
+        let message =
+            format!("the snapshot {} is not the one that the release {} took of {source}", own.snapshot, own.release);
         return Err(Error::new(ErrorCode::Damaged, message).hint("find out who can write to the store"));
     }
     let tree = seen.verified.tree().to_string();
