@@ -2,7 +2,7 @@
 
 use super::super::bases::Leaned;
 use super::super::manifest;
-use super::super::ruling::Choice;
+use super::super::ruling::{Choice, scope};
 use super::super::stand_in::{self, Candidate, Found, Proved, Sought};
 use super::super::survey::Ready;
 use super::super::verify::PackList;
@@ -11,7 +11,9 @@ use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::From;
 use crate::model::rule::Rule;
+use crate::policy::paths::Patterns;
 use crate::policy::reuse::{self, Deploy};
+use crate::release::git::WorkTree;
 use crate::repository::Indexed;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,8 +116,15 @@ impl Run<'_> {
     /// Says whether what was deployed since the capture changed paths by which the source says that it is changed: the outer
     /// `None` if it says of none, the inner one if git cannot tell.
     fn touches(&self, ready: &Ready<'_>, candidate: &Candidate, from: &From) -> Result<Option<Option<bool>>> {
-        let _ = (candidate, from);
-        Ok(ready.config.when_changed.as_ref().map(|_| None))
+        let Some(lines) = &ready.config.when_changed else { return Ok(None) };
+        let (Some(top), Some(then), Some(now)) = (&self.request.work_tree, &candidate.from.commit, &from.commit) else {
+            return Ok(Some(None));
+        };
+        // What git cannot tell, the ruling has said already.
+        let Ok(Some(tree)) = WorkTree::find(top) else { return Ok(Some(None)) };
+        let changes = tree.changes(then, now);
+        let patterns = Patterns::new(lines, &scope::directory(self.request))?;
+        Ok(Some(changes.known().map(|paths| !patterns.matching(paths).is_empty())))
     }
 }
 
