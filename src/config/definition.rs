@@ -30,7 +30,7 @@ mod tests {
 
     fn definition(source: &str) -> Option<String> {
         let text = format!("[[source]]\nname = \"uploads\"\n{source}");
-        parse(Path::new("holdpoint.toml"), &text).unwrap().sources[0].definition()
+        parse(&text, Path::new("holdpoint.toml")).unwrap().sources[0].definition()
     }
 
     #[test]
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_down_has_none() {
         let text = "[[source]]\nname = \"uploads\"\nkind = \"files\"\npaths = [\"uploads\"]";
-        let mut config = parse(Path::new("holdpoint.toml"), text).unwrap();
+        let mut config = parse(text, Path::new("holdpoint.toml")).unwrap();
         let source = &mut config.sources[0];
         if let crate::config::SourceKind::Files(files) = &mut source.kind {
             files.paths = vec![OsStr::from_bytes(b"\xff").into()];

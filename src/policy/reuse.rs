@@ -101,19 +101,24 @@ pub fn since(then: &From, now: &From) -> Since {
 pub enum Deploy {
     /// Nothing.
     Harmless,
-    /// Nobody can tell, for the source does not say by which paths it is changed: it stands in, and that is said.
+    /// Nobody can tell, for the source does not say by which paths it is changed, and it has no versions of a schema: it stands in,
+    /// and that is said.
     Untold,
-    /// It changed the source, or nobody can tell although the source says by what: it is captured.
+    /// It changed the source, or nobody can tell although the source has a schema that migrates or says by what it is changed: it is
+    /// captured.
     Changed(String),
 }
 
 /// Judges a deploy since the capture: what migrated the source makes its older snapshot one of another schema.
 ///
 /// `touches` says of the paths that differ between the two versions, if git can tell them, whether one of them changes the
-/// source; `None` if the source does not say by which it is changed.
-pub fn deploy(since: &Since, touches: Option<Option<bool>>) -> Deploy {
+/// source; `None` if the source does not say by which it is changed. `migrates` says whether it has versions of a schema.
+pub fn deploy(since: &Since, touches: Option<Option<bool>>, migrates: bool) -> Deploy {
     let Since::Deployed { then, now } = since else { return Deploy::Harmless };
     match touches {
+        None if migrates => Deploy::Changed(format!(
+            "is from when {then} ran, and {now} runs now: nothing tells whether that migrated its schema, for it has no when_changed"
+        )),
         None => Deploy::Untold,
         Some(Some(false)) => Deploy::Harmless,
         Some(Some(true)) => Deploy::Changed(format!(

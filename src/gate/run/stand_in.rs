@@ -13,6 +13,7 @@ use crate::model::manifest::From;
 use crate::model::rule::Rule;
 use crate::policy::paths::Patterns;
 use crate::policy::reuse::{self, Deploy};
+use crate::policy::schema;
 use crate::release::git::WorkTree;
 use crate::repository::Indexed;
 use jiff::Timestamp;
@@ -100,7 +101,8 @@ impl Run<'_> {
                 (reuse::Since::Deployed { .. }, Some(ready)) => self.touches(ready, &candidate, &from)?,
                 _ => None,
             };
-            match reuse::deploy(&since, touches) {
+            let migrates = !schema::versions(&candidate.record.content).is_empty();
+            match reuse::deploy(&since, touches, migrates) {
                 Deploy::Changed(why) => {
                     found.reasons.insert(name, why);
                     continue;

@@ -98,11 +98,15 @@ fn a_deploy_since_the_capture_counts_by_what_it_changed() {
         assert_eq!(since(then, now) == Since::Nothing, same, "{then:?} {now:?}");
     }
     let between = since(&old, &new);
-    assert_eq!(deploy(&Since::Nothing, Some(Some(true))), Deploy::Harmless);
-    assert_eq!(deploy(&between, Some(Some(false))), Deploy::Harmless);
-    assert_eq!(deploy(&between, None), Deploy::Untold);
-    for (touches, says) in [(Some(true), "before 1.4.0 was deployed over 1.3.0"), (None, "git cannot tell")] {
-        match deploy(&between, Some(touches)) {
+    assert_eq!(deploy(&Since::Nothing, Some(Some(true)), true), Deploy::Harmless);
+    assert_eq!(deploy(&between, Some(Some(false)), true), Deploy::Harmless);
+    assert_eq!(deploy(&between, None, false), Deploy::Untold);
+    for (touches, migrates, says) in [
+        (Some(Some(true)), false, "before 1.4.0 was deployed over 1.3.0"),
+        (Some(None), false, "git cannot tell"),
+        (None, true, "it has no when_changed"),
+    ] {
+        match deploy(&between, touches, migrates) {
             Deploy::Changed(why) => assert!(why.contains(says), "{why}"),
             other => panic!("{other:?}"),
         }

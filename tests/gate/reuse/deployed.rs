@@ -2,7 +2,7 @@
 
 use super::{id, outcome, said};
 use crate::gate::shop::{Manifest, STAGING, Shop};
-use crate::support::git::Git;
+use crate::support::git::Repository;
 use serde_json::json;
 
 const CONFIGURATION: &str = r#"
@@ -35,7 +35,7 @@ reuse_within = "1h"
 
 struct World {
     shop: Shop,
-    git: Git,
+    git: Repository,
 }
 
 impl World {
@@ -60,7 +60,7 @@ impl World {
 #[test]
 fn what_the_last_deploy_migrated_is_captured_before_the_next_one() {
     let shop = Shop::with(CONFIGURATION);
-    let git = Git::new(shop.path(""));
+    let git = Repository::new(shop.path(""));
     git.write(".gitignore", "/*\n!/src\n!/migrations\n");
     let world = World { shop, git };
     world.commit("src/1");
