@@ -245,7 +245,6 @@ fn each_mistake_has_its_words() {
              verify = \"none\" in [gate]",
         ),
         ("[store.copies.far]\nregion = \"x\"".to_owned(), "1:1: `location` is missing from [store.copies.NAME]"),
-        ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),
         ("[gate]\ntimeout = \"0s\"".to_owned(), "2:11: `timeout` must be longer than zero"),
         ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
         ("[gate]\ntimeout = \"11 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),

@@ -249,7 +249,7 @@ pub fn add_run(record: &mut SourceRecord, run: &SourceRun, change: Option<Change
 
 /// Writes what stands in for it: the record of the run that captured that, and the proof of this run. Nothing was captured or
 /// added, and there is nothing to compare.
-pub fn add_stand_in(record: &mut SourceRecord, candidate: &Candidate, rule: &str, verification: Verification) {
+pub fn add_stand_in(record: &mut SourceRecord, candidate: &Candidate, verification: Verification) {
     let older = &candidate.record;
     record.tool_version.clone_from(&older.tool_version);
     record.server_version.clone_from(&older.server_version);

@@ -1,7 +1,7 @@
 //! The newest snapshot that may stand in, by the records of the ledger.
 
 use super::super::request::Request;
-use super::{Candidate, Sought};
+use super::{Candidate, Reason, Sought};
 use crate::error::{ErrorCode, Result};
 use crate::ledger::{Ledger, Stored};
 use crate::model::manifest::{SourceRecord, StandIn};
@@ -18,7 +18,7 @@ pub struct Found {
     /// What may stand in.
     pub candidates: BTreeMap<String, Candidate>,
     /// Why nothing may, of the others.
-    pub reasons: BTreeMap<String, String>,
+    pub reasons: BTreeMap<String, Reason>,
 }
 
 /// Finds the newest snapshot of each source that is sought. `newest` is the newest release that passed, if the caller has read it
@@ -26,7 +26,7 @@ pub struct Found {
 ///
 /// # Errors
 /// The store's own. A record that cannot be read or believed lends nothing.
-pub fn find(
+pub(super) fn find(
     request: &Request,
     sought: Vec<Sought<'_>>,
     newest: Option<&Stored>,
@@ -56,10 +56,10 @@ pub fn find(
     Ok(found)
 }
 
-fn none(sought: &Sought<'_>) -> String {
+fn none(sought: &Sought<'_>) -> Reason {
     let young = sought.within.and_then(|within| SignedDuration::try_from(within).ok());
     let young = young.map(|within| format!(" of the last {}", reuse::words(within))).unwrap_or_default();
-    format!("no release that passed has a verified snapshot of it{young}")
+    Reason { rule: sought.rule.to_owned(), why: format!("no release that passed has a verified snapshot of it{young}") }
 }
 
 struct Search<'a> {
@@ -88,7 +88,8 @@ impl<'a> Search<'a> {
                     }
                     // The newest one tells best why there is none.
                     Some(Err(why)) => {
-                        self.found.reasons.entry(sought.name().to_owned()).or_insert(why);
+                        let (rule, why) = (sought.rule.to_owned(), format!("the newest snapshot of it {why}"));
+                        self.found.reasons.entry(sought.name().to_owned()).or_insert(Reason { rule, why });
                     }
                     None => {}
                 }
@@ -130,7 +131,9 @@ impl<'a> Search<'a> {
         let Some(captured) = origin.manifest.sources.iter().find(same) else {
             return Ok(Some(Err(format!("is not the one that the release {} captured", origin.manifest.id))));
         };
-        Ok(Some(reuse::judge(&sought.wanted(), captured, self.now).and_then(|()| candidate(origin, captured))))
+        Ok(Some(
+            reuse::judge(&sought.wanted(), captured, self.now).and_then(|()| candidate(origin, captured, sought.rule)),
+        ))
     }
 
     fn origin(&mut self, release: &ReleaseId) -> Result<Option<&Stored>> {
@@ -170,7 +173,7 @@ impl<'a> Search<'a> {
     }
 }
 
-fn candidate(origin: &Stored, record: &SourceRecord) -> Result<Candidate, String> {
+fn candidate(origin: &Stored, record: &SourceRecord, rule: &str) -> Result<Candidate, String> {
     let manifest = &origin.manifest;
     let step = manifest.rollback.steps.iter().find(|step| step.source.as_deref() == Some(&*record.name));
     Ok(Candidate {
@@ -179,5 +182,6 @@ fn candidate(origin: &Stored, record: &SourceRecord) -> Result<Candidate, String
         release: manifest.id.clone(),
         from: manifest.release.from.clone(),
         estimate: step.and_then(|step| step.estimate_seconds),
+        rule: rule.to_owned(),
     })
 }
