@@ -76,6 +76,8 @@ finding_codes! {
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.
     MayNotFit = "may-not-fit" => SnapshotFailed;
+    /// The older snapshot that stands in for a source is from before the last deploy.
+    StandInBeforeDeploy = "stand-in-before-deploy" => PolicyRefused;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.

@@ -1,5 +1,6 @@
 //! Pure rules: whether a pass fits, how large a step is, what a comparison or a drill comes to, whether a server, a size
-//! and a content are plausible, whether there is time enough, and which way back is the right one.
+//! and a content are plausible, whether an older snapshot may stand in, whether there is time enough, and which way back is
+//! the right one.
 
 pub mod admission;
 pub mod base_backup;
@@ -12,6 +13,7 @@ pub mod paths;
 pub mod raise;
 pub mod reconcile;
 pub mod restored;
+pub mod reuse;
 pub mod sanity;
 pub mod schema;
 pub mod scope;
