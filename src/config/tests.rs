@@ -7,6 +7,7 @@ use super::keys::{
 use super::load::parse_with;
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::VerifyMode;
@@ -456,6 +457,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[environment.e.window]]\n".to_owned(), &WINDOW),
+        ("[[environment.e.blackout]]\n".to_owned(), &BLACKOUT),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
         (
             "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"
