@@ -1,5 +1,5 @@
 //! Pure rules: whether a pass fits, how large a step is, what a comparison or a drill comes to, whether a server, a size
-//! and a content are plausible, whether there is time enough, and which way back is the right one.
+//! and a content are plausible, whether there is time enough and a window is open, and which way back is the right one.
 
 pub mod admission;
 pub mod base_backup;
@@ -14,3 +14,4 @@ pub mod schema;
 pub mod server;
 pub mod severity;
 pub mod ways;
+pub mod windows;

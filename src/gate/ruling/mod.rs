@@ -1,6 +1,8 @@
 //! What the policy says of a run, before anything is captured: how large a step it is, what has to be captured, and whether it
 //! may begin at all.
 
+mod windows;
+
 use super::request::Request;
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -64,6 +66,7 @@ pub enum Choice {
 /// The store's own.
 pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
     let severity = severity(facts.from, &facts.request.target.version);
-    let ruling = Ruling { severity, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
+    let mut ruling = Ruling { severity, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
+    windows::judge(facts, &mut ruling)?;
     Ok(ruling)
 }
