@@ -17,3 +17,4 @@ mod rollback;
 mod sanity;
 pub mod shop;
 mod store;
+mod windows;

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Purpose;
 use crate::model::rule::Rule;
+use crate::policy::ways::span;
 use crate::policy::windows::{
     Asked, Expected, Standing, Took, expect, fits, judge as judge_windows, judge_deadline, standing, took,
 };
@@ -48,7 +49,7 @@ pub fn judge(facts: &Facts<'_>, ruling: &mut Ruling) -> Result<()> {
 
 fn deadline(expected: Expected, finding: Option<&Finding>, left: Duration) -> Rule {
     let outcome = finding.map_or_else(|| "there is time enough".to_owned(), |finding| finding.message.clone());
-    let seconds = |duration: Duration| format!("{:.1} s", duration.as_secs_f64());
+    let seconds = |duration: Duration| span(duration.as_secs_f64());
     let fired = finding.is_some_and(|finding| finding.level == Level::Refusal);
     Rule { fired, ..Rule::fired("gate.timeout", outcome) }
         .saw("left", seconds(left))
