@@ -236,7 +236,10 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
+        (
+            "[environment.x]\nwindows = []".to_owned(),
+            "2:1: unknown key `windows` in an environment; did you mean `window`?",
+        ),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
