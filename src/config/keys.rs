@@ -3,6 +3,7 @@
 use super::policy::POLICY;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 
 /// One table of the file.
 pub(super) struct Section {
@@ -338,8 +339,12 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("rto", Form::Duration, "how long a restore may take"),
         key("deployed", Form::Kinds(PROBES), "how the deployed version is observed"),
         key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
+        key("time_zone", Form::Text, "the clock of its windows, such as \"Europe/Berlin\"; UTC unless given"),
+        key("window", Form::List(&Form::Table(&WINDOW), 1), "when may be deployed; always unless given"),
+        key("blackout", Form::List(&Form::Table(&BLACKOUT), 1), "when may not be deployed"),
+        key("deploy_takes", Form::Duration, "how long a deploy takes, which a window must hold, too"),
     ]],
-    later: &["windows"],
+    later: &[],
 };
 
 /// The ways back, as [`crate::model::way::WayKind`] names them.

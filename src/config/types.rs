@@ -3,6 +3,7 @@
 use super::policy::PolicyConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
+use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
@@ -443,6 +444,10 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// When may be deployed into it, and by which clock.
+    pub calendar: Calendar,
+    /// How long a deploy takes, if the file says it.
+    pub deploy_takes: Option<Duration>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.

@@ -166,6 +166,14 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// No change window of the environment is open.
+    OutsideWindow = "outside-window" => PolicyRefused;
+    /// A blackout of the environment is on.
+    Blackout = "blackout" => PolicyRefused;
+    /// The gate and the deploy would not be done before the change window closes.
+    WindowTooShort = "window-too-short" => PolicyRefused;
+    /// There is less time before the deadline than the gate takes, by what it took before.
+    DeadlineTooShort = "deadline-too-short" => PolicyRefused;
     /// The command that `guard` ran failed.
     CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.

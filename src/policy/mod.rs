@@ -1,6 +1,6 @@
 //! Pure rules: whether a pass fits, how large a step is, what a comparison or a drill comes to, whether a server, a size
-//! and a content are plausible, whether an older snapshot may stand in, whether there is time enough, and which way back is
-//! the right one.
+//! and a content are plausible, whether there is time enough and a window is open, what has to be captured, and which way back
+//! is the right one.
 
 pub mod admission;
 pub mod base_backup;
@@ -20,3 +20,4 @@ pub mod scope;
 pub mod server;
 pub mod severity;
 pub mod ways;
+pub mod windows;

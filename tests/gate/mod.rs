@@ -18,3 +18,4 @@ mod rollback;
 mod sanity;
 pub mod shop;
 mod store;
+mod windows;

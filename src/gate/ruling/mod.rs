@@ -2,6 +2,7 @@
 //! may begin at all.
 
 pub mod scope;
+mod windows;
 
 use super::request::Request;
 use crate::error::Result;
@@ -60,5 +61,6 @@ pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
     let effective = effective(&facts.request.config.policy, &[severity], facts.request.settings.tier.as_deref());
     let mut ruling = Ruling { severity, effective, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
     scope::judge(facts, &mut ruling)?;
+    windows::judge(facts, &mut ruling)?;
     Ok(ruling)
 }
