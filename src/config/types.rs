@@ -1,5 +1,6 @@
 //! The validated configuration: what the other rooms see.
 
+use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -35,6 +36,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// `[drill]`.
     pub drill: DrillConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -437,6 +440,10 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
+    /// The copy that holds what a retired environment had.
+    pub archive: Option<String>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.

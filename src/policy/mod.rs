@@ -1,5 +1,5 @@
 //! Pure rules: whether a pass fits, how large a step is, what a comparison or a drill comes to, whether a server, a size
-//! and a content are plausible, whether there is time enough, and which way back is the right one.
+//! and a content are plausible, whether there is time enough, which way back is the right one, and what is kept.
 
 pub mod admission;
 pub mod base_backup;
@@ -9,6 +9,7 @@ pub mod fit;
 pub mod identity;
 pub mod reconcile;
 pub mod restored;
+pub mod retention;
 pub mod sanity;
 pub mod schema;
 pub mod server;
