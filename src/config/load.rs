@@ -4,6 +4,7 @@ use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
+use super::policy::{policy, tiers};
 use super::retention::retention;
 use super::sources::sources;
 use super::stores::store;
@@ -108,6 +109,9 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let copies: Vec<_> = config.store.copies.keys().map(String::as_str).collect();
     let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names), &copies));
     config.environments = environments.unwrap_or_default();
+    let tiers = tiers(root.get("environment"));
+    let policy = root.get("policy").map(|value| policy(&value, named.then_some(&names), tiers.as_deref()));
+    config.policy = policy.unwrap_or_default();
 }
 
 fn gate(value: &Value<'_>) -> GateConfig {

@@ -1,5 +1,6 @@
 //! The validated configuration: what the other rooms see.
 
+use super::policy::PolicyConfig;
 use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
@@ -34,6 +35,8 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[policy]`.
+    pub policy: PolicyConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[retention]`.
@@ -217,6 +220,8 @@ pub struct SourceConfig {
     pub restore_order: Option<u32>,
     /// What its snapshot must look like.
     pub expect: Expect,
+    /// The paths whose change makes `scope = "changed"` capture it, as lines of a `.gitignore`; always captured if `None`.
+    pub when_changed: Option<Vec<String>>,
     /// The server on which a drill may make a database; without one it starts a server of its own.
     pub drill_server: Option<Text>,
 }
