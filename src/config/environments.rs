@@ -4,6 +4,7 @@ use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES};
 use super::rollback::rollback;
 use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, Selector, Text};
 use super::walk::{Table, Value};
+use super::windows::calendar;
 use reqwest::header::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +36,8 @@ fn environment(table: &Table<'_>, sources: Option<&[&str]>, copies: &[&str]) -> 
         rollback: table.get("rollback").map(|value| rollback(&value, sources)).unwrap_or_default(),
         retired: table.get("retired").and_then(|value| value.boolean()).unwrap_or(false),
         archive: archive(table, copies),
+        calendar: calendar(table),
+        deploy_takes: table.get("deploy_takes").and_then(|value| value.some_duration()),
     }
 }
 

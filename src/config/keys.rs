@@ -4,6 +4,7 @@ use super::policy::POLICY;
 use super::retention::RETENTION;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 
 /// One table of the file.
 pub(super) struct Section {
@@ -342,8 +343,12 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
         key("retired", Form::Boolean, "whether nothing is deployed there any more"),
         key("archive", Form::Name, "the copy that holds what a retired environment had"),
+        key("time_zone", Form::Text, "the clock of its windows, such as \"Europe/Berlin\"; UTC unless given"),
+        key("window", Form::List(&Form::Table(&WINDOW), 1), "when may be deployed; always unless given"),
+        key("blackout", Form::List(&Form::Table(&BLACKOUT), 1), "when may not be deployed"),
+        key("deploy_takes", Form::Duration, "how long a deploy takes, which a window must hold, too"),
     ]],
-    later: &["windows"],
+    later: &[],
 };
 
 /// The ways back, as [`crate::model::way::WayKind`] names them.

@@ -24,6 +24,7 @@ pub mod types;
 mod values;
 mod walk;
 mod webhooks;
+mod windows;
 
 pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
@@ -37,3 +38,4 @@ pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, S
 pub use template::{Found, FoundServer, template};
 pub use types::*;
 pub use webhooks::{WebhookConfig, WebhookEvent, WebhookFormat};
+pub use windows::{Annual, Blackout, Calendar, Closed, Open, Repeated, Window};

@@ -9,6 +9,7 @@ use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
 use super::retention::{FLOOR, RETENTION};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Severity, VerifyMode};
@@ -522,6 +523,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[policy.raise]]\n".to_owned(), &RAISE),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[environment.e.window]]\n".to_owned(), &WINDOW),
+        ("[[environment.e.blackout]]\n".to_owned(), &BLACKOUT),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
         (
             "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"

@@ -4,6 +4,7 @@ use super::policy::PolicyConfig;
 use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
+use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
@@ -449,6 +450,10 @@ pub struct EnvironmentConfig {
     pub retired: bool,
     /// The copy that holds what a retired environment had.
     pub archive: Option<String>,
+    /// When may be deployed into it, and by which clock.
+    pub calendar: Calendar,
+    /// How long a deploy takes, if the file says it.
+    pub deploy_takes: Option<Duration>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.
