@@ -162,6 +162,15 @@ pub fn judge(candidates: &[Candidate], unreadable: &[ReleaseId], rules: &Rules<'
     kept
 }
 
+/// Returns what keeps each of `candidates` in an environment that is emptied: nothing but a hold.
+pub fn judge_emptied(candidates: &[Candidate]) -> Vec<BTreeSet<Reason>> {
+    let is_hold = |reason: &&Reason| matches!(reason, Reason::Held(_));
+    let holds = |candidate: &Candidate| candidate.bound.iter().filter(is_hold).cloned().collect();
+    let mut kept: Vec<BTreeSet<Reason>> = candidates.iter().map(holds).collect();
+    lean(candidates, &mut kept);
+    kept
+}
+
 /// Returns what keeps a release whatever the others are.
 fn by_itself(candidate: &Candidate, rules: &Rules<'_>) -> Vec<Reason> {
     let young = |age: Duration| is_within(candidate.at, age, rules.now);
