@@ -5,6 +5,7 @@ use super::copies::domain;
 use super::judge;
 use super::request::Request;
 use super::scratch::Scratch;
+use super::standing;
 use super::survey;
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -69,6 +70,7 @@ pub struct PlannedSource {
 /// The store's own; a cancellation.
 pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan> {
     let mut findings = request.target.findings.clone();
+    findings.extend(standing::retired(&request.environment, request.settings.retired));
     let (mut from, more) = survey::observe(request, cancel, runtime)?;
     findings.extend(more);
     let scratch = Scratch::create()?;

@@ -10,6 +10,7 @@ pub mod happened;
 pub mod html;
 pub mod markdown;
 pub mod progress;
+pub mod prune;
 pub mod rollback;
 pub mod schema;
 pub mod status;

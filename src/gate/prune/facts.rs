@@ -29,8 +29,6 @@ pub(super) struct Facts {
     pub(super) unreadable: Vec<ReleaseId>,
     /// Every snapshot in the repository, whoever wrote it.
     pub(super) present: BTreeMap<Id, Snapshot>,
-    /// Every run that the ledger knows of.
-    pub(super) known: BTreeSet<ReleaseId>,
 }
 
 /// Reads the ledger, and compares it with the repository that is pruned. What a gate would have to believe of what runs is
@@ -48,7 +46,7 @@ pub(super) fn gather(
     // Snapshots first: one that comes meanwhile is not removed by anybody who does not know of it.
     let present = snapshots(repository, cancel)?;
     let listed = ledger.inventory()?;
-    let mut facts = Facts { known: listed.iter().map(|named| named.id.clone()).collect(), ..Facts::default() };
+    let mut facts = Facts::default();
     let tagged: BTreeSet<&str> = present.values().filter_map(|snapshot| snapshot.tag("release")).collect();
     // What was let go is looked at only if something of it is there still, and so are runs that were never releases.
     let is_wanted = |named: &&Named| {

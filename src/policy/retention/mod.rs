@@ -238,7 +238,7 @@ fn take(
     kept: &mut [BTreeSet<Reason>],
 ) {
     let meant = candidates.iter().zip(kept).filter(|(candidate, _)| are(candidate));
-    meant.take(most).for_each(|(_, reasons)| drop(reasons.insert(reason.clone())));
+    meant.take(most).for_each(|(_, reasons)| reasons.extend([reason.clone()]));
 }
 
 /// Keeps the newest snapshot of a source: nothing goes before something newer was verified. One of a run that did not pass
