@@ -8,7 +8,17 @@
 //! What is needed is what the trees of *all* other snapshots in the repository refer to, whoever wrote them. A snapshot,
 //! a tree or a pack of theirs that is damaged or missing ends the plan: nothing is removed by guess.
 
+mod choose;
+mod held;
+mod index;
+mod layout;
+mod perform;
 mod plan;
+mod remove;
+mod repack;
+mod share;
+mod survey;
+mod used;
 
 pub use plan::{Left, Plan, Pruned, Totals, Why, plan};
 
