@@ -48,6 +48,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let request = Request {
         application: &application,
         environment: &environment,
+        retired: settings.retired,
         version: &target.version,
         commit: &target.commit,
         place: &place,

@@ -1,6 +1,7 @@
 //! The validated configuration: what the other rooms see.
 
 use super::policy::PolicyConfig;
+use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
 use super::windows::Calendar;
@@ -40,6 +41,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -444,6 +447,10 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
+    /// The copy that holds what a retired environment had.
+    pub archive: Option<String>,
     /// When may be deployed into it, and by which clock.
     pub calendar: Calendar,
     /// How long a deploy takes, if the file says it.

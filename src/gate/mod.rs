@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod place;
 pub mod plan;
 pub mod playbook;
+pub mod prune;
 pub mod reconcile;
 pub mod record;
 pub mod request;

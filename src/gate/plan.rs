@@ -7,6 +7,7 @@ use super::request::Request;
 use super::ruling::{self, Choice, Facts};
 use super::scratch::Scratch;
 use super::stand_in;
+use super::standing;
 use super::survey;
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -97,6 +98,7 @@ pub struct PlannedSource {
 /// The store's own; a cancellation.
 pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan> {
     let mut findings = request.target.findings.clone();
+    findings.extend(standing::retired(&request.environment, request.settings.retired));
     let (mut from, more) = survey::observe(request, cancel, runtime)?;
     findings.extend(more);
     let scratch = Scratch::create()?;

@@ -180,6 +180,8 @@ finding_codes! {
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
     Claimed = "claimed" => Busy;
+    /// Nothing is deployed into the environment any more.
+    EnvironmentRetired = "environment-retired" => PolicyRefused;
     /// What is deployed is not what the gate observed, so the pass is about another state.
     FromChanged = "from-changed" => DeployedMismatch;
     /// The gate did not judge this commit and version in this environment.

@@ -7,6 +7,7 @@ pub mod finding;
 pub mod leaning;
 pub mod manifest;
 pub mod progress;
+pub mod prune;
 pub mod reconciliation;
 pub mod release_id;
 pub mod rollback;

@@ -38,6 +38,8 @@ pub struct Request<'a> {
     pub application: &'a str,
     /// The environment.
     pub environment: &'a str,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
     /// The version.
     pub version: &'a Version,
     /// The commit, in full.
@@ -107,6 +109,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     let (standing, found) = both(|| both(|| ledger.freeze_at(now), || ledger.claim()), || find::find(request, &ledger));
     let (freeze, claim) = (standing.0?, standing.1?);
     let mut findings: Vec<_> = freeze.iter().map(|freeze| standing::frozen(request.environment, freeze)).collect();
+    findings.extend(standing::retired(request.environment, request.retired));
     let claim = claim.filter(|claim| claim.is_open(now));
     if let Some(freeze) = &freeze
         && let Some(admission) = back::admit(request, &ledger, (freeze, claim.as_ref()), now)?
@@ -141,6 +144,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         }
     };
     let events = ledger.events(&pass.manifest.id)?;
+    findings.extend(standing::let_go(&pass.manifest.id, &events));
     if !again {
         findings.extend(checks::used(&pass.manifest, &events));
         findings.extend(checks::overtaken(&ledger, &pass.manifest, &others)?);

@@ -58,7 +58,10 @@ pub(super) fn take(
     findings.extend(judge_age(&pass.manifest, now, ledger.age_by_store(&id)?, request.valid_for));
     match find::find(request, ledger)? {
         Ok(found) if found.pass.digest == pass.digest => {
-            findings.extend(checks::used(&pass.manifest, &ledger.events(&id)?));
+            let events = ledger.events(&id)?;
+            findings.extend(checks::used(&pass.manifest, &events));
+            // A prune that decided before has told by now.
+            findings.extend(standing::let_go(&id, &events));
             findings.extend(checks::overtaken(ledger, &pass.manifest, &found.others)?);
         }
         Ok(found) => {

@@ -55,7 +55,7 @@ impl Run<'_> {
         let request = self.request;
         let id = self.draft(|draft| draft.id.clone());
         let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;
-        match lease::acquire(request.place.ledger_storage(), owner, self.cancel) {
+        match lease::acquire_within(request.place.ledger_storage(), owner, self.patience(), self.cancel) {
             Ok(acquired) => {
                 self.find(acquired.finding);
                 held.lease = Some(acquired.lease);

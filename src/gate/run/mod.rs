@@ -19,6 +19,7 @@ use super::manifest::{self, Draft};
 use super::request::Request;
 use super::retention::Kept;
 use super::scratch::Scratch;
+use super::standing;
 use super::survey::{self};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -99,6 +100,7 @@ impl Run<'_> {
         let request = self.request;
         let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         let as_it_is = request.purpose == Purpose::Safety;
+        self.find(standing::retired(&request.environment, request.settings.retired).filter(|_| !as_it_is));
         self.find(findings.into_iter().map(|finding| if as_it_is { finding.softened() } else { finding }));
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {
