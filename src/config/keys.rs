@@ -1,5 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::overrides::OVERRIDE;
+use super::requirements::REQUIREMENTS;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
 
@@ -96,6 +98,7 @@ pub(super) const ROOT: Section = Section {
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
+        key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
     ]],
     later: &["policy"],
 };
@@ -335,6 +338,11 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("rto", Form::Duration, "how long a restore may take"),
         key("deployed", Form::Kinds(PROBES), "how the deployed version is observed"),
         key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
+        key("require", Form::List(&Form::Choice(REQUIREMENTS), 0), "what every release must have"),
+        key("drill_within", Form::Duration, "how old the last drill that passed may be"),
+        key("approvers", Form::Text, "the file of the keys that may approve, in the format of allowed signers"),
+        key("approvals", Form::Integer(1), "how many persons must approve; 1 unless given"),
+        key("ticket_pattern", Form::Text, "a regular expression that the whole name of a ticket must match"),
     ]],
     later: &["windows"],
 };

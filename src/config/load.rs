@@ -4,6 +4,7 @@ use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
+use super::overrides::overrides;
 use super::sources::sources;
 use super::stores::store;
 use super::types::{Config, GateConfig, Retry, SigningConfig, Text};
@@ -105,6 +106,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let named = root.get("source").and_then(|value| value.list()).is_none_or(|items| items.len() == names.len());
     let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names)));
     config.environments = environments.unwrap_or_default();
+    config.overrides = root.get("override").map(|value| overrides(&value)).unwrap_or_default();
 }
 
 fn gate(value: &Value<'_>) -> GateConfig {

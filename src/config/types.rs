@@ -1,12 +1,14 @@
 //! The validated configuration: what the other rooms see.
 
+use super::overrides::OverrideConfig;
+use super::requirements::Requirement;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[[override]]`, in the order of the file.
+    pub overrides: Vec<OverrideConfig>,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
@@ -437,6 +441,16 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// What every release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How old the last drill that passed may be.
+    pub drill_within: Option<Duration>,
+    /// The file of the keys that may approve.
+    pub approvers: Option<PathBuf>,
+    /// How many persons must approve; 1 unless the file says otherwise.
+    pub approvals: Option<u32>,
+    /// What the whole name of a ticket must match.
+    pub ticket_pattern: Option<regex::Regex>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.

@@ -2,12 +2,14 @@
 //! and a content are plausible, whether there is time enough, and which way back is the right one.
 
 pub mod admission;
+pub mod approval;
 pub mod base_backup;
 pub mod content;
 pub mod drill;
 pub mod fit;
 pub mod identity;
 pub mod reconcile;
+pub mod requirements;
 pub mod restored;
 pub mod sanity;
 pub mod schema;

@@ -1,5 +1,10 @@
 //! What git knows of the working tree, read by libgit2.
 
+mod clean;
+mod tags;
+
+pub use tags::{Tag, TagContent};
+
 use super::address::without_user_information;
 use super::{shell, version};
 use crate::error::{Error, ErrorCode, Result};

@@ -63,7 +63,8 @@ pub(super) fn overtaken(ledger: &Ledger, pass: &Manifest, others: &[Manifest]) -
     let all = ask_all(ledger.storage().parallelism().reads, others, &Cancel::new(), |manifest| events(manifest))?;
     for (manifest, events) in others.iter().zip(all) {
         let changes = |event: &Event| {
-            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. }) && event.at() > pass.created_at
+            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. } | Event::Approved { .. })
+                && event.at() > pass.created_at
         };
         if let Some(record) = events.iter().find(|record| changes(&record.event)) {
             let what = if matches!(record.event, Event::Admitted { .. }) { "admitted" } else { "worked on" };

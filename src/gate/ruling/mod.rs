@@ -1,7 +1,10 @@
 //! What the policy says of a run, before anything is captured: how large a step it is, what has to be captured, and whether it
 //! may begin at all.
 
+mod require;
+
 use super::request::Request;
+use crate::config::Requirement;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::model::finding::Finding;
@@ -9,7 +12,7 @@ use crate::model::manifest::{From, Manifest, Severity};
 use crate::model::rule::Rule;
 use crate::policy::severity::severity;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the rules look at.
@@ -42,6 +45,10 @@ pub struct Ruling {
     pub findings: Vec<Finding>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
+    /// What the release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How many persons must approve before it is admitted, if any.
+    pub approvals: Option<u32>,
 }
 
 /// What is to become of a source.
@@ -64,6 +71,14 @@ pub enum Choice {
 /// The store's own.
 pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
     let severity = severity(facts.from, &facts.request.target.version);
-    let ruling = Ruling { severity, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
+    let mut ruling = Ruling {
+        severity,
+        choices: BTreeMap::new(),
+        findings: Vec::new(),
+        rules: Vec::new(),
+        require: BTreeSet::new(),
+        approvals: None,
+    };
+    require::judge(facts, &mut ruling)?;
     Ok(ruling)
 }

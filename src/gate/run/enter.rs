@@ -95,7 +95,7 @@ impl Run<'_> {
         let search = comparable?;
         self.find(judge::unseen(&search));
         let last = search.found.map(|stored| stored.manifest);
-        let Ruling { severity, rules, findings, choices: _ } = ruling::rule(&Facts {
+        let Ruling { severity, rules, findings, require, approvals, choices: _ } = ruling::rule(&Facts {
             request: self.request,
             from: &from,
             changed: changed.as_deref(),
@@ -110,6 +110,8 @@ impl Run<'_> {
             draft.changed_paths = changed.unwrap_or_default();
             draft.severity = Some(severity);
             draft.rules = rules;
+            draft.require = require.into_iter().map(|requirement| requirement.as_str().to_owned()).collect();
+            draft.approvals = approvals;
         });
         Ok(last)
     }
