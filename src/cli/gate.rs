@@ -353,6 +353,7 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
             owner: None,
             restore_order: None,
             expect: crate::config::Expect::default(),
+            when_changed: None,
             drill_server: None,
         });
     }

@@ -1,6 +1,7 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
 use super::overrides::OVERRIDE;
+use super::policy::POLICY;
 use super::requirements::REQUIREMENTS;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
@@ -55,6 +56,8 @@ pub(super) enum Form {
     Bytes,
     /// Such as `"30%"`.
     Percent,
+    /// The one form or the other.
+    Either(&'static Form, &'static Form),
     /// A list of the form, with at least this many items.
     List(&'static Form, u64),
     /// A table from any name to the form.
@@ -99,8 +102,9 @@ pub(super) const ROOT: Section = Section {
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
         key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
+        key("policy", Form::Table(&POLICY), "how much is captured, what may stand in and what is required"),
     ]],
-    later: &["policy"],
+    later: &[],
 };
 
 pub(super) const DISCOVERY: Section = Section {
@@ -220,9 +224,8 @@ const SOURCE: &[Key] = &[
     key("owner", Form::Text, "who answers for it"),
     key("restore_order", Form::Integer(0), "its place in the order of a restore"),
     key("expect", Form::Table(&EXPECT), "what its snapshot must look like"),
+    key("when_changed", Form::List(&Form::Text, 1), "the paths whose change makes scope = \"changed\" capture it"),
 ];
-
-const LATER_OF_SOURCES: &[&str] = &["when_changed"];
 
 pub(super) const SOURCES: &[Kind] = &[
     Kind {
@@ -239,7 +242,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("git_ignore", Form::Boolean, "leave out what .gitignore files leave out"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -255,7 +258,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("directory", Form::Text, "the working directory"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -266,7 +269,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 SOURCE,
                 &[required("path", Form::Text, "the database file, or a glob of several"), SCHEMA_VERSION_QUERY],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -286,7 +289,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("base_backup_within", Form::Duration, "how old that may be; 25h unless given"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind { name: "mysql", section: MYSQL },
@@ -304,7 +307,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("ca_file", Form::Text, "the certificates that the server's may be signed by"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -316,7 +319,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 SERVER,
                 &[key("oplog", Form::Boolean, "whether writes during the dump are captured, too; replica sets only")],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
 ];
@@ -324,7 +327,7 @@ pub(super) const SOURCES: &[Kind] = &[
 const MYSQL: Section = Section {
     name: "a source of kind \"mysql\" or \"mariadb\"",
     keys: &[SOURCE, SERVER, &[SCHEMA_VERSION_QUERY]],
-    later: LATER_OF_SOURCES,
+    later: &[],
 };
 
 /// Kinds of sources that this version does not know yet.

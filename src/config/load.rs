@@ -5,6 +5,7 @@ use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
 use super::overrides::overrides;
+use super::policy::{policy, tiers};
 use super::sources::sources;
 use super::stores::store;
 use super::types::{Config, GateConfig, Retry, SigningConfig, Text};
@@ -107,6 +108,9 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names)));
     config.environments = environments.unwrap_or_default();
     config.overrides = root.get("override").map(|value| overrides(&value)).unwrap_or_default();
+    let tiers = tiers(root.get("environment"));
+    let policy = root.get("policy").map(|value| policy(&value, named.then_some(&names), tiers.as_deref()));
+    config.policy = policy.unwrap_or_default();
 }
 
 fn gate(value: &Value<'_>) -> GateConfig {

@@ -1,6 +1,7 @@
 //! The validated configuration: what the other rooms see.
 
 use super::overrides::OverrideConfig;
+use super::policy::PolicyConfig;
 use super::requirements::Requirement;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
@@ -37,6 +38,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// `[[override]]`, in the order of the file.
     pub overrides: Vec<OverrideConfig>,
+    /// `[policy]`.
+    pub policy: PolicyConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
@@ -218,6 +221,8 @@ pub struct SourceConfig {
     pub restore_order: Option<u32>,
     /// What its snapshot must look like.
     pub expect: Expect,
+    /// The paths whose change makes `scope = "changed"` capture it, as lines of a `.gitignore`; always captured if `None`.
+    pub when_changed: Option<Vec<String>>,
     /// The server on which a drill may make a database; without one it starts a server of its own.
     pub drill_server: Option<Text>,
 }

@@ -189,8 +189,12 @@ impl Draft {
 /// Returns the rules that decided something.
 fn policy(request: &Request, rules: Vec<Rule>) -> Policy {
     let rules: Vec<_> = rules.into_iter().filter(|rule| rule.fired).collect();
-    let mut rules_fired: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
-    rules_fired.dedup();
+    let mut rules_fired: Vec<String> = Vec::new();
+    for rule in &rules {
+        if !rules_fired.contains(&rule.name) {
+            rules_fired.push(rule.name.clone());
+        }
+    }
     Policy { config_digest: request.config.digest.clone(), rules_fired, rules, ..Policy::default() }
 }
 

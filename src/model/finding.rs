@@ -156,6 +156,8 @@ finding_codes! {
     DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
     /// The commit that the CI system names is not the HEAD of the working tree.
     CommitNotHead = "commit-not-head" => PolicyRefused;
+    /// What changed between the deployed commit and the one to deploy is not all known.
+    ChangesUnknown = "changes-unknown" => PolicyRefused;
     /// The bucket is in a region that `allowed_regions` does not name, or does not say in which.
     RegionNotAllowed = "region-not-allowed" => PolicyRefused;
     /// The version to deploy is the one that is deployed already.

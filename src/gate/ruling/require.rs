@@ -37,9 +37,14 @@ pub fn judge(facts: &Facts<'_>, ruling: &mut Ruling) -> Result<()> {
 }
 
 /// Returns what is demanded, with who demands it: the environment, and the rules of the severity.
-fn demands(facts: &Facts<'_>, _ruling: &Ruling) -> Demands {
+fn demands(facts: &Facts<'_>, ruling: &Ruling) -> Demands {
     let of_environment = format!("environment.{}.require", facts.request.environment);
-    facts.request.settings.require.iter().map(|requirement| (*requirement, of_environment.clone())).collect()
+    let environment = &facts.request.settings.require;
+    let mut demands: Demands = environment.iter().map(|requirement| (*requirement, of_environment.clone())).collect();
+    for (requirement, rule) in &ruling.effective.require {
+        demands.entry(*requirement).or_insert_with(|| rule.clone());
+    }
+    demands
 }
 
 fn gather<'a>(facts: &Facts<'a>, demands: &Demands) -> Result<Known<'a>> {
@@ -141,11 +146,13 @@ fn signed(tag: &Tag, signers: Option<&AllowedSigners>, now: Timestamp) -> Result
 /// Judges the last drill, where one is demanded.
 fn drill(facts: &Facts<'_>, ruling: &mut Ruling) -> Result<()> {
     let request = facts.request;
-    let of_environment = request
-        .settings
-        .drill_within
-        .map(|within| (within, format!("environment.{}.drill_within", request.environment)));
-    let Some((within, rule)) = of_environment else { return Ok(()) };
+    let environment = request.settings.drill_within;
+    let of_environment =
+        environment.map(|within| (within, format!("environment.{}.drill_within", request.environment)));
+    let of_severity = ruling.effective.drill_within.as_ref().map(|ruled| (ruled.value, ruled.rule.clone()));
+    let Some((within, rule)) = of_environment.into_iter().chain(of_severity).min_by_key(|(within, _)| *within) else {
+        return Ok(());
+    };
     // What there is to say of drills that are not believed was said already.
     let (last, _) = last_drill::last(request, facts.ledger)?;
     let last = last.map(|stored| (stored.at, stored.drill.seconds));

@@ -15,7 +15,6 @@ use crate::ledger::drills::StoredDrill;
 use crate::ledger::lease::{self, Owner};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{From, Manifest, Purpose};
-use crate::release::git::WorkTree;
 use crate::repository::archive::adopt_orphans;
 use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::{Creator, FileType, Id, Indexed, Repository};
@@ -91,14 +90,14 @@ impl Run<'_> {
             return Ok(None);
         }
         self.find(deployed?);
-        let changed = self.changed_paths(from.commit.as_deref())?;
+        let changes = ruling::scope::look(self.request, &from);
         let search = comparable?;
         self.find(judge::unseen(&search));
         let last = search.found.map(|stored| stored.manifest);
-        let Ruling { severity, rules, findings, require, approvals, choices: _ } = ruling::rule(&Facts {
+        let Ruling { severity, rules, findings, require, approvals, .. } = ruling::rule(&Facts {
             request: self.request,
             from: &from,
-            changed: changed.as_deref(),
+            changes: &changes,
             ledger,
             last: last.as_ref(),
             now: Timestamp::now(),
@@ -107,7 +106,7 @@ impl Run<'_> {
         self.find(findings);
         self.draft(|draft| {
             draft.from = from;
-            draft.changed_paths = changed.unwrap_or_default();
+            draft.changed_paths = changes.paths.unwrap_or_default();
             draft.severity = Some(severity);
             draft.rules = rules;
             draft.require = require.into_iter().map(|requirement| requirement.as_str().to_owned()).collect();
@@ -185,13 +184,6 @@ impl Run<'_> {
         };
         self.find(newest.and_then(|newest| clock_finding(&newest.manifest)));
         Ok(())
-    }
-
-    /// Asks git which paths changed since the deployed commit; nothing where it cannot tell.
-    pub(super) fn changed_paths(&self, from: Option<&str>) -> Result<Option<Vec<String>>> {
-        let (Some(top), Some(from)) = (&self.request.work_tree, from) else { return Ok(None) };
-        let Some(tree) = WorkTree::find(top)? else { return Ok(None) };
-        tree.changed_paths(from, &self.request.target.commit)
     }
 
     /// Makes sure that what sources lean on is good enough and in the store, and records it.
