@@ -93,7 +93,7 @@ fn tell(session: &Session, request: &Request<'_>, admission: &Admission) -> anyh
     match session.format() {
         Format::Json => {
             let document = VerdictDocument::of_findings("admit", admission.findings.clone());
-            output::print_json(&VerdictDocument { id, ..document })?;
+            output::print_json(&VerdictDocument { id: id.clone(), ..document })?;
         }
         Format::Text => {
             let findings = text::findings(&admission.findings, session.style());
@@ -108,8 +108,13 @@ fn tell(session: &Session, request: &Request<'_>, admission: &Admission) -> anyh
         ..CiReport::new("admit", exit)
     });
     let first = admission.findings.iter().find(|finding| finding.level == Level::Refusal);
+    let approve = first
+        .filter(|finding| finding.code == FindingCode::RequireApproval)
+        .zip(id)
+        .map(|(_, id)| format!("holdpoint approve --environment {} --id {id}", request.environment));
     let words = Closing {
         has_verdict: true,
+        next: approve.as_deref(),
         reason: first.map(|finding| finding.message.as_str()),
         ..session.closing("admit")
     };

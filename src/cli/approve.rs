@@ -3,7 +3,7 @@
 use super::options::Format;
 use super::output;
 use super::page;
-use super::session::{Session, variable};
+use super::session::{APPROVAL_KEY, Session, variable};
 use super::{breaking, freeze};
 use crate::error::{Error, ErrorCode, ExitCode, IoContext, Result};
 use crate::gate::approval::{self, Release};
@@ -17,9 +17,6 @@ use crate::signing::{self, Signer, SigningKey};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::path::PathBuf;
-
-/// The variable that gives the key of who approves: a path, or its text.
-const KEY: &str = "HOLDPOINT_APPROVAL_KEY";
 
 /// What is approved, and how.
 #[derive(Debug, clap::Args)]
@@ -249,8 +246,8 @@ fn key(options: &Options) -> Result<SigningKey> {
     if let Some(path) = &options.key {
         return SigningKey::read(&path.to_string_lossy(), "--key");
     }
-    match variable(KEY).filter(|given| !given.trim().is_empty()) {
-        Some(given) => SigningKey::read(&given, KEY),
+    match variable(APPROVAL_KEY).filter(|given| !given.trim().is_empty()) {
+        Some(given) => SigningKey::read(&given, APPROVAL_KEY),
         None => Err(Error::new(ErrorCode::SigningKey, "no key is named that approves")
             .hint("give --key FILE or HOLDPOINT_APPROVAL_KEY; for a key with a passphrase or an agent: --print, ssh-keygen -Y sign, --signature")),
     }

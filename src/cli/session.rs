@@ -40,6 +40,9 @@ pub const ESCROW_PASSWORD: &str = "HOLDPOINT_ESCROW_PASSWORD";
 /// The variable that gives the key which signs: a path, or its text.
 const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
 
+/// The variable that gives the key of who approves: a path, or its text.
+pub const APPROVAL_KEY: &str = "HOLDPOINT_APPROVAL_KEY";
+
 /// The variable that names the file of the keys that may approve.
 const APPROVERS: &str = "HOLDPOINT_APPROVERS";
 
@@ -276,13 +279,13 @@ impl Session {
         }
     }
 
-    /// Returns the variables that may hold the key which signs.
+    /// Returns the variables that may hold a key which signs or approves: no program that deploys gets them.
     pub fn signing_key_variables(&self) -> Vec<&str> {
         let configured = match &self.config.signing.key_file {
             Some(Text::Env(name)) => Some(name.as_str()),
             _ => None,
         };
-        std::iter::once(SIGNING_KEY).chain(configured).collect()
+        [SIGNING_KEY, APPROVAL_KEY].into_iter().chain(configured).collect()
     }
 
     /// Returns the file of the allowed signers, if one is named: by `flag`, by `HOLDPOINT_ALLOWED_SIGNERS`, by the

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::finding::Level;
-use Requirement::*;
+use Requirement::{Approval as NeedsApproval, CleanTree, Copy, Coverage, Immutable, Owner, Signed, SignedTag, Ticket};
 
 fn nothing() -> Known<'static> {
     Known {
@@ -38,8 +38,7 @@ fn asked(requirements: &[Requirement]) -> Demands {
     requirements.iter().map(|requirement| (*requirement, "policy.major.require".to_owned())).collect()
 }
 
-const ALL: [Requirement; 9] = [Signed, Copy, Immutable, Owner, Coverage, CleanTree, SignedTag, Ticket, Approval];
-use Requirement::Approval as NeedsApproval;
+const ALL: [Requirement; 9] = [Signed, Copy, Immutable, Owner, Coverage, CleanTree, SignedTag, Ticket, NeedsApproval];
 
 #[test]
 fn each_demand_refuses_under_its_own_code_and_in_its_own_words() {
@@ -72,14 +71,14 @@ fn a_ticket_has_the_whole_form_that_is_demanded() {
 #[test]
 fn an_approval_is_announced_unless_it_can_never_come() {
     let of = |approval| judge(&asked(&[NeedsApproval]), &Known { approval, ..everything() }).0;
-    let usual = super::Approval { wanted: 2, approvers: Some(2), at_once: false, waived: false };
+    let usual = Approval { wanted: 2, approvers: Some(2), at_once: false, waived: false };
     let [announced] = <[Finding; 1]>::try_from(of(usual)).unwrap();
     assert_eq!((announced.level, announced.code), (Level::Info, FindingCode::RequireApproval));
     for never in [
-        super::Approval { approvers: None, ..usual },
-        super::Approval { approvers: Some(1), ..usual },
-        super::Approval { at_once: true, ..usual },
-        super::Approval { waived: true, ..usual },
+        Approval { approvers: None, ..usual },
+        Approval { approvers: Some(1), ..usual },
+        Approval { at_once: true, ..usual },
+        Approval { waived: true, ..usual },
     ] {
         assert_eq!(of(never)[0].level, Level::Refusal, "{never:?}");
     }
