@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, approve, check, completions, copy, drill, freeze, gate, guard, init, ls, reconcile, releases, restore,
+    admit, approve, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
     rollback, schema,
 };
 
@@ -115,7 +115,7 @@ pub enum Command {
     /// Look at everything that the gate will need
     Doctor(gate::Options),
     /// Show what the gate would do, capturing nothing
-    Plan(gate::Options),
+    Plan(plan::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
     Gate(gate::GateOptions),
     /// Run a deploy under guard: gate, the command, and a look at what runs then

@@ -128,6 +128,21 @@ impl Glass {
         Finding::refusal(FindingCode::OverrideRefused, why)
     }
 
+    /// Sets aside what is covered of what a plan found, and says what the override would come to.
+    pub fn foresee(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let mut codes = Vec::new();
+        let mut left = Vec::new();
+        for finding in findings {
+            let aside = finding.level == Level::Refusal && self.covers(finding.code);
+            if aside && !codes.contains(&finding.code) {
+                codes.push(finding.code);
+            }
+            left.push(if aside { finding.softened() } else { finding });
+        }
+        left.push(self.refused.clone().unwrap_or_else(|| self.tell(&codes)));
+        left
+    }
+
     /// Describes the override for the manifest: `codes` are those that it set aside.
     pub fn record(&self, codes: &[FindingCode]) -> Override {
         let shortest = |code: &FindingCode| {
