@@ -4,6 +4,7 @@ use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
+use super::overrides::overrides;
 use super::policy::{policy, tiers};
 use super::retention::retention;
 use super::sources::sources;
@@ -109,6 +110,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let copies: Vec<_> = config.store.copies.keys().map(String::as_str).collect();
     let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names), &copies));
     config.environments = environments.unwrap_or_default();
+    config.overrides = root.get("override").map(|value| overrides(&value)).unwrap_or_default();
     let tiers = tiers(root.get("environment"));
     let policy = root.get("policy").map(|value| policy(&value, named.then_some(&names), tiers.as_deref()));
     config.policy = policy.unwrap_or_default();

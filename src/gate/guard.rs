@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
+use crate::policy::admission::judge_override;
 use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
@@ -27,6 +28,10 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         lease.check()?;
     }
     let now = Timestamp::now();
+    // The capture may have taken longer than the override lasts.
+    if let Some(finding) = judge_override(manifest, now, None) {
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
     // The gate saw none when it began; since then it may have captured for a while.
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);

@@ -140,6 +140,9 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let mut rules = ruling.rules;
     rules.extend(found.candidates.iter().map(|(name, candidate)| candidate.as_rule(name)));
     rules.extend(found.reasons.iter().map(|(name, reason)| reason.as_rule(name)));
+    if let Some(glass) = &request.glass {
+        findings = glass.foresee(findings);
+    }
     let mut sources: Vec<_> = ready
         .iter()
         .map(|ready| {

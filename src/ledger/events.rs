@@ -58,6 +58,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
+    /// A person approved of the release.
+    Approved {
+        /// When it was recorded.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Who recorded it.
+        by: String,
+        /// The principals of the key's line; only what the signature proves is believed.
+        signer: String,
+        /// The fingerprint of the key.
+        key: String,
+        /// The signature, in the namespace `holdpoint@approval`.
+        signature: String,
+    },
     /// The command that `guard` ran has ended.
     Guarded {
         /// When.
@@ -229,6 +243,7 @@ impl Event {
         match self {
             Self::Reconciled { at, .. }
             | Self::Admitted { at, .. }
+            | Self::Approved { at, .. }
             | Self::Guarded { at, .. }
             | Self::Frozen { at, .. }
             | Self::Thawed { at, .. }
@@ -254,10 +269,11 @@ impl Event {
             | Self::RollbackBegan { .. }
             | Self::RollbackStep { .. }
             | Self::RollbackAdmitted { .. }
-            | Self::RolledBack { .. }
-            | Self::Drilled { .. }
-            | Self::NotTold { .. } => true,
-            Self::Frozen { .. }
+            | Self::RolledBack { .. } => true,
+            Self::Drilled { .. }
+            | Self::NotTold { .. }
+            | Self::Approved { .. }
+            | Self::Frozen { .. }
             | Self::Thawed { .. }
             | Self::Held { .. }
             | Self::HoldLifted { .. }
@@ -282,6 +298,7 @@ impl Event {
         match self {
             Self::Reconciled { .. } => "reconciled",
             Self::Admitted { .. } => ADMITTED,
+            Self::Approved { .. } => "approved",
             Self::Guarded { .. } => "guarded",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",

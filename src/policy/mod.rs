@@ -3,6 +3,7 @@
 //! the right one, and what is kept.
 
 pub mod admission;
+pub mod approval;
 pub mod base_backup;
 pub mod content;
 pub mod drill;
@@ -12,6 +13,7 @@ pub mod identity;
 pub mod paths;
 pub mod raise;
 pub mod reconcile;
+pub mod requirements;
 pub mod restored;
 pub mod retention;
 pub mod reuse;
