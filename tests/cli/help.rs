@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "doctor",
     "plan",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 22] = [
     "thaw",
     "releases",
     "show",
+    "audit",
     "check",
     "copy",
     "ls",

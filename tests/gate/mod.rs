@@ -1,6 +1,7 @@
 //! The gate end to end: what passes, what refuses, what a run leaves behind.
 
 mod admit;
+mod audit;
 mod busy;
 mod copies;
 mod deadline;
@@ -19,4 +20,5 @@ mod rollback;
 mod sanity;
 pub mod shop;
 mod store;
+mod webhooks;
 mod windows;
