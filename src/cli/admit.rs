@@ -57,6 +57,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         run: &run,
         pipeline: &pipeline,
         probe: settings.deployed.as_ref(),
+        settings: &settings,
         directory: session.directory()?,
         versioning: session.config.versioning,
         valid_for: gate.pass_valid_for,

@@ -3,6 +3,7 @@
 //! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod definition;
 mod drills;
 mod environments;
 mod http;

@@ -151,6 +151,12 @@ pub fn is_root(path: &Path) -> bool {
 /// Reads paths of the working tree, as lines of a `.gitignore`; such that match nothing are noted.
 pub(super) fn globs(value: &Value<'_>) -> Option<Vec<String>> {
     let lines: Vec<_> = value.full_list()?.iter().filter_map(glob).collect();
+    for line in &lines {
+        let climbs = |line: &str| Path::new(line).components().any(|part| part == Component::ParentDir);
+        if climbs(line.trim_start_matches('!').trim_start_matches("../")) {
+            value.mistake(format!("{line:?} matches no path: `..` stands at the beginning only"));
+        }
+    }
     if !lines.is_empty() && lines.iter().all(|line| line.starts_with('!')) {
         value.mistake(format!("`{}` holds exceptions only, and matches no path", value.name));
     }

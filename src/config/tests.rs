@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod windows;
+
 const WHOLE: &str = include_str!("tests/whole.toml");
 
 fn read(text: &str) -> Result<Config> {
@@ -240,7 +242,10 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
+        (
+            "[environment.x]\nwindows = []".to_owned(),
+            "2:1: unknown key `windows` in an environment; did you mean `window`?",
+        ),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
@@ -252,7 +257,6 @@ fn each_mistake_has_its_words() {
              verify = \"none\" in [gate]",
         ),
         ("[store.copies.far]\nregion = \"x\"".to_owned(), "1:1: `location` is missing from [store.copies.NAME]"),
-        ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),
         ("[gate]\ntimeout = \"0s\"".to_owned(), "2:11: `timeout` must be longer than zero"),
         ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
         ("[gate]\ntimeout = \"11 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Config {
 }
 
 /// A string of the configuration: written there, or named there and kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Text {
     /// The text itself.
     Plain(String),
@@ -250,7 +251,7 @@ impl CaptureIn {
 }
 
 /// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Expect {
     /// The least size in bytes.
     pub min_bytes: u64,
@@ -271,7 +272,7 @@ impl Default for Expect {
 }
 
 /// The kinds of sources and their settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum SourceKind {
     /// Files and directories.
     Files(FilesConfig),
@@ -305,7 +306,7 @@ impl SourceKind {
 }
 
 /// `kind = "files"`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FilesConfig {
     /// What to capture; relative paths count from the configuration's directory.
     pub paths: Vec<PathBuf>,
@@ -320,7 +321,7 @@ pub struct FilesConfig {
 }
 
 /// `kind = "command"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CommandConfig {
     /// The program and its arguments; its standard output is the snapshot.
     pub command: Vec<String>,
@@ -333,7 +334,7 @@ pub struct CommandConfig {
 }
 
 /// `kind = "sqlite"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SqliteConfig {
     /// The database file, or a glob of several.
     pub path: PathBuf,
@@ -345,7 +346,7 @@ pub struct SqliteConfig {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a server is reached, and by which programs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ServerConfig {
     /// Its URL, with user and password.
     pub url: Text,
@@ -358,7 +359,7 @@ pub struct ServerConfig {
 }
 
 /// `kind = "postgres"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PostgresConfig {
     /// The server and database.
     pub server: ServerConfig,
@@ -367,7 +368,7 @@ pub struct PostgresConfig {
 }
 
 /// How a PostgreSQL database is captured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum PostgresMethod {
     /// `dump`: one database, logically.
     Dump {
@@ -383,7 +384,7 @@ pub enum PostgresMethod {
 }
 
 /// `method = "restore-point"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RestorePointConfig {
     /// The program and arguments that bring a segment of the log from the archive: `%f` is its name, `%p` where it goes.
     pub restore_command: Vec<String>,
@@ -394,7 +395,7 @@ pub struct RestorePointConfig {
 }
 
 /// The base backup that a restore point counts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum BaseBackup {
     /// The newest verified snapshot of another source, of the method `base-backup`.
     Source(String),
@@ -405,7 +406,7 @@ pub enum BaseBackup {
 }
 
 /// `kind = "mysql"` or `kind = "mariadb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MysqlConfig {
     /// The kind as it was written.
     pub kind: &'static str,
@@ -414,7 +415,7 @@ pub struct MysqlConfig {
 }
 
 /// `kind = "redis"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RedisConfig {
     /// The server, with the user of its access list and password.
     pub url: Text,
@@ -425,7 +426,7 @@ pub struct RedisConfig {
 }
 
 /// `kind = "mongodb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MongodbConfig {
     /// The server, replica set or database.
     pub server: ServerConfig,

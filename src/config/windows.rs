@@ -7,6 +7,7 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::{Date, DateTime, Time, Weekday, date};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -287,6 +288,9 @@ fn number(text: &str, digits: usize) -> Option<i8> {
     (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
+/// The years that a blackout may be in; what is not among them is a slip.
+const YEARS: RangeInclusive<i16> = 2000..=9000;
+
 /// One end of a blackout.
 #[derive(Clone, Copy)]
 enum Moment {
@@ -311,7 +315,8 @@ fn moment(value: &Value<'_>) -> Option<Moment> {
             }
             [year, month, day] if year.len() == 4 => {
                 let date = Date::new(year.parse().ok()?, number(month, 2)?, number(day, 2)?).ok()?;
-                Some(Moment::Once(date, time))
+                // So that there is a day after it.
+                YEARS.contains(&date.year()).then_some(Moment::Once(date, time))
             }
             _ => None,
         }

@@ -11,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
+use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::path::Path;
 /// Uses the pass of a run that holds the lease still, and opens the claim for `run`.
 ///
 /// # Errors
-/// `busy` if another deployment is under way; the store's own.
+/// `busy` if another deployment is under way, `policy-refused` if no window is open any more; the store's own.
 pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     let manifest = &outcome.manifest;
     let ledger = Ledger::new(request.place.ledger_storage());
@@ -30,6 +31,11 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);
         return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
+    // Nor does a window stay open for as long as a gate takes.
+    let settings = &request.settings;
+    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+        return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;
     let busy = |claim: &Claim| {

@@ -32,6 +32,7 @@ pub mod rollback;
 pub mod ruling;
 pub mod run;
 pub mod scratch;
+mod stand_in;
 pub mod standing;
 pub mod stored;
 pub mod stores;

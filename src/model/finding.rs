@@ -76,6 +76,8 @@ finding_codes! {
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.
     MayNotFit = "may-not-fit" => SnapshotFailed;
+    /// The older snapshot that stands in for a source is from before the last deploy.
+    StandInBeforeDeploy = "stand-in-before-deploy" => PolicyRefused;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
@@ -156,12 +158,22 @@ finding_codes! {
     DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
     /// The commit that the CI system names is not the HEAD of the working tree.
     CommitNotHead = "commit-not-head" => PolicyRefused;
+    /// What changed between the deployed commit and the one to deploy is not all known.
+    ChangesUnknown = "changes-unknown" => PolicyRefused;
     /// The bucket is in a region that `allowed_regions` does not name, or does not say in which.
     RegionNotAllowed = "region-not-allowed" => PolicyRefused;
     /// The version to deploy is the one that is deployed already.
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// No change window of the environment is open.
+    OutsideWindow = "outside-window" => PolicyRefused;
+    /// A blackout of the environment is on.
+    Blackout = "blackout" => PolicyRefused;
+    /// The gate and the deploy would not be done before the change window closes.
+    WindowTooShort = "window-too-short" => PolicyRefused;
+    /// There is less time before the deadline than the gate takes, by what it took before.
+    DeadlineTooShort = "deadline-too-short" => PolicyRefused;
     /// The command that `guard` ran failed.
     CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.

@@ -200,7 +200,7 @@ fn sources(sources: &[SourceRecord], style: Style) -> String {
             outcome(source.outcome).to_owned(),
             bytes(source.bytes),
             source.change.as_ref().and_then(|known| known.ratio).map(change).unwrap_or_default(),
-            bytes(source.bytes_added),
+            if source.stand_in.is_some() { String::new() } else { bytes(source.bytes_added) },
             count(source.items),
             source.verification.as_ref().map(|proof| bytes(proof.bytes_read)).unwrap_or_default(),
             source.snapshot.as_ref().map(|snapshot| plain(short(&snapshot.id))).unwrap_or_default(),
@@ -260,9 +260,16 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
             let took = duration(measured.capture_seconds + measured.verify_seconds);
             let by = if manifest.decision.overridden.is_some() { " by override" } else { "" };
             let pass = style.paint("pass", AnsiColor::Green);
-            let proofs = || manifest.sources.iter().filter_map(|source| source.verification.as_ref());
-            let read = if proofs().any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
-            format!("{pass}{by}: {to} may go to {environment}; captured{read} in {took}\n")
+            let here = manifest.sources.iter().filter(|source| source.was_captured_here());
+            let mut proofs = here.filter_map(|source| source.verification.as_ref());
+            let read = if proofs.any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
+            let captured = manifest.sources.iter().any(SourceRecord::was_captured_here);
+            let what = match manifest.sources.iter().any(|source| source.stand_in.is_some()) {
+                true if captured => format!("captured{read}, and older snapshots seen to be whole,"),
+                true => "older snapshots seen to be whole".to_owned(),
+                false => format!("captured{read}"),
+            };
+            format!("{pass}{by}: {to} may go to {environment}; {what} in {took}\n")
         }
         Verdict::Refuse => {
             let refused = style.paint(state(manifest.state), AnsiColor::Red);
@@ -284,7 +291,7 @@ pub(super) fn state(state: State) -> &'static str {
 fn outcome(outcome: SourceOutcome) -> &'static str {
     match outcome {
         SourceOutcome::Verified => "verified",
-        SourceOutcome::StoodIn => "stood in for",
+        SourceOutcome::StoodIn => "older snapshot",
         SourceOutcome::Unverified => "unverified",
         SourceOutcome::Failed => "failed",
         SourceOutcome::NotCaptured => "not captured",

@@ -10,6 +10,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, ProbeKind};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::policy::reconcile::compare;
+use crate::policy::windows::judge_deploy;
 use crate::release::probe;
 use crate::signing::{Doubt, Signer, verify};
 use crate::storage::many::ask_all;
@@ -40,6 +41,12 @@ pub(super) fn signature(
         Finding::refusal(code, format!("the pass {id}: {doubt}"))
             .hint("find out who can write to the store, and run the gate again")
     }))
+}
+
+/// Says so if the deploy may not begin now. One that was admitted `again` may be under way: it has to be in its window still.
+pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Option<Finding> {
+    let takes = request.settings.deploy_takes.filter(|_| !again);
+    judge_deploy(request.environment, &request.settings.calendar, takes, now)
 }
 
 /// Says so if the pass was used already.

@@ -13,7 +13,7 @@ mod take;
 use super::place::Place;
 use super::standing;
 use crate::cancel::Cancel;
-use crate::config::ProbeConfig;
+use crate::config::{EnvironmentConfig, ProbeConfig};
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
 use crate::ledger::rollback_pass::RollbackPass;
@@ -56,6 +56,8 @@ pub struct Request<'a> {
     pub pipeline: &'a Pipeline,
     /// How what is deployed is observed, if it can be.
     pub probe: Option<&'a ProbeConfig>,
+    /// What the configuration says of the environment; empty if it says nothing.
+    pub settings: &'a EnvironmentConfig,
     /// The directory that a `command` probe runs in.
     pub directory: PathBuf,
     /// How versions are read.
@@ -124,6 +126,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     // The same run may ask twice, as when the answer to its first question was lost.
     let again = claim.as_ref().is_some_and(|claim| claim.run == request.run && claim.release == pass.manifest.id);
     findings.extend(claim.as_ref().filter(|_| !again).map(standing::claimed));
+    findings.extend(checks::window(request, again, now));
     let wanted = Wanted {
         application: request.application,
         environment: request.environment,

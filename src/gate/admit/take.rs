@@ -52,6 +52,7 @@ pub(super) fn take(
     // What was seen before the lease may have changed since.
     let now = Timestamp::now();
     findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
+    findings.extend(checks::window(request, false, now));
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
     findings.extend(judge_age(&pass.manifest, now, ledger.age_by_store(&id)?, request.valid_for));
