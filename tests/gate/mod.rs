@@ -13,6 +13,7 @@ mod kill;
 mod locked;
 mod network;
 mod pass;
+mod prune;
 mod reuse;
 mod rollback;
 mod sanity;
