@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "doctor",
     "plan",
@@ -24,6 +24,8 @@ const COMMANDS: [&str; 21] = [
     "show",
     "check",
     "copy",
+    "prune",
+    "hold",
     "ls",
     "schema",
     "completions",
