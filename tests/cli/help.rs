@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 25] = [
     "init",
     "doctor",
     "plan",
@@ -26,6 +26,8 @@ const COMMANDS: [&str; 23] = [
     "audit",
     "check",
     "copy",
+    "prune",
+    "hold",
     "ls",
     "schema",
     "completions",

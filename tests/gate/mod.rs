@@ -14,6 +14,7 @@ mod kill;
 mod locked;
 mod network;
 mod pass;
+mod prune;
 mod require;
 mod reuse;
 mod rollback;
