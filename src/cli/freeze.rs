@@ -146,7 +146,7 @@ fn announce(session: &Session, ledger: &Ledger, freeze: &Freeze, thawed: Option<
     Ok(webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, record))
 }
 
-fn reason(text: &str) -> Result<String> {
+pub(super) fn reason(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(
@@ -164,7 +164,7 @@ pub fn who(session: &Session) -> String {
 }
 
 /// Reads a moment in the future, or a duration from now.
-fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
+pub(super) fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
     let wrong = |what: &str| {
         Error::new(ErrorCode::Usage, format!("--until {text}: {what}"))
             .hint("give a time such as 2027-01-02T08:00:00Z, or a duration such as 36h")

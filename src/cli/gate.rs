@@ -1,5 +1,6 @@
-//! `gate`, `snapshot`, `plan`, `doctor`: the same request, carried to different lengths.
+//! `gate`, `snapshot`, `doctor`, and `plan` beside them: the same request, carried to different lengths.
 
+use super::breaking;
 use super::options::Format;
 use super::output;
 use super::page;
@@ -9,7 +10,6 @@ use super::webhooks::Telling;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
-use crate::gate::plan;
 use crate::gate::request::{Given, Request};
 use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
@@ -22,7 +22,6 @@ use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page, Standing};
 use crate::report::text;
-use crate::report::units;
 use crate::report::verdict::VerdictDocument;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
@@ -59,24 +58,44 @@ pub struct Options {
     pub html_out: Option<PathBuf>,
 }
 
+/// What is captured before a deploy, and what a person says of it.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct GateOptions {
+    /// What is captured.
+    #[command(flatten)]
+    pub capture: Options,
+    /// What a person says.
+    #[command(flatten)]
+    pub words: breaking::Options,
+}
+
 /// Runs `gate`.
-pub fn gate(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Gate, "gate")
+pub fn gate(session: &Session, options: GateOptions) -> anyhow::Result<ExitCode> {
+    let request = gate_request(session, &options)?;
+    capture(session, request, options.capture.html_out.as_deref(), "gate")
+}
+
+/// Collects all that was said of a deploy into one request.
+pub(super) fn gate_request(session: &Session, options: &GateOptions) -> Result<Request> {
+    let request = request(session, &options.capture, Purpose::Gate)?;
+    options.words.add_to(session, request)
 }
 
 /// Runs `snapshot`.
 pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Snapshot, "snapshot")
+    let request = request(session, &options, Purpose::Snapshot)?;
+    capture(session, request, options.html_out.as_deref(), "snapshot")
 }
 
-fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
-    let request = Arc::new(request(session, &options, purpose)?);
+fn capture(session: &Session, request: Request, html: Option<&Path>, command: &str) -> anyhow::Result<ExitCode> {
+    let request = Arc::new(request);
     let deadline = Instant::now().checked_add(request.timeout);
     let outcome = run(session, &request)?;
     let telling = Telling::verdict(session, &outcome.manifest, outcome.exit, &request.auditor.by).until(deadline);
     // The verdict is known: no store that hangs over the page may keep it from the caller.
     page::limit(session);
-    write_pages(&request, &outcome, options.html_out.as_deref());
+    write_pages(&request, &outcome, html);
     let shown = finish_telling(session, telling, &request, &outcome);
     let manifest = &shown;
     match session.format() {
@@ -164,42 +183,6 @@ pub(super) fn write_pages(request: &Request, outcome: &Outcome, html_out: Option
     for error in results.into_iter().filter_map(Result::err) {
         output::note(&format!("warning: {}", error.chain()));
     }
-}
-
-/// Runs `plan`.
-pub fn plan(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    let request = request(session, &options, Purpose::Gate)?;
-    let plan = plan::plan(&request, &session.cancel, session.runtime.handle())?;
-    match session.format() {
-        Format::Json => output::print_json(&plan)?,
-        Format::Text => output::print(&text_of_plan(&plan, session))?,
-    }
-    let (_, exit) = crate::model::verdict::Verdict::of(&plan.findings);
-    output::close(exit, Closing { has_verdict: true, ..session.closing("plan") });
-    Ok(exit)
-}
-
-fn text_of_plan(plan: &plan::Plan, session: &Session) -> String {
-    let from = plan.from.version.as_ref().map_or("(unknown)", |version| version.as_str());
-    let commit = plan.commit.get(..12).unwrap_or(&plan.commit);
-    let timeout = units::duration(Duration::from_secs(plan.timeout_seconds).as_secs_f64());
-    let mut lines = vec![
-        format!("{} → {}   {from} → {}   commit {commit}", plan.application, plan.environment, plan.to),
-        format!("store {}, deadline {timeout}", plan.store),
-        String::new(),
-    ];
-    lines.extend(plan.sources.iter().map(planned_line));
-    lines.join("\n") + "\n" + &text::findings(&plan.findings, session.style())
-}
-
-fn planned_line(source: &plan::PlannedSource) -> String {
-    let what = source.identity.as_deref().map(|identity| format!(" of {identity}")).unwrap_or_default();
-    let before = match source.bytes_before {
-        Some(bytes) => format!("{} last time", units::bytes(bytes)),
-        None => "never captured before".to_owned(),
-    };
-    let required = if source.required { "" } else { ", not required" };
-    format!("capture {}: {} by {}{what}, {before}{required}", source.name, source.kind, source.method)
 }
 
 /// Runs `doctor`.
@@ -296,6 +279,9 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         purpose,
         application: session.application()?,
         settings: session.settings(&environment),
+        approvers: session.approvers(&environment, None)?,
+        ticket: session.ticket(None)?,
+        glass: None,
         environment: environment.clone(),
         config: session.config.clone(),
         sources,
@@ -357,6 +343,7 @@ fn sources(session: &Session, paths: &[PathBuf]) -> Result<Vec<SourceConfig>> {
             owner: None,
             restore_order: None,
             expect: crate::config::Expect::default(),
+            when_changed: None,
             drill_server: None,
         });
     }

@@ -4,8 +4,10 @@
 //! [`ci`] that to the CI system.
 
 mod admit;
+mod approve;
 mod audit;
 mod audited;
+mod breaking;
 mod check;
 mod ci;
 mod completions;
@@ -14,12 +16,15 @@ mod drill;
 mod freeze;
 mod gate;
 mod guard;
+mod hold;
 mod init;
 mod ls;
 mod options;
 mod output;
 mod page;
+mod plan;
 mod prompt;
+mod prune;
 mod reconcile;
 mod releases;
 mod repository;
@@ -83,11 +88,12 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
     let result = match command {
         Command::Init(options) => init::run(&session, &options),
         Command::Doctor(options) => gate::doctor(&session, options),
-        Command::Plan(options) => gate::plan(&session, options),
+        Command::Plan(options) => plan::run(&session, &options),
         Command::Gate(options) => gate::gate(&session, options),
         Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
         Command::Admit(options) => admit::run(&session, &options),
+        Command::Approve(options) => approve::run(&session, &options),
         Command::Freeze(options) => freeze::freeze(&session, &options),
         Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),
@@ -99,6 +105,8 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Copy(options) => copy::run(&session, &options),
+        Command::Prune(options) => prune::run(&session, &options),
+        Command::Hold(options) => hold::run(&session, &options),
         Command::Ls(options) => ls::run(&session, &options),
         Command::Schema(_) | Command::Completions(_) | Command::Man => Ok(ExitCode::Pass),
     };

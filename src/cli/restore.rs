@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_recorded, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
+use crate::gate::standing;
 use crate::ledger::Ledger;
 use crate::model::manifest::SourceRecord;
 use crate::model::progress::Observer;
@@ -175,7 +176,8 @@ impl Found {
         let record = find_source(&manifest, name)?;
         trail.begin(session, options, &ledger, &manifest)?;
         let repository = place.open()?;
-        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record))?;
+        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record));
+        let found = found.map_err(|error| standing::explain(error, &ledger, &manifest.id))?;
         Ok(Self { record: Some(record.clone()), ..found })
     }
 

@@ -136,7 +136,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        prompt::ask(&environment, &session.cancel)?;
+        prompt::ask(&environment, "roll it back", &session.cancel)?;
     }
     let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
@@ -225,6 +225,9 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
         signers: session.known_signers(),
+        approvers: None,
+        ticket: None,
+        glass: None,
         auditor: session.auditor(&environment)?,
         keeps_lease: true,
     })

@@ -1,8 +1,13 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
 use super::audit::AUDIT;
+use super::overrides::OVERRIDE;
+use super::policy::POLICY;
+use super::requirements::REQUIREMENTS;
+use super::retention::RETENTION;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 
 /// One table of the file.
 pub(super) struct Section {
@@ -54,6 +59,8 @@ pub(super) enum Form {
     Bytes,
     /// Such as `"30%"`.
     Percent,
+    /// The one form or the other.
+    Either(&'static Form, &'static Form),
     /// A list of the form, with at least this many items.
     List(&'static Form, u64),
     /// A table from any name to the form.
@@ -95,11 +102,14 @@ pub(super) const ROOT: Section = Section {
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
         key("drill", Form::Table(&DRILL), "how restores are practised"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
+        key("retention", Form::Table(&RETENTION), "which releases keep their snapshots"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
+        key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
+        key("policy", Form::Table(&POLICY), "how much is captured, what may stand in and what is required"),
         key("audit", Form::Table(&AUDIT), "where the lines of the audit go besides the store"),
     ]],
-    later: &["policy"],
+    later: &[],
 };
 
 pub(super) const DISCOVERY: Section = Section {
@@ -219,9 +229,8 @@ const SOURCE: &[Key] = &[
     key("owner", Form::Text, "who answers for it"),
     key("restore_order", Form::Integer(0), "its place in the order of a restore"),
     key("expect", Form::Table(&EXPECT), "what its snapshot must look like"),
+    key("when_changed", Form::List(&Form::Text, 1), "the paths whose change makes scope = \"changed\" capture it"),
 ];
-
-const LATER_OF_SOURCES: &[&str] = &["when_changed"];
 
 pub(super) const SOURCES: &[Kind] = &[
     Kind {
@@ -238,7 +247,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("git_ignore", Form::Boolean, "leave out what .gitignore files leave out"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -254,7 +263,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("directory", Form::Text, "the working directory"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -265,7 +274,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 SOURCE,
                 &[required("path", Form::Text, "the database file, or a glob of several"), SCHEMA_VERSION_QUERY],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -285,7 +294,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("base_backup_within", Form::Duration, "how old that may be; 25h unless given"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind { name: "mysql", section: MYSQL },
@@ -303,7 +312,7 @@ pub(super) const SOURCES: &[Kind] = &[
                     key("ca_file", Form::Text, "the certificates that the server's may be signed by"),
                 ],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
     Kind {
@@ -315,7 +324,7 @@ pub(super) const SOURCES: &[Kind] = &[
                 SERVER,
                 &[key("oplog", Form::Boolean, "whether writes during the dump are captured, too; replica sets only")],
             ],
-            later: LATER_OF_SOURCES,
+            later: &[],
         },
     },
 ];
@@ -323,7 +332,7 @@ pub(super) const SOURCES: &[Kind] = &[
 const MYSQL: Section = Section {
     name: "a source of kind \"mysql\" or \"mariadb\"",
     keys: &[SOURCE, SERVER, &[SCHEMA_VERSION_QUERY]],
-    later: LATER_OF_SOURCES,
+    later: &[],
 };
 
 /// Kinds of sources that this version does not know yet.
@@ -337,8 +346,19 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("rto", Form::Duration, "how long a restore may take"),
         key("deployed", Form::Kinds(PROBES), "how the deployed version is observed"),
         key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
+        key("retired", Form::Boolean, "whether nothing is deployed there any more"),
+        key("archive", Form::Name, "the copy that holds what a retired environment had"),
+        key("time_zone", Form::Text, "the clock of its windows, such as \"Europe/Berlin\"; UTC unless given"),
+        key("window", Form::List(&Form::Table(&WINDOW), 1), "when may be deployed; always unless given"),
+        key("blackout", Form::List(&Form::Table(&BLACKOUT), 1), "when may not be deployed"),
+        key("deploy_takes", Form::Duration, "how long a deploy takes, which a window must hold, too"),
+        key("require", Form::List(&Form::Choice(REQUIREMENTS), 0), "what every release must have"),
+        key("drill_within", Form::Duration, "how old the last drill that passed may be"),
+        key("approvers", Form::Text, "the file of the keys that may approve, in the format of allowed signers"),
+        key("approvals", Form::Integer(1), "how many persons must approve; 1 unless given"),
+        key("ticket_pattern", Form::Text, "a regular expression that the whole name of a ticket must match"),
     ]],
-    later: &["windows"],
+    later: &[],
 };
 
 /// The ways back, as [`crate::model::way::WayKind`] names them.

@@ -4,12 +4,17 @@
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
 mod audit;
+mod definition;
 mod drills;
 mod environments;
 mod http;
 mod keys;
 mod load;
 mod mistakes;
+mod overrides;
+mod policy;
+mod requirements;
+mod retention;
 mod rollback;
 mod schema;
 mod servers;
@@ -22,14 +27,20 @@ pub mod types;
 mod values;
 mod walk;
 mod webhooks;
+mod windows;
 
 pub use audit::{AuditConfig, Syslog};
 pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
+pub use overrides::OverrideConfig;
+pub use policy::{PolicyConfig, PolicyRules, RaiseConfig, Scope, SeverityPolicy};
+pub use requirements::Requirement;
+pub use retention::{Floor, RetentionConfig};
 pub use schema::schema;
 pub use sources::is_root;
 pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, StoreConfig};
 pub use template::{Found, FoundServer, template};
 pub use types::*;
 pub use webhooks::{WebhookConfig, WebhookEvent, WebhookFormat};
+pub use windows::{Annual, Blackout, Calendar, Closed, Open, Repeated, Window};

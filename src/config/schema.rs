@@ -69,6 +69,7 @@ fn form(form_of_value: &Form) -> Value {
             "examples": ["1MiB"]
         }),
         Form::Percent => text_like("30%"),
+        Form::Either(one, other) => json!({ "anyOf": [form(one), form(other)] }),
         Form::List(item, least) => json!({ "type": "array", "items": form(item), "minItems": least }),
         Form::Map(item) => json!({ "type": "object", "additionalProperties": form(item) }),
         Form::Table(of) => Value::Object(section(of, None)),

@@ -40,10 +40,21 @@ pub(super) fn sources(list: &Value<'_>) -> Vec<SourceConfig> {
         let owner = table.get("owner").and_then(|value| value.string());
         let restore_order = table.get("restore_order").and_then(|value| value.integer(0, u32::MAX));
         let expect = table.get("expect").map_or_else(Expect::default, |value| expect(&value));
+        let when_changed = table.get("when_changed").and_then(|value| globs(&value));
         let drill_server = table.get("drill_server").and_then(|value| value.text());
         if let (Some(name), Some(kind), Some(capture)) = (name, kind, capture) {
             let capture = capture.unwrap_or_else(|| usual_capture(&kind));
-            sources.push(SourceConfig { name, kind, required, capture, owner, restore_order, expect, drill_server });
+            sources.push(SourceConfig {
+                name,
+                kind,
+                required,
+                capture,
+                owner,
+                restore_order,
+                expect,
+                when_changed,
+                drill_server,
+            });
         }
     }
     for mistake in sources.iter().filter_map(|source| leans_on_nothing(source, &sources, &names)) {
@@ -135,6 +146,21 @@ pub fn is_root(path: &Path) -> bool {
         Component::Prefix(_) => None,
     });
     path.is_absolute() && depth == Some(0)
+}
+
+/// Reads paths of the working tree, as lines of a `.gitignore`; such that match nothing are noted.
+pub(super) fn globs(value: &Value<'_>) -> Option<Vec<String>> {
+    let lines: Vec<_> = value.full_list()?.iter().filter_map(glob).collect();
+    for line in &lines {
+        let climbs = |line: &str| Path::new(line).components().any(|part| part == Component::ParentDir);
+        if climbs(line.trim_start_matches('!').trim_start_matches("../")) {
+            value.mistake(format!("{line:?} matches no path: `..` stands at the beginning only"));
+        }
+    }
+    if !lines.is_empty() && lines.iter().all(|line| line.starts_with('!')) {
+        value.mistake(format!("`{}` holds exceptions only, and matches no path", value.name));
+    }
+    Some(lines)
 }
 
 /// Reads a line of what to leave out; what a `.gitignore` would not take, or would skip, is a mistake.

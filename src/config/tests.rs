@@ -6,17 +6,23 @@ use super::keys::{
     Section,
 };
 use super::load::parse_with;
+use super::overrides::OVERRIDE;
+use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
+use super::retention::{FLOOR, RETENTION};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::manifest::VerifyMode;
+use crate::model::manifest::{Severity, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod windows;
 
 const WHOLE: &str = include_str!("tests/whole.toml");
 
@@ -71,6 +77,16 @@ fn a_whole_file_is_read() {
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
     assert_eq!((production.rpo, production.rto), (Some(Duration::from_secs(3600)), Some(Duration::from_secs(1800))));
+    let required: Vec<_> = production.require.iter().map(|requirement| requirement.as_str()).collect();
+    assert_eq!(required, ["signed", "ticket", "approval"]);
+    assert_eq!((production.drill_within, production.approvals), (Some(Duration::from_secs(30 * 86400)), Some(2)));
+    assert_eq!(production.approvers.as_deref(), Some(Path::new("conf/approvers")));
+    let pattern = production.ticket_pattern.as_ref().unwrap();
+    assert!(pattern.is_match("OPS-7") && !pattern.is_match("OPS-7 or none"));
+    let [rule] = config.overrides.as_slice() else { panic!("one override") };
+    assert_eq!(rule.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["size-shrank", "require-ticket"]);
+    assert_eq!((rule.by.as_slice(), rule.signed), (&["ada@acme.example".to_owned()][..], true));
+    assert_eq!((rule.environments.as_deref(), rule.valid_for.as_secs()), (Some(&["production".to_owned()][..]), 1200));
     let probe = production.deployed.as_ref().unwrap();
     assert_eq!(probe.timeout, Duration::from_secs(3));
     assert!(matches!(&probe.version, Selector::Pointer(pointer) if pointer == "/a~1b/0"));
@@ -82,11 +98,44 @@ fn a_whole_file_is_read() {
     assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
     assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
     assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
+    let old = &config.environments["old"];
+    assert_eq!((old.retired, old.archive.as_deref()), (true, Some("far")));
+    assert_eq!((config.retention.keep_daily, config.retention.keep_targets), (Some(14), 4));
+    let floor = Floor { releases: 2, age: Duration::from_secs(7 * 24 * 60 * 60) };
+    assert_eq!(config.retention.floor, floor);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
     assert_eq!(review.timeout, Duration::from_secs(10));
     assert!(matches!(config.environments["staging"].deployed.as_ref().unwrap().version, Selector::Regex(_)));
+}
+
+#[test]
+fn the_policy_is_read() {
+    let config = read(WHOLE).unwrap();
+    assert_eq!(
+        config.sources[0].when_changed.as_deref(),
+        Some(["uploads/**".to_owned(), "*.css".to_owned()].as_slice())
+    );
+    assert_eq!(config.sources[1].when_changed, None);
+    let policy = &config.policy;
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    let patch = &policy.severities[&Severity::Patch];
+    assert_eq!(
+        (&patch.rules.scope, patch.rules.reuse_within),
+        (&Some(Scope::Changed), Some(Duration::from_secs(3600)))
+    );
+    assert_eq!((patch.rules.keep_for, &patch.rules.require), (None, &None));
+    assert_eq!(patch.tiers["critical"], PolicyRules { scope: Some(Scope::Full), ..PolicyRules::default() });
+    let major = &policy.severities[&Severity::Major].rules;
+    assert_eq!((major.keep_for, major.drill_within), (days(400), days(30)));
+    assert_eq!(major.require, Some([Requirement::Signed, Requirement::Approval].into()));
+    let only = Scope::Only(["uploads".to_owned()].into());
+    assert_eq!(policy.severities[&Severity::PreRelease].rules.scope, Some(only));
+    assert_eq!(policy.severities.len(), 8);
+    let raise = RaiseConfig { name: "proto".to_owned(), paths: vec!["api/*.proto".to_owned()], to: Severity::Minor };
+    assert_eq!((policy.raises.as_slice(), policy.builtin_raise), ([raise].as_slice(), false));
+    assert!(read("").unwrap().policy.builtin_raise);
 }
 
 #[test]
@@ -205,7 +254,10 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
+        (
+            "[environment.x]\nwindows = []".to_owned(),
+            "2:1: unknown key `windows` in an environment; did you mean `window`?",
+        ),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
@@ -217,7 +269,6 @@ fn each_mistake_has_its_words() {
              verify = \"none\" in [gate]",
         ),
         ("[store.copies.far]\nregion = \"x\"".to_owned(), "1:1: `location` is missing from [store.copies.NAME]"),
-        ("[policy.patch]\nscope = \"full\"".to_owned(), "1:2: `policy` is not supported by this version"),
         ("[gate]\ntimeout = \"0s\"".to_owned(), "2:11: `timeout` must be longer than zero"),
         ("[gate]\ntimeout = \"99999999999 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
         ("[gate]\ntimeout = \"11 years\"".to_owned(), "2:11: `timeout` is longer than ten years"),
@@ -319,7 +370,32 @@ fn each_mistake_has_its_words() {
             "7:19: `restore_command` must hold %f, the name of a segment, and %p, where it goes",
         ),
         (of_files("expect = { min_rows = { orders = -1 } }"), "5:34: `orders` must be from 0 to 4294967295, not -1"),
-        (of_files("when_changed = [\"x\"]"), "5:1: `when_changed` is not supported by this version"),
+        (of_files("when_changed = []"), "5:16: `when_changed` is empty"),
+        (of_files("when_changed = [\"!x\"]"), "5:16: `when_changed` holds exceptions only, and matches no path"),
+        (
+            of_files("[policy.patch]\nscope = [\"a\", \"b\"]"),
+            "6:15: `scope` names the source \"b\", which does not exist",
+        ),
+        ("[policy.patch]\nscope = \"some\"".to_owned(), "2:9: `scope` must be \"full\" or \"changed\", not \"some\""),
+        (
+            "[policy.patch]\nscope = 1".to_owned(),
+            "2:9: `scope` must be \"full\", \"changed\" or a list of sources, not an integer",
+        ),
+        ("[policy.patch]\nscope = []".to_owned(), "2:9: `scope` is empty"),
+        ("[policy.patch]\nreuse_within = \"0s\"".to_owned(), "2:16: `reuse_within` must be longer than zero"),
+        ("[policy.path]".to_owned(), "1:9: unknown key `path` in [policy]; did you mean `patch`?"),
+        (
+            "[environment.e]\ntier = \"critical\"\n[policy.patch.tier.critcal]".to_owned(),
+            "3:1: no environment has the tier \"critcal\"",
+        ),
+        (
+            "[[policy.raise]]\nname = \"a\"\npaths = [\"x\"]\nto = \"patch\"".to_owned(),
+            "4:6: `to` must be \"minor\" or \"major\", not \"patch\"",
+        ),
+        (
+            "[[policy.raise]]\nname = \"a\"\npaths = [\"x\"]\nto = \"minor\"\n".repeat(2),
+            "5:1: two rules are named \"a\"",
+        ),
         (of_files("path = \"x\""), "5:1: unknown key `path` in a source of kind \"files\"; did you mean `paths`?"),
         (files.replace("\"p\"", "\"\""), "4:10: `paths` is empty"),
         (
@@ -451,13 +527,22 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
+        ("[[override]]\n".to_owned(), &OVERRIDE),
         ("[audit]\n".to_owned(), &AUDIT),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[retention]\n".to_owned(), &RETENTION),
+        ("[retention.floor]\n".to_owned(), &FLOOR),
         ("[drill]\n".to_owned(), &DRILL),
         ("[[drill.check]]\n".to_owned(), &CHECK),
+        ("[policy]\n".to_owned(), &POLICY),
+        ("[policy.patch]\n".to_owned(), &SEVERITY_POLICY),
+        ("[policy.patch.tier.t]\n".to_owned(), &TIER_POLICY),
+        ("[[policy.raise]]\n".to_owned(), &RAISE),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[environment.e.window]]\n".to_owned(), &WINDOW),
+        ("[[environment.e.blackout]]\n".to_owned(), &BLACKOUT),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
         (
             "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"

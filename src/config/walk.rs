@@ -143,6 +143,18 @@ impl<'a> Value<'a> {
         items
     }
 
+    /// Reads a table with any keys, and notes nothing.
+    pub(super) fn map_quietly(&self) -> Vec<(&'a str, Value<'a>)> {
+        let DeValue::Table(entries) = self.raw() else { return Vec::new() };
+        let items = entries.iter().map(|(key, item)| (key.get_ref().as_ref(), item));
+        items.map(|(name, item)| (name, Value::new(self.walk, name, item))).collect()
+    }
+
+    /// Returns the value of a key, if this is a table that has it; notes nothing.
+    pub(super) fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.map_quietly().into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     /// Reads a table of known keys; a wrong type is noted.
     pub(super) fn table(&self, section: &Section) -> Option<Table<'a>> {
         match self.raw() {

@@ -12,6 +12,8 @@ use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Manifest;
+use crate::policy::admission::judge_override;
+use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
 use std::path::Path;
@@ -20,7 +22,7 @@ use std::path::Path;
 /// line of the audit.
 ///
 /// # Errors
-/// `busy` if another deployment is under way; the store's own.
+/// `busy` if another deployment is under way, `policy-refused` if no window is open any more; the store's own.
 pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<Vec<Finding>> {
     let manifest = &outcome.manifest;
     let ledger = Ledger::new(request.place.ledger_storage());
@@ -28,10 +30,19 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<Vec<Findi
         lease.check()?;
     }
     let now = Timestamp::now();
+    // The capture may have taken longer than the override lasts.
+    if let Some(finding) = judge_override(manifest, now, None) {
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
     // The gate saw none when it began; since then it may have captured for a while.
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);
         return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
+    // Nor does a window stay open for as long as a gate takes.
+    let settings = &request.settings;
+    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+        return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;
     let busy = |claim: &Claim| {

@@ -5,16 +5,17 @@ use super::copies::step;
 use super::estimate::Speed;
 use super::playbook::playbook;
 use super::request::Request;
+use super::stand_in::Candidate;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
 use crate::model::audit::AuditLink;
 use crate::model::drill::DrilledSource;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
-    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord, SourceOutcome,
-    SourceRecord, State, StoreRecord, To, Tool, Verification,
+    Override, Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord,
+    SourceOutcome, SourceRecord, StandIn, State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -23,6 +24,7 @@ use crate::model::verdict::Verdict;
 use crate::policy::severity::severity;
 use crate::source::Facts;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A manifest that grows while the run goes on; at any moment it can be written as it is.
@@ -56,8 +58,16 @@ pub struct Draft {
     pub severity: Option<Severity>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
+    /// What the release must have, as `require` names it.
+    pub require: Vec<String>,
+    /// How many persons must approve, if any.
+    pub approvals: Option<u32>,
+    /// The codes of refusals that were set aside, in the order in which they were.
+    pub set_aside: Vec<FindingCode>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
+    /// How long the restore of what stands in takes, as the runs reckoned that captured it, in seconds by source.
+    pub reckoned: BTreeMap<String, f64>,
 }
 
 impl Draft {
@@ -82,7 +92,11 @@ impl Draft {
             read_back: (0, Duration::ZERO),
             severity: None,
             rules: Vec::new(),
+            require: Vec::new(),
+            approvals: None,
+            set_aside: Vec::new(),
             drilled: Vec::new(),
+            reckoned: BTreeMap::new(),
         }
     }
 
@@ -91,12 +105,40 @@ impl Draft {
         self.sources.iter_mut().find(|source| source.name == name)
     }
 
+    /// Sets a refusal aside that the override of the request covers.
+    pub fn weigh(&mut self, request: &Request, finding: Finding) -> Finding {
+        let covers = request.glass.as_ref().is_some_and(|glass| glass.covers(finding.code));
+        if finding.level != Level::Refusal || !covers {
+            return finding;
+        }
+        if !self.set_aside.contains(&finding.code) {
+            self.set_aside.push(finding.code);
+        }
+        finding.softened()
+    }
+
+    /// Says what came of the override, and which refusals it did not cover; returns it for the manifest if it was needed.
+    fn overridden(&mut self, request: &Request) -> Option<Override> {
+        let glass = request.glass.as_ref().filter(|glass| glass.refused().is_none())?;
+        let mut stand: Vec<_> =
+            self.findings.iter().filter(|finding| finding.level == Level::Refusal).map(|it| it.code).collect();
+        stand.dedup();
+        self.findings.extend(stand.into_iter().map(|code| glass.objection(code)));
+        self.findings.push(glass.tell(&self.set_aside));
+        (!self.set_aside.is_empty()).then(|| glass.record(&self.set_aside))
+    }
+
     /// Computes the verdict and writes the manifest.
     pub fn finish(mut self, request: &Request) -> (Manifest, ExitCode) {
+        let overridden = self.overridden(request);
         let (result, exit) = Verdict::of(&self.findings);
         // Refusals first; within a level in the order in which they were found.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-        let speed = Speed { read_back: self.speed(), drilled: std::mem::take(&mut self.drilled) };
+        let speed = Speed {
+            read_back: self.speed(),
+            drilled: std::mem::take(&mut self.drilled),
+            reckoned: std::mem::take(&mut self.reckoned),
+        };
         self.measured.restore_seconds_estimate = speed.total(&self.sources);
         let rollback = playbook(request, &self.id, &self.from, &self.sources, &speed);
         let target = &request.target;
@@ -125,8 +167,9 @@ impl Draft {
                 result,
                 exit_code: exit.number(),
                 findings: self.findings,
-                policy: policy(request, self.rules),
-                overridden: None,
+                policy: Policy { require: self.require, approvals: self.approvals, ..policy(request, self.rules) },
+                overridden,
+                ticket: request.ticket.clone(),
             },
             sources: self.sources,
             store: StoreRecord {
@@ -160,9 +203,13 @@ impl Draft {
 /// Returns the rules that decided something.
 fn policy(request: &Request, rules: Vec<Rule>) -> Policy {
     let rules: Vec<_> = rules.into_iter().filter(|rule| rule.fired).collect();
-    let mut rules_fired: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
-    rules_fired.dedup();
-    Policy { config_digest: request.config.digest.clone(), rules_fired, rules }
+    let mut rules_fired: Vec<String> = Vec::new();
+    for rule in &rules {
+        if !rules_fired.contains(&rule.name) {
+            rules_fired.push(rule.name.clone());
+        }
+    }
+    Policy { config_digest: request.config.digest.clone(), rules_fired, rules, ..Policy::default() }
 }
 
 fn state(exit: ExitCode) -> State {
@@ -199,7 +246,7 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
         content: Content::new(),
         change: None,
         verification: None,
-        definition: None,
+        definition: config.definition(),
         stand_in: None,
     }
 }
@@ -237,6 +284,26 @@ pub fn add_run(record: &mut SourceRecord, run: &SourceRun, change: Option<Change
             record.change = change;
         }
     }
+}
+
+/// Writes what stands in for it: the record of the run that captured that, and the proof of this run. Nothing was captured or
+/// added, and there is nothing to compare.
+pub fn add_stand_in(record: &mut SourceRecord, candidate: &Candidate, verification: Verification) {
+    let older = &candidate.record;
+    record.tool_version.clone_from(&older.tool_version);
+    record.server_version.clone_from(&older.server_version);
+    record.consistency = older.consistency;
+    record.bytes = older.bytes;
+    record.items = older.items;
+    record.content.clone_from(&older.content);
+    record.snapshot.clone_from(&older.snapshot);
+    record.verification = Some(verification);
+    record.outcome = SourceOutcome::StoodIn;
+    record.stand_in = Some(StandIn {
+        release: candidate.release.clone(),
+        captured_at: candidate.captured_at,
+        rule: candidate.rule.clone(),
+    });
 }
 
 /// Adds the proof that it can be read back, and the snapshot that was published for it.

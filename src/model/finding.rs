@@ -76,6 +76,8 @@ finding_codes! {
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.
     MayNotFit = "may-not-fit" => SnapshotFailed;
+    /// The older snapshot that stands in for a source is from before the last deploy.
+    StandInBeforeDeploy = "stand-in-before-deploy" => PolicyRefused;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
@@ -160,18 +162,54 @@ finding_codes! {
     DeployedUnrecorded = "deployed-unrecorded" => DeployedMismatch;
     /// The commit that the CI system names is not the HEAD of the working tree.
     CommitNotHead = "commit-not-head" => PolicyRefused;
+    /// What changed between the deployed commit and the one to deploy is not all known.
+    ChangesUnknown = "changes-unknown" => PolicyRefused;
     /// The bucket is in a region that `allowed_regions` does not name, or does not say in which.
     RegionNotAllowed = "region-not-allowed" => PolicyRefused;
     /// The version to deploy is the one that is deployed already.
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// No change window of the environment is open.
+    OutsideWindow = "outside-window" => PolicyRefused;
+    /// A blackout of the environment is on.
+    Blackout = "blackout" => PolicyRefused;
+    /// The gate and the deploy would not be done before the change window closes.
+    WindowTooShort = "window-too-short" => PolicyRefused;
+    /// There is less time before the deadline than the gate takes, by what it took before.
+    DeadlineTooShort = "deadline-too-short" => PolicyRefused;
+    /// The manifest must be signed, and no key signs it.
+    RequireSigned = "require-signed" => PolicyRefused;
+    /// A second, verified copy in another store is required, and there is none.
+    RequireCopy = "require-copy" => PolicyRefused;
+    /// What the snapshots need must be kept from being deleted, and is not.
+    RequireImmutable = "require-immutable" => PolicyRefused;
+    /// Every source must say who answers for it, and one does not.
+    RequireOwner = "require-owner" => PolicyRefused;
+    /// No database may be without a source, and one is.
+    RequireCoverage = "require-coverage" => PolicyRefused;
+    /// The working tree must be what the commit is, and differs from it.
+    RequireCleanTree = "require-clean-tree" => PolicyRefused;
+    /// The version's tag must be signed by a known key, and is not.
+    RequireSignedTag = "require-signed-tag" => PolicyRefused;
+    /// A change ticket must be named, and none is, or none of the form that is demanded.
+    RequireTicket = "require-ticket" => PolicyRefused;
+    /// Somebody other than who started the pipeline must approve, and nobody has yet.
+    RequireApproval = "require-approval" => PolicyRefused;
+    /// A drill must have passed not too long ago and in time, and none has.
+    RequireDrill = "require-drill" => PolicyRefused;
+    /// Somebody took it upon themselves to go on although something refused.
+    Overridden = "overridden" => PolicyRefused;
+    /// An override was asked for that the configuration does not allow.
+    OverrideRefused = "override-refused" => PolicyRefused;
     /// The command that `guard` ran failed.
     CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
     Claimed = "claimed" => Busy;
+    /// Nothing is deployed into the environment any more.
+    EnvironmentRetired = "environment-retired" => PolicyRefused;
     /// What is deployed is not what the gate observed, so the pass is about another state.
     FromChanged = "from-changed" => DeployedMismatch;
     /// The gate did not judge this commit and version in this environment.

@@ -1,10 +1,16 @@
 //! What git knows of the working tree, read by libgit2.
 
+mod changes;
+mod clean;
+mod tags;
+
+pub use tags::{Tag, TagContent};
+
 use super::address::without_user_information;
 use super::{shell, version};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::version::{Version, Versioning};
-use git2::{ErrorClass, Object, ObjectType, Repository};
+use git2::{ErrorClass, ObjectType, Repository};
 use std::path::{Path, PathBuf};
 
 /// A git working tree.
@@ -154,27 +160,6 @@ impl WorkTree {
         remote.url().ok().map(without_user_information)
     }
 
-    /// Returns the paths that differ between two commits, sorted; `None` if git does not have both.
-    ///
-    /// # Errors
-    /// `commit-unknown`: git cannot be read.
-    pub fn changed_paths(&self, from: &str, to: &str) -> Result<Option<Vec<String>>> {
-        let (Some(from), Some(to)) = (self.resolve_commit(from)?, self.resolve_commit(to)?) else {
-            return Ok(None);
-        };
-        let tree = |commit: &str| {
-            self.repository.find_object_by_prefix(commit, None).and_then(|it: Object<'_>| it.peel_to_tree())
-        };
-        let difference = tree(&from)
-            .and_then(|from| tree(&to).and_then(|to| self.repository.diff_tree_to_tree(Some(&from), Some(&to), None)));
-        let difference = difference.map_err(|error| self.failed("compare the commits", error))?;
-        let paths = difference.deltas().filter_map(|delta| delta.new_file().path().or(delta.old_file().path()));
-        let mut paths: Vec<_> = paths.map(|path| path.to_string_lossy().into_owned()).collect();
-        paths.sort();
-        paths.dedup();
-        Ok(Some(paths))
-    }
-
     fn failed(&self, what: &str, error: git2::Error) -> Error {
         let message = format!("git cannot {what} in {}", self.directory.display());
         Error::new(ErrorCode::CommitUnknown, message).caused_by(error)
@@ -262,8 +247,8 @@ mod tests {
         for wrong in ["main", "HEAD", "", "abc", "0123456\n"] {
             assert_eq!(tree.resolve_commit(wrong).unwrap_err().code(), ErrorCode::CommitUnknown, "{wrong}");
         }
-        assert_eq!(tree.changed_paths(&full, &second.to_string()).unwrap().unwrap(), ["b"]);
-        assert_eq!(tree.changed_paths("0123456789", &full).unwrap(), None);
+        assert_eq!(tree.changes(&full, &second.to_string()).known().unwrap(), ["b"]);
+        assert_eq!(tree.changes("0123456789", &full).known(), None);
     }
 
     #[test]

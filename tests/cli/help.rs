@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 25] = [
     "init",
     "doctor",
     "plan",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 22] = [
     "guard",
     "snapshot",
     "admit",
+    "approve",
     "reconcile",
     "restore",
     "rollback",
@@ -25,6 +26,8 @@ const COMMANDS: [&str; 22] = [
     "audit",
     "check",
     "copy",
+    "prune",
+    "hold",
     "ls",
     "schema",
     "completions",

@@ -1,6 +1,6 @@
 //! Webhooks are told of verdicts, looks and drills; what a receiver does changes no verdict, and is found.
 
-use crate::support::shop::{COMMIT, Shop};
+use crate::support::shop::Shop;
 use crate::support::version_server::{Answer, VersionServer};
 use serde_json::Value;
 use std::time::Duration;

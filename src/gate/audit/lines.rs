@@ -105,6 +105,24 @@ pub(super) fn of_event(auditor: &Auditor, id: Option<&ReleaseId>, event: &Event)
             with_findings(AuditLine { by: drill.by.clone(), ..drilled }, &drill.findings)
                 .detail("seconds", format!("{:.0}", drill.seconds))
         }
+        Event::Approved { by, signer, key, .. } => {
+            AuditLine { by: by.clone(), ..done(Action::Approve).detail("signer", signer).detail("key", key) }
+        }
+        Event::Held { by, reason, until, .. } => {
+            let held = AuditLine { by: by.clone(), ..done(Action::Hold).why(Some(reason)) };
+            match until {
+                Some(until) => held.detail("until", until.to_string()),
+                None => held,
+            }
+        }
+        Event::HoldLifted { by, reason, .. } => {
+            AuditLine { by: by.clone(), ..done(Action::Hold).why(Some(reason)).detail("lifted", "true") }
+        }
+        Event::Pruned { by, snapshots, copy, archive, .. } => {
+            let pruned = AuditLine { by: by.clone(), ..done(Action::Prune).detail("snapshots", snapshots.join(" ")) };
+            let pruned = copy.iter().fold(pruned, |line, copy| line.detail("copy", copy));
+            archive.iter().fold(pruned, |line, archive| line.detail("archive", archive))
+        }
         Event::Guarded { .. } | Event::RollbackStep { .. } | Event::NotTold { .. } => return None,
     })
 }

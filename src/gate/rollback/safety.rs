@@ -73,6 +73,7 @@ fn sources(request: &Request<'_>, hands: &Hands<'_>) -> Result<Vec<SourceConfig>
                 Some(config) => config.clone(),
                 // Paths may have been given on the command line of the gate.
                 None => SourceConfig {
+                    when_changed: None,
                     name: record.name.clone(),
                     kind: SourceKind::Files(FilesConfig::default()),
                     required: true,

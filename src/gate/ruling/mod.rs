@@ -1,15 +1,23 @@
 //! What the policy says of a run, before anything is captured: how large a step it is, what has to be captured, and whether it
 //! may begin at all.
 
+mod require;
+pub mod scope;
+mod windows;
+
 use super::request::Request;
+use crate::config::Requirement;
 use crate::error::Result;
 use crate::ledger::Ledger;
+use crate::model::changes::Changes;
 use crate::model::finding::Finding;
 use crate::model::manifest::{From, Manifest, Severity};
 use crate::model::rule::Rule;
+use crate::policy::effective::{Effective, effective};
+pub use crate::policy::scope::Choice;
 use crate::policy::severity::severity;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the rules look at.
@@ -19,8 +27,8 @@ pub struct Facts<'a> {
     pub request: &'a Request,
     /// What runs now.
     pub from: &'a From,
-    /// The paths that changed since the deployed commit; `None` where git cannot tell.
-    pub changed: Option<&'a [String]>,
+    /// What changed since the deployed commit, as far as git can tell.
+    pub changes: &'a Changes,
     /// The records of the environment.
     pub ledger: &'a Ledger,
     /// The last release that passed.
@@ -36,26 +44,18 @@ pub struct Facts<'a> {
 pub struct Ruling {
     /// How large a step the release is.
     pub severity: Severity,
+    /// The rules of the configuration that hold for it.
+    pub effective: Effective,
     /// What is to become of each source that is not simply captured, by its name.
     pub choices: BTreeMap<String, Choice>,
     /// What speaks for or against going on.
     pub findings: Vec<Finding>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
-}
-
-/// What is to become of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
-    /// It is captured.
-    Capture,
-    /// An older snapshot may stand in, if there is one that is whole, of the same thing, and young enough.
-    StandIn {
-        /// The rule that says so.
-        rule: String,
-        /// How old it may be; as old as may be without it.
-        within: Option<Duration>,
-    },
+    /// What the release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How many persons must approve before it is admitted, if any.
+    pub approvals: Option<u32>,
 }
 
 /// Asks every rule.
@@ -64,6 +64,18 @@ pub enum Choice {
 /// The store's own.
 pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
     let severity = severity(facts.from, &facts.request.target.version);
-    let ruling = Ruling { severity, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
+    let effective = effective(&facts.request.config.policy, &[severity], facts.request.settings.tier.as_deref());
+    let mut ruling = Ruling {
+        severity,
+        effective,
+        choices: BTreeMap::new(),
+        findings: Vec::new(),
+        rules: Vec::new(),
+        require: BTreeSet::new(),
+        approvals: None,
+    };
+    scope::judge(facts, &mut ruling)?;
+    windows::judge(facts, &mut ruling)?;
+    require::judge(facts, &mut ruling)?;
     Ok(ruling)
 }

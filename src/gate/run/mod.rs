@@ -5,18 +5,22 @@
 mod conclude;
 mod enter;
 mod prove;
+mod stand_in;
 
-use enter::Entered;
 pub use enter::clock_finding;
+use enter::{Asked, Entered};
 
 use super::ahead::Ahead;
+use super::capture;
 use super::copies;
 use super::earlier;
+use super::glass::Glass;
 use super::judge;
 use super::manifest::{self, Draft};
 use super::request::Request;
 use super::retention::Kept;
 use super::scratch::Scratch;
+use super::standing;
 use super::survey::{self};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -26,6 +30,7 @@ use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
+use crate::policy::requirements;
 use crate::policy::severity::severity;
 use crate::repository::lock::LockGuard;
 use crate::storage::Look;
@@ -82,8 +87,11 @@ impl Run<'_> {
         let mut held = Held { lease, ..Held::default() };
         if let Err(error) = self.stages(&mut held) {
             // What ended the stages may have been found already, under a code that says more.
-            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain())) {
-                self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain()))
+                || !self.refuses()
+            {
+                // What ends a run is never set aside: it did not come to its end.
+                self.draft(|draft| draft.findings.push(Finding::from_error(&error, FindingCode::StoreFailed)));
             }
         }
         // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
@@ -97,6 +105,7 @@ impl Run<'_> {
         let request = self.request;
         let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         let as_it_is = request.purpose == Purpose::Safety;
+        self.find(standing::retired(&request.environment, request.settings.retired).filter(|_| !as_it_is));
         self.find(findings.into_iter().map(|finding| if as_it_is { finding.softened() } else { finding }));
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {
@@ -116,11 +125,12 @@ impl Run<'_> {
                 "`holdpoint admit` refuses it; give the gate a key by HOLDPOINT_SIGNING_KEY or [signing] key_file",
             )]);
         }
+        self.find(request.glass.as_ref().and_then(Glass::refused).cloned());
         // Deriving the key takes a while, and so do the requests before it.
         let place = request.place.clone();
         let opening = Ahead::start(move || place.open())?;
         let scratch = Scratch::create()?;
-        let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
+        let (mut ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
         self.find(survey::undeclared(request));
         self.find(survey::left_out(request, &ready));
@@ -138,29 +148,37 @@ impl Run<'_> {
             return Ok(());
         }
         // The ledger and the repository know nothing of each other: they are read at the same time.
-        let (comparable, entered) = both(|| self.ask_ledger(from, &ledger), || self.enter(opening, &mut held.lock));
-        let comparable = comparable?;
+        let (asked, entered) = both(|| self.ask_ledger(from, &ledger), || self.enter(opening, &mut held.lock));
+        let Asked { last, choices } = asked?;
         if self.refuses() {
             return Ok(());
         }
-        let Some(Entered { indexed, adopted, packs: listed }) = entered? else { return Ok(()) };
+        let Some(Entered { indexed, adopted, packs: mut listed }) = entered? else { return Ok(()) };
         self.find(copies::step::look(request, indexed.repository(), self.cancel)?);
         if self.refuses() {
             return Ok(());
         }
-        self.find(judge::judge_identities(&ready, comparable.as_ref()));
-        let leaned = self.lean(&ready, &ledger, &indexed)?;
+        let comparable = last.as_ref().map(|stored| &stored.manifest);
+        self.find(judge::judge_identities(&ready, comparable));
         if self.refuses() {
             return Ok(());
         }
-        let known = earlier::known(request, &indexed, comparable.as_ref())?;
+        let never = capture::never_captured(request, &ready);
+        let reused = self.stand_in(&ready, &choices, last.as_ref(), &ledger, (&indexed, &mut listed))?;
+        ready.retain(|ready| !reused.sources.contains(&ready.config.name));
+        let mut leaned = self.lean(&ready, &ledger, &indexed, &mut listed)?;
+        leaned.extend(reused.leaned);
+        if self.refuses() {
+            return Ok(());
+        }
+        let known = earlier::known(&ready, request, &indexed, comparable)?;
         let left = request.timeout.saturating_sub(self.started.elapsed());
-        self.find(comparable.as_ref().and_then(|last| earlier::check_fit(last, &ready, &known, left)));
+        self.find(comparable.and_then(|last| earlier::check_fit(last, &ready, &known, left)));
         let since = Timestamp::now();
-        let (runs, written) = self.capture(&ready, &known, &indexed)?;
+        let (runs, written) = self.capture(&ready, &never, &known, &indexed)?;
         let packs = [written.packs.as_slice(), &adopted].concat();
         let read_back = self.read_back(&indexed, &packs, listed)?;
-        let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
+        let proofs = self.prove(&ready, &runs, comparable, &indexed, &read_back);
         if let Some(lease) = &held.lease {
             lease.check()?;
         }
@@ -171,7 +189,20 @@ impl Run<'_> {
             lease.check()?;
         }
         self.publish(&ready, &runs, &known, &proofs, &indexed)?;
-        self.copy(&kept, &indexed)
+        self.copy(&kept, &indexed)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Asks again what is required and only now is a fact.
+    fn settle(&self) {
+        if self.refuses() {
+            return;
+        }
+        self.find(self.draft(|draft| {
+            let demanded = draft.require.iter().map(String::as_str);
+            requirements::at_the_end(demanded, &draft.copies, &draft.sources, draft.object_lock.as_ref())
+        }));
     }
 
     /// Returns how long to wait for whoever locks the repository: most of what is left of the deadline, so that the
@@ -193,6 +224,7 @@ impl Run<'_> {
     fn find(&self, findings: impl IntoIterator<Item = Finding>) {
         self.draft(|draft| {
             for finding in findings {
+                let finding = draft.weigh(self.request, finding);
                 if !draft.findings.contains(&finding) {
                     draft.findings.push(finding);
                 }

@@ -317,6 +317,9 @@ pub(super) fn action_of(event: &Event) -> Option<Action> {
         Event::Thawed { .. } => Some(Action::Thaw),
         Event::RollbackBegan { .. } | Event::RolledBack { .. } => Some(Action::Rollback),
         Event::Drilled { .. } => Some(Action::Drill),
+        Event::Approved { .. } => Some(Action::Approve),
+        Event::Held { .. } | Event::HoldLifted { .. } => Some(Action::Hold),
+        Event::Pruned { .. } => Some(Action::Prune),
         Event::Guarded { .. } | Event::RollbackStep { .. } | Event::NotTold { .. } => None,
     }
 }

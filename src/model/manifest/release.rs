@@ -89,7 +89,7 @@ pub struct To {
 }
 
 /// How large a step a release is, by its versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing is deployed yet.
@@ -108,6 +108,34 @@ pub enum Severity {
     Same,
     /// The versions do not tell.
     Unknown,
+}
+
+impl Severity {
+    /// Every severity.
+    pub const ALL: [Self; 8] = [
+        Self::First,
+        Self::Patch,
+        Self::Minor,
+        Self::Major,
+        Self::PreRelease,
+        Self::Downgrade,
+        Self::Same,
+        Self::Unknown,
+    ];
+
+    /// Returns the word for it, as in `[policy.pre-release]`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Patch => "patch",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::PreRelease => "pre-release",
+            Self::Downgrade => "downgrade",
+            Self::Same => "same",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The CI run that asked; all fields are absent outside of CI.
