@@ -1,4 +1,4 @@
-//! `gate`, `snapshot`, `plan`, `doctor`: the same request, carried to different lengths.
+//! `gate`, `snapshot`, `doctor`, and `plan` beside them: the same request, carried to different lengths.
 
 use super::options::Format;
 use super::output;
@@ -8,7 +8,6 @@ use super::signature;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
-use crate::gate::plan;
 use crate::gate::request::{Given, Request};
 use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
@@ -21,7 +20,6 @@ use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::html::{self, Page, Standing};
 use crate::report::text;
-use crate::report::units;
 use crate::report::verdict::VerdictDocument;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
@@ -137,42 +135,6 @@ pub(super) fn write_pages(request: &Request, outcome: &Outcome, html_out: Option
     for error in results.into_iter().filter_map(Result::err) {
         output::note(&format!("warning: {}", error.chain()));
     }
-}
-
-/// Runs `plan`.
-pub fn plan(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    let request = request(session, &options, Purpose::Gate)?;
-    let plan = plan::plan(&request, &session.cancel, session.runtime.handle())?;
-    match session.format() {
-        Format::Json => output::print_json(&plan)?,
-        Format::Text => output::print(&text_of_plan(&plan, session))?,
-    }
-    let (_, exit) = crate::model::verdict::Verdict::of(&plan.findings);
-    output::close(exit, Closing { has_verdict: true, ..session.closing("plan") });
-    Ok(exit)
-}
-
-fn text_of_plan(plan: &plan::Plan, session: &Session) -> String {
-    let from = plan.from.version.as_ref().map_or("(unknown)", |version| version.as_str());
-    let commit = plan.commit.get(..12).unwrap_or(&plan.commit);
-    let timeout = units::duration(Duration::from_secs(plan.timeout_seconds).as_secs_f64());
-    let mut lines = vec![
-        format!("{} → {}   {from} → {}   commit {commit}", plan.application, plan.environment, plan.to),
-        format!("store {}, deadline {timeout}", plan.store),
-        String::new(),
-    ];
-    lines.extend(plan.sources.iter().map(planned_line));
-    lines.join("\n") + "\n" + &text::findings(&plan.findings, session.style())
-}
-
-fn planned_line(source: &plan::PlannedSource) -> String {
-    let what = source.identity.as_deref().map(|identity| format!(" of {identity}")).unwrap_or_default();
-    let before = match source.bytes_before {
-        Some(bytes) => format!("{} last time", units::bytes(bytes)),
-        None => "never captured before".to_owned(),
-    };
-    let required = if source.required { "" } else { ", not required" };
-    format!("capture {}: {} by {}{what}, {before}{required}", source.name, source.kind, source.method)
 }
 
 /// Runs `doctor`.

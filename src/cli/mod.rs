@@ -17,6 +17,7 @@ mod ls;
 mod options;
 mod output;
 mod page;
+mod plan;
 mod prompt;
 mod reconcile;
 mod releases;
@@ -81,7 +82,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
     let result = match command {
         Command::Init(options) => init::run(&session, &options),
         Command::Doctor(options) => gate::doctor(&session, options),
-        Command::Plan(options) => gate::plan(&session, options),
+        Command::Plan(options) => plan::run(&session, &options),
         Command::Gate(options) => gate::gate(&session, options),
         Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),

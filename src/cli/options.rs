@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, check, completions, copy, drill, freeze, gate, guard, init, ls, reconcile, releases, restore, rollback,
-    schema,
+    admit, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
+    rollback, schema,
 };
 
 /// A hold point for deployments: no restorable snapshot, no deploy
@@ -115,7 +115,7 @@ pub enum Command {
     /// Look at everything that the gate will need
     Doctor(gate::Options),
     /// Show what the gate would do, capturing nothing
-    Plan(gate::Options),
+    Plan(plan::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
     Gate(gate::Options),
     /// Run a deploy under guard: gate, the command, and a look at what runs then

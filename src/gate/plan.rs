@@ -4,6 +4,7 @@ use super::bases;
 use super::copies::domain;
 use super::judge;
 use super::request::Request;
+use super::ruling::{self, Choice, Facts};
 use super::scratch::Scratch;
 use super::survey;
 use crate::cancel::Cancel;
@@ -11,9 +12,10 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::model::finding::Finding;
 use crate::model::manifest::{From, Severity};
+use crate::model::rule::Rule;
 use crate::model::verdict::Verdict;
-use crate::policy::severity::severity;
 use crate::storage::Look;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -32,11 +34,18 @@ pub struct Plan {
     pub commit: String,
     /// How large a step it is.
     pub severity: Severity,
+    /// The paths that changed since the deployed commit; absent where git cannot tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_paths: Option<Vec<String>>,
+    /// What could not be known of what changed, in words.
+    pub changes_unknown: Vec<String>,
     /// The store.
     pub store: String,
     /// The deadline in seconds.
     pub timeout_seconds: u64,
-    /// What would be captured.
+    /// Every rule that was asked, what it looked at and what it decided.
+    pub rules: Vec<Rule>,
+    /// What would be captured, and what an older snapshot may stand in for.
     pub sources: Vec<PlannedSource>,
     /// What speaks for or against going on, as far as it is known without a capture.
     pub findings: Vec<Finding>,
@@ -44,7 +53,17 @@ pub struct Plan {
     pub verdict: Verdict,
 }
 
-/// One source that would be captured.
+/// What would be done with a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It would be captured.
+    Capture,
+    /// An older snapshot would stand in if there is one; else it would be captured.
+    StandIn,
+}
+
+/// One source of the gate.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedSource {
     /// Its name.
@@ -59,7 +78,12 @@ pub struct PlannedSource {
     pub identity: Option<String>,
     /// Its size in the last release that passed, in bytes.
     pub bytes_before: Option<u64>,
-    /// Why it would be captured.
+    /// What would be done with it.
+    pub action: Action,
+    /// How old a snapshot that stands in may be, in seconds; any if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within_seconds: Option<u64>,
+    /// Why that would be done.
     pub why: String,
 }
 
@@ -93,10 +117,25 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
         let sources = &last.as_ref()?.manifest.sources;
         sources.iter().find(|source| source.name == name && source.snapshot.is_some()).map(|source| source.bytes)
     };
+    let changes = ruling::scope::look(request, &from);
+    let ruling = ruling::rule(&Facts {
+        request,
+        from: &from,
+        changes: &changes,
+        ledger: &ledger,
+        last: last.as_ref().map(|last| &last.manifest),
+        now: Timestamp::now(),
+        left: request.timeout,
+    })?;
+    findings.extend(ruling.findings);
     let mut sources: Vec<_> = ready
         .iter()
         .map(|ready| {
             let facts = ready.source.facts();
+            let (action, within) = match ruling.choices.get(&ready.config.name) {
+                None | Some(Choice::Capture) => (Action::Capture, None),
+                Some(Choice::StandIn { within, .. }) => (Action::StandIn, *within),
+            };
             PlannedSource {
                 name: ready.config.name.clone(),
                 kind: ready.config.kind.name().to_owned(),
@@ -104,7 +143,9 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
                 method: facts.method.to_owned(),
                 identity: facts.identity,
                 bytes_before: before(&ready.config.name),
-                why: "every source is captured before every deploy".to_owned(),
+                action,
+                within_seconds: within.map(|within| within.as_secs()),
+                why: why(&ruling.rules, &ready.config.name),
             }
         })
         .collect();
@@ -112,14 +153,23 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     Ok(Plan {
         application: request.application.clone(),
         environment: request.environment.clone(),
-        severity: severity(&from, &request.target.version),
+        severity: ruling.severity,
+        changed_paths: changes.paths,
+        changes_unknown: changes.gaps.iter().map(ToString::to_string).collect(),
         from,
         to: request.target.version.to_string(),
         commit: request.target.commit.clone(),
         store: request.place.location(),
         timeout_seconds: request.timeout.as_secs(),
+        rules: ruling.rules,
         sources,
         verdict: Verdict::of(&findings).0,
         findings,
     })
+}
+
+/// Returns why a source is captured or not: what the last rule that was asked of it says.
+fn why(rules: &[Rule], source: &str) -> String {
+    let rule = rules.iter().rfind(|rule| rule.source.as_deref() == Some(source));
+    rule.map_or_else(String::new, |rule| format!("{}: {}", rule.name, rule.outcome))
 }

@@ -6,6 +6,7 @@ mod content;
 pub mod drill;
 mod drilled;
 mod elsewhere;
+pub mod explain;
 pub mod happened;
 pub mod html;
 pub mod markdown;
