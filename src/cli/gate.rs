@@ -1,5 +1,6 @@
 //! `gate`, `snapshot`, `doctor`, and `plan` beside them: the same request, carried to different lengths.
 
+use super::breaking;
 use super::options::Format;
 use super::output;
 use super::page;
@@ -56,22 +57,42 @@ pub struct Options {
     pub html_out: Option<PathBuf>,
 }
 
+/// What is captured before a deploy, and what a person says of it.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct GateOptions {
+    /// What is captured.
+    #[command(flatten)]
+    pub capture: Options,
+    /// What a person says.
+    #[command(flatten)]
+    pub words: breaking::Options,
+}
+
 /// Runs `gate`.
-pub fn gate(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Gate, "gate")
+pub fn gate(session: &Session, options: GateOptions) -> anyhow::Result<ExitCode> {
+    let request = gate_request(session, &options)?;
+    capture(session, request, options.capture.html_out.as_deref(), "gate")
+}
+
+/// Collects all that was said of a deploy into one request.
+pub(super) fn gate_request(session: &Session, options: &GateOptions) -> Result<Request> {
+    let request = request(session, &options.capture, Purpose::Gate)?;
+    options.words.add_to(session, request)
 }
 
 /// Runs `snapshot`.
 pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Snapshot, "snapshot")
+    let request = request(session, &options, Purpose::Snapshot)?;
+    capture(session, request, options.html_out.as_deref(), "snapshot")
 }
 
-fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
-    let request = Arc::new(request(session, &options, purpose)?);
+fn capture(session: &Session, request: Request, html: Option<&Path>, command: &str) -> anyhow::Result<ExitCode> {
+    let request = Arc::new(request);
     let outcome = run(session, &request)?;
     // The verdict is known: no store that hangs over the page may keep it from the caller.
     page::limit(session);
-    write_pages(&request, &outcome, options.html_out.as_deref());
+    write_pages(&request, &outcome, html);
     let manifest = &outcome.manifest;
     match session.format() {
         Format::Text => output::print(&text::gate(manifest, session.style()))?,
@@ -231,6 +252,9 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         purpose,
         application: session.application()?,
         settings: session.settings(&environment),
+        approvers: session.approvers(&environment, None)?,
+        ticket: session.ticket(None)?,
+        glass: None,
         environment,
         config: session.config.clone(),
         sources,

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::lease::Lease;
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Manifest, Purpose};
+use crate::model::manifest::Manifest;
 use crate::model::reconciliation::Side;
 use crate::process::{attend, in_words};
 use crate::report::ci::CiReport;
@@ -32,7 +32,7 @@ use std::time::Duration;
 pub struct Options {
     /// What is captured before.
     #[command(flatten)]
-    pub gate: gate::Options,
+    pub gate: gate::GateOptions,
     /// Ask the running system again until it matches or DURATION has passed
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
@@ -75,11 +75,11 @@ struct Document<'a> {
 /// Runs `guard`.
 pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     let Options { gate: gated, wait, rollback_on_failure, command } = options;
-    let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
+    let request = Request { keeps_lease: true, ..gate::gate_request(session, &gated)? };
     let request = Arc::new(request);
     let run = admit::run_id(session, None)?;
     let mut outcome = gate::run(session, &request)?;
-    gate::write_pages(&request, &outcome, gated.html_out.as_deref());
+    gate::write_pages(&request, &outcome, gated.capture.html_out.as_deref());
     output::note(text::gate(&outcome.manifest, text::Style { color: false }).trim_end());
     if outcome.exit != ExitCode::Pass {
         return Ok(refused(session, &request, &outcome)?);

@@ -4,6 +4,8 @@
 //! [`ci`] that to the CI system.
 
 mod admit;
+mod approve;
+mod breaking;
 mod check;
 mod ci;
 mod completions;
@@ -87,6 +89,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
         Command::Admit(options) => admit::run(&session, &options),
+        Command::Approve(options) => approve::run(&session, &options),
         Command::Freeze(options) => freeze::freeze(&session, &options),
         Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
+    admit, approve, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
     rollback, schema,
 };
 
@@ -117,13 +117,15 @@ pub enum Command {
     /// Show what the gate would do, capturing nothing
     Plan(plan::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
-    Gate(gate::Options),
+    Gate(gate::GateOptions),
     /// Run a deploy under guard: gate, the command, and a look at what runs then
     Guard(guard::Options),
     /// Take a verified snapshot outside of a deploy
     Snapshot(gate::Options),
     /// Ask, in the deploy step itself, for a signed, fresh and unused pass, and use it
     Admit(admit::Options),
+    /// Approve of a release, or answer for an override, by a signature
+    Approve(approve::Options),
     /// Check a manifest against the deployed version
     Reconcile(reconcile::Options),
     /// Restore one source of a release, or a snapshot of a restic repository
@@ -178,6 +180,7 @@ impl Command {
             Self::Admit(_) => "admit",
             Self::Freeze(_) => "freeze",
             Self::Thaw(_) => "thaw",
+            Self::Approve(_) => "approve",
             Self::Reconcile(_) => "reconcile",
             Self::Restore(_) => "restore",
             Self::Rollback(_) => "rollback",

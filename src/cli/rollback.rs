@@ -218,6 +218,9 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
         signers: session.known_signers(),
+        approvers: None,
+        ticket: None,
+        glass: None,
         keeps_lease: true,
     })
 }

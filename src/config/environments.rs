@@ -1,6 +1,7 @@
 //! `[environment.NAME]` and its probe.
 
 use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES};
+use super::requirements::requirements;
 use super::rollback::rollback;
 use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, Selector, Text};
 use super::walk::{Table, Value};
@@ -32,6 +33,11 @@ fn environment(table: &Table<'_>, sources: Option<&[&str]>) -> EnvironmentConfig
         rollback: table.get("rollback").map(|value| rollback(&value, sources)).unwrap_or_default(),
         calendar: calendar(table),
         deploy_takes: table.get("deploy_takes").and_then(|value| value.some_duration()),
+        require: table.get("require").map(|value| requirements(&value)).unwrap_or_default(),
+        drill_within: table.get("drill_within").and_then(|value| value.some_duration()),
+        approvers: table.get("approvers").and_then(|value| value.path()).map(|path| table.walk.directory.join(path)),
+        approvals: table.get("approvals").and_then(|value| value.integer(1, 100)),
+        ticket_pattern: table.get("ticket_pattern").and_then(|value| whole(&value)),
     }
 }
 
@@ -119,6 +125,13 @@ pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
             None
         }
     }
+}
+
+/// Reads a regular expression that a whole text must match.
+fn whole(value: &Value<'_>) -> Option<regex::Regex> {
+    let found = regular_expression(value)?;
+    // What is an expression by itself is one between brackets, too.
+    regex::Regex::new(&format!("^(?:{found})$")).ok()
 }
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {

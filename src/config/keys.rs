@@ -1,6 +1,8 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::overrides::OVERRIDE;
 use super::policy::POLICY;
+use super::requirements::REQUIREMENTS;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
 use super::windows::{BLACKOUT, WINDOW};
@@ -100,6 +102,7 @@ pub(super) const ROOT: Section = Section {
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
+        key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
         key("policy", Form::Table(&POLICY), "how much is captured, what may stand in and what is required"),
     ]],
     later: &[],
@@ -343,6 +346,11 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("window", Form::List(&Form::Table(&WINDOW), 1), "when may be deployed; always unless given"),
         key("blackout", Form::List(&Form::Table(&BLACKOUT), 1), "when may not be deployed"),
         key("deploy_takes", Form::Duration, "how long a deploy takes, which a window must hold, too"),
+        key("require", Form::List(&Form::Choice(REQUIREMENTS), 0), "what every release must have"),
+        key("drill_within", Form::Duration, "how old the last drill that passed may be"),
+        key("approvers", Form::Text, "the file of the keys that may approve, in the format of allowed signers"),
+        key("approvals", Form::Integer(1), "how many persons must approve; 1 unless given"),
+        key("ticket_pattern", Form::Text, "a regular expression that the whole name of a ticket must match"),
     ]],
     later: &[],
 };

@@ -4,6 +4,7 @@ use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
+use super::overrides::overrides;
 use super::policy::{policy, tiers};
 use super::sources::sources;
 use super::stores::store;
@@ -106,6 +107,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let named = root.get("source").and_then(|value| value.list()).is_none_or(|items| items.len() == names.len());
     let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names)));
     config.environments = environments.unwrap_or_default();
+    config.overrides = root.get("override").map(|value| overrides(&value)).unwrap_or_default();
     let tiers = tiers(root.get("environment"));
     let policy = root.get("policy").map(|value| policy(&value, named.then_some(&names), tiers.as_deref()));
     config.policy = policy.unwrap_or_default();

@@ -5,6 +5,7 @@ use super::keys::{
     Section,
 };
 use super::load::parse_with;
+use super::overrides::OVERRIDE;
 use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
@@ -74,6 +75,16 @@ fn a_whole_file_is_read() {
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
     assert_eq!((production.rpo, production.rto), (Some(Duration::from_secs(3600)), Some(Duration::from_secs(1800))));
+    let required: Vec<_> = production.require.iter().map(|requirement| requirement.as_str()).collect();
+    assert_eq!(required, ["signed", "ticket", "approval"]);
+    assert_eq!((production.drill_within, production.approvals), (Some(Duration::from_secs(30 * 86400)), Some(2)));
+    assert_eq!(production.approvers.as_deref(), Some(Path::new("conf/approvers")));
+    let pattern = production.ticket_pattern.as_ref().unwrap();
+    assert!(pattern.is_match("OPS-7") && !pattern.is_match("OPS-7 or none"));
+    let [rule] = config.overrides.as_slice() else { panic!("one override") };
+    assert_eq!(rule.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["size-shrank", "require-ticket"]);
+    assert_eq!((rule.by.as_slice(), rule.signed), (&["ada@acme.example".to_owned()][..], true));
+    assert_eq!((rule.environments.as_deref(), rule.valid_for.as_secs()), (Some(&["production".to_owned()][..]), 1200));
     let probe = production.deployed.as_ref().unwrap();
     assert_eq!(probe.timeout, Duration::from_secs(3));
     assert!(matches!(&probe.version, Selector::Pointer(pointer) if pointer == "/a~1b/0"));
@@ -509,6 +520,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
+        ("[[override]]\n".to_owned(), &OVERRIDE),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[drill]\n".to_owned(), &DRILL),

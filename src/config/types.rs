@@ -1,6 +1,8 @@
 //! The validated configuration: what the other rooms see.
 
+use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
+use super::requirements::Requirement;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
 use super::windows::Calendar;
@@ -8,7 +10,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[[override]]`, in the order of the file.
+    pub overrides: Vec<OverrideConfig>,
     /// `[policy]`.
     pub policy: PolicyConfig,
     /// `[drill]`.
@@ -447,6 +451,16 @@ pub struct EnvironmentConfig {
     pub calendar: Calendar,
     /// How long a deploy takes, if the file says it.
     pub deploy_takes: Option<Duration>,
+    /// What every release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How old the last drill that passed may be.
+    pub drill_within: Option<Duration>,
+    /// The file of the keys that may approve.
+    pub approvers: Option<PathBuf>,
+    /// How many persons must approve; 1 unless the file says otherwise.
+    pub approvals: Option<u32>,
+    /// What the whole name of a ticket must match.
+    pub ticket_pattern: Option<regex::Regex>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.

@@ -3,6 +3,7 @@
 //! A pass of this very run needs no signature: nobody else had it in hands. It is used and claimed as `admit` does it, so
 //! that no other deploy step is admitted, and one inside of the guarded command may ask as the same run.
 
+use super::glass;
 use super::request::Request;
 use super::run::Outcome;
 use super::standing;
@@ -10,7 +11,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
+use crate::model::finding::Level;
 use crate::model::manifest::Manifest;
+use crate::policy::admission::judge_override;
 use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
@@ -27,6 +30,10 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         lease.check()?;
     }
     let now = Timestamp::now();
+    // The capture may have taken longer than the override lasts.
+    if let Some(finding) = judge_override(manifest, now, None) {
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
     // The gate saw none when it began; since then it may have captured for a while.
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);
@@ -34,7 +41,9 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     }
     // Nor does a window stay open for as long as a gate takes.
     let settings = &request.settings;
-    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+    let closed = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now);
+    let closed = glass::by_pass(manifest.decision.overridden.as_ref(), closed.into_iter().collect());
+    if let Some(finding) = closed.into_iter().find(|finding| finding.level == Level::Refusal) {
         return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;

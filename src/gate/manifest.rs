@@ -8,12 +8,12 @@ use super::request::Request;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
 use crate::model::drill::DrilledSource;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
-    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord, SourceOutcome,
-    SourceRecord, State, StoreRecord, To, Tool, Verification,
+    Override, Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord,
+    SourceOutcome, SourceRecord, State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -53,6 +53,12 @@ pub struct Draft {
     pub severity: Option<Severity>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
+    /// What the release must have, as `require` names it.
+    pub require: Vec<String>,
+    /// How many persons must approve, if any.
+    pub approvals: Option<u32>,
+    /// The codes of refusals that were set aside, in the order in which they were.
+    pub set_aside: Vec<FindingCode>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
 }
@@ -78,6 +84,9 @@ impl Draft {
             read_back: (0, Duration::ZERO),
             severity: None,
             rules: Vec::new(),
+            require: Vec::new(),
+            approvals: None,
+            set_aside: Vec::new(),
             drilled: Vec::new(),
         }
     }
@@ -87,8 +96,32 @@ impl Draft {
         self.sources.iter_mut().find(|source| source.name == name)
     }
 
+    /// Sets a refusal aside that the override of the request covers.
+    pub fn weigh(&mut self, request: &Request, finding: Finding) -> Finding {
+        let covers = request.glass.as_ref().is_some_and(|glass| glass.covers(finding.code));
+        if finding.level != Level::Refusal || !covers {
+            return finding;
+        }
+        if !self.set_aside.contains(&finding.code) {
+            self.set_aside.push(finding.code);
+        }
+        finding.softened()
+    }
+
+    /// Says what came of the override, and which refusals it did not cover; returns it for the manifest if it was needed.
+    fn overridden(&mut self, request: &Request) -> Option<Override> {
+        let glass = request.glass.as_ref().filter(|glass| glass.refused().is_none())?;
+        let mut stand: Vec<_> =
+            self.findings.iter().filter(|finding| finding.level == Level::Refusal).map(|it| it.code).collect();
+        stand.dedup();
+        self.findings.extend(stand.into_iter().map(|code| glass.objection(code)));
+        self.findings.push(glass.tell(&self.set_aside));
+        (!self.set_aside.is_empty()).then(|| glass.record(&self.set_aside))
+    }
+
     /// Computes the verdict and writes the manifest.
     pub fn finish(mut self, request: &Request) -> (Manifest, ExitCode) {
+        let overridden = self.overridden(request);
         let (result, exit) = Verdict::of(&self.findings);
         // Refusals first; within a level in the order in which they were found.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -120,8 +153,9 @@ impl Draft {
                 result,
                 exit_code: exit.number(),
                 findings: self.findings,
-                policy: policy(request, self.rules),
-                overridden: None,
+                policy: Policy { require: self.require, approvals: self.approvals, ..policy(request, self.rules) },
+                overridden,
+                ticket: request.ticket.clone(),
             },
             sources: self.sources,
             store: StoreRecord {
@@ -161,7 +195,7 @@ fn policy(request: &Request, rules: Vec<Rule>) -> Policy {
             rules_fired.push(rule.name.clone());
         }
     }
-    Policy { config_digest: request.config.digest.clone(), rules_fired, rules }
+    Policy { config_digest: request.config.digest.clone(), rules_fired, rules, ..Policy::default() }
 }
 
 fn state(exit: ExitCode) -> State {

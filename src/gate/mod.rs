@@ -5,6 +5,7 @@
 
 pub mod admit;
 mod ahead;
+pub mod approval;
 mod bases;
 pub mod capture;
 pub mod copies;
@@ -12,6 +13,7 @@ pub mod doctor;
 pub mod drill;
 mod earlier;
 mod estimate;
+pub mod glass;
 pub mod guard;
 mod history;
 pub mod judge;

@@ -128,6 +128,9 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
         left: request.timeout,
     })?;
     findings.extend(ruling.findings);
+    if let Some(glass) = &request.glass {
+        findings = glass.foresee(findings);
+    }
     let mut sources: Vec<_> = ready
         .iter()
         .map(|ready| {

@@ -56,6 +56,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
     },
+    /// A person approved of the release.
+    Approved {
+        /// When it was recorded.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Who recorded it.
+        by: String,
+        /// The principals of the key's line; only what the signature proves is believed.
+        signer: String,
+        /// The fingerprint of the key.
+        key: String,
+        /// The signature, in the namespace `holdpoint@approval`.
+        signature: String,
+    },
     /// The command that `guard` ran has ended.
     Guarded {
         /// When.
@@ -187,6 +201,7 @@ impl Event {
         match self {
             Self::Reconciled { at, .. }
             | Self::Admitted { at, .. }
+            | Self::Approved { at, .. }
             | Self::Guarded { at, .. }
             | Self::Frozen { at, .. }
             | Self::Thawed { at, .. }
@@ -216,6 +231,7 @@ impl Event {
         match self {
             Self::Reconciled { .. } => "reconciled",
             Self::Admitted { .. } => ADMITTED,
+            Self::Approved { .. } => "approved",
             Self::Guarded { .. } => "guarded",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",

@@ -172,6 +172,30 @@ finding_codes! {
     WindowTooShort = "window-too-short" => PolicyRefused;
     /// There is less time before the deadline than the gate takes, by what it took before.
     DeadlineTooShort = "deadline-too-short" => PolicyRefused;
+    /// The manifest must be signed, and no key signs it.
+    RequireSigned = "require-signed" => PolicyRefused;
+    /// A second, verified copy in another store is required, and there is none.
+    RequireCopy = "require-copy" => PolicyRefused;
+    /// What the snapshots need must be kept from being deleted, and is not.
+    RequireImmutable = "require-immutable" => PolicyRefused;
+    /// Every source must say who answers for it, and one does not.
+    RequireOwner = "require-owner" => PolicyRefused;
+    /// No database may be without a source, and one is.
+    RequireCoverage = "require-coverage" => PolicyRefused;
+    /// The working tree must be what the commit is, and differs from it.
+    RequireCleanTree = "require-clean-tree" => PolicyRefused;
+    /// The version's tag must be signed by a known key, and is not.
+    RequireSignedTag = "require-signed-tag" => PolicyRefused;
+    /// A change ticket must be named, and none is, or none of the form that is demanded.
+    RequireTicket = "require-ticket" => PolicyRefused;
+    /// Somebody other than who started the pipeline must approve, and nobody has yet.
+    RequireApproval = "require-approval" => PolicyRefused;
+    /// A drill must have passed not too long ago and in time, and none has.
+    RequireDrill = "require-drill" => PolicyRefused;
+    /// Somebody took it upon themselves to go on although something refused.
+    Overridden = "overridden" => PolicyRefused;
+    /// An override was asked for that the configuration does not allow.
+    OverrideRefused = "override-refused" => PolicyRefused;
     /// The command that `guard` ran failed.
     CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.

@@ -6,6 +6,7 @@ pub mod exclude;
 pub mod finding;
 pub mod leaning;
 pub mod manifest;
+pub mod overridable;
 pub mod progress;
 pub mod reconciliation;
 pub mod release_id;

@@ -2,6 +2,7 @@
 //! and a content are plausible, whether there is time enough and a window is open, and which way back is the right one.
 
 pub mod admission;
+pub mod approval;
 pub mod base_backup;
 pub mod content;
 pub mod drill;
@@ -11,6 +12,7 @@ pub mod identity;
 pub mod paths;
 pub mod raise;
 pub mod reconcile;
+pub mod requirements;
 pub mod restored;
 pub mod sanity;
 pub mod schema;

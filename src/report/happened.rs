@@ -15,6 +15,7 @@ pub fn happened(event: &Event) -> String {
             };
             format!("admitted: deployed by run {}{actor}{signer}", run_url.as_ref().unwrap_or(run))
         }
+        Event::Approved { signer, key, .. } => format!("approved by {signer} ({key})"),
         Event::Guarded { succeeded: true, .. } => "the guarded command succeeded".to_owned(),
         Event::Guarded { status, .. } => format!("the guarded command failed: {status}"),
         Event::Frozen { by, reason, until, .. } => {

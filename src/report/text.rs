@@ -62,7 +62,8 @@ pub fn show(Page { manifest, events, signature, .. }: &Page<'_>, style: Style) -
         line("run", plain(url));
     }
     if let Some(overridden) = &manifest.decision.overridden {
-        line("overridden", plain(&format!("by {}: {}", overridden.approved_by, overridden.reason)));
+        let codes = overridden.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+        line("overridden", plain(&format!("{codes} by {}: {}", overridden.approved_by, overridden.reason)));
     }
     text += &sources(&manifest.sources, style);
     text += &findings(&manifest.decision.findings, style);
@@ -256,8 +257,12 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
         Verdict::Pass => {
             let measured = &manifest.measured;
             let took = duration(measured.capture_seconds + measured.verify_seconds);
-            let by = if manifest.decision.overridden.is_some() { " by override" } else { "" };
-            let pass = style.paint("pass", AnsiColor::Green);
+            // Nobody shall take one for the other.
+            let (by, color) = match &manifest.decision.overridden {
+                Some(overridden) => (plain(&format!(" BY OVERRIDE of {}", overridden.approved_by)), AnsiColor::Yellow),
+                None => (String::new(), AnsiColor::Green),
+            };
+            let pass = style.paint("pass", color);
             let proofs = || manifest.sources.iter().filter_map(|source| source.verification.as_ref());
             let read = if proofs().any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
             format!("{pass}{by}: {to} may go to {environment}; captured{read} in {took}\n")

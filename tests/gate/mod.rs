@@ -13,6 +13,7 @@ mod kill;
 mod locked;
 mod network;
 mod pass;
+mod require;
 mod rollback;
 mod sanity;
 pub mod shop;

@@ -44,9 +44,9 @@ pub(super) fn signature(
 }
 
 /// Says so if the deploy may not begin now. One that was admitted `again` may be under way: it has to be in its window still.
-pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Option<Finding> {
+pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Vec<Finding> {
     let takes = request.settings.deploy_takes.filter(|_| !again);
-    judge_deploy(request.environment, &request.settings.calendar, takes, now)
+    judge_deploy(request.environment, &request.settings.calendar, takes, now).into_iter().collect()
 }
 
 /// Says so if the pass was used already.
@@ -70,7 +70,8 @@ pub(super) fn overtaken(ledger: &Ledger, pass: &Manifest, others: &[Manifest]) -
     let all = ask_all(ledger.storage().parallelism().reads, others, &Cancel::new(), |manifest| events(manifest))?;
     for (manifest, events) in others.iter().zip(all) {
         let changes = |event: &Event| {
-            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. }) && event.at() > pass.created_at
+            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. } | Event::Approved { .. })
+                && event.at() > pass.created_at
         };
         if let Some(record) = events.iter().find(|record| changes(&record.event)) {
             let what = if matches!(record.event, Event::Admitted { .. }) { "admitted" } else { "worked on" };

@@ -4,12 +4,14 @@
 //! since the gate: the freeze, the snapshots, what is deployed. Using the pass and opening the claim happens under the
 //! environment's lease, so that of two that ask at once one deploys.
 
+mod approvals;
 mod back;
 mod checks;
 mod evidence;
 mod find;
 mod take;
 
+use super::glass;
 use super::place::Place;
 use super::standing;
 use crate::cancel::Cancel;
@@ -19,7 +21,7 @@ use crate::ledger::claim::Claim;
 use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Manifest, Pipeline};
+use crate::model::manifest::{Manifest, Override, Pipeline};
 use crate::model::verdict::Verdict;
 use crate::model::version::{Version, Versioning};
 use crate::policy::admission::{Wanted, judge};
@@ -48,6 +50,10 @@ pub struct Request<'a> {
     pub config_digest: Option<&'a str>,
     /// The keys that may have signed.
     pub signers: &'a AllowedSigners,
+    /// The keys that may approve, if they are known.
+    pub approvers: Option<&'a AllowedSigners>,
+    /// How many persons must approve by the configuration that is here, if any.
+    pub approvals: Option<u32>,
     /// Which run of a pipeline asks.
     pub run: &'a str,
     /// What else is known of it.
@@ -141,6 +147,10 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         }
     };
     let events = ledger.events(&pass.manifest.id)?;
+    findings.extend(approvals::approved(request, &pass, signer.as_ref(), &events, now)?);
+    let overridden = pass.manifest.decision.overridden.as_ref();
+    findings.extend(overridden.map(by_override));
+    findings = glass::by_pass(overridden, findings);
     if !again {
         findings.extend(checks::used(&pass.manifest, &events));
         findings.extend(checks::overtaken(&ledger, &pass.manifest, &others)?);
@@ -152,7 +162,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
             || if again { Ok(Vec::new()) } else { checks::deployed(request, &pass.manifest, cancel, runtime) },
         );
         findings.extend(evidence?);
-        findings.extend(deployed?);
+        findings.extend(glass::by_pass(overridden, deployed?));
     }
     if refuses(&findings) {
         return Ok(Admission::refused(Some(pass), signer, findings));
@@ -163,6 +173,14 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
 
 fn refuses(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.level == Level::Refusal)
+}
+
+/// Says that the pass rests on an override.
+fn by_override(overridden: &Override) -> Finding {
+    let Override { approved_by, reason, codes, .. } = overridden;
+    let codes = codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+    let message = format!("the pass was given by an OVERRIDE of {approved_by}: {codes}: {reason}");
+    Finding::warning(FindingCode::Overridden, message)
 }
 
 /// Says so if the ledger is not the one that the gate wrote to: in a copy of it nobody would see that the pass is used.

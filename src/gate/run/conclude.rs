@@ -30,6 +30,7 @@ impl Run<'_> {
             if let Err((name, finding)) = copies::step::announce(copies, &manifest) {
                 self.draft(|draft| copies::step::mark_failed(&mut draft.copies, &name, &finding));
                 self.find([finding]);
+                self.settle();
             }
             // That may have taken a while, or have failed only because the run was to end.
             holds_the_lease = self.still_holds(&held);

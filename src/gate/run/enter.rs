@@ -94,7 +94,7 @@ impl Run<'_> {
         let search = comparable?;
         self.find(judge::unseen(&search));
         let last = search.found.map(|stored| stored.manifest);
-        let Ruling { severity, rules, findings, .. } = ruling::rule(&Facts {
+        let Ruling { severity, rules, findings, require, approvals, .. } = ruling::rule(&Facts {
             request: self.request,
             from: &from,
             changes: &changes,
@@ -109,6 +109,8 @@ impl Run<'_> {
             draft.changed_paths = changes.paths.unwrap_or_default();
             draft.severity = Some(severity);
             draft.rules = rules;
+            draft.require = require.into_iter().map(|requirement| requirement.as_str().to_owned()).collect();
+            draft.approvals = approvals;
         });
         Ok(last)
     }

@@ -12,6 +12,7 @@ pub use enter::clock_finding;
 use super::ahead::Ahead;
 use super::copies;
 use super::earlier;
+use super::glass::Glass;
 use super::judge;
 use super::manifest::{self, Draft};
 use super::request::Request;
@@ -26,6 +27,7 @@ use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
+use crate::policy::requirements;
 use crate::policy::severity::severity;
 use crate::repository::lock::LockGuard;
 use crate::storage::Look;
@@ -82,8 +84,11 @@ impl Run<'_> {
         let mut held = Held { lease, ..Held::default() };
         if let Err(error) = self.stages(&mut held) {
             // What ended the stages may have been found already, under a code that says more.
-            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain())) {
-                self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain()))
+                || !self.refuses()
+            {
+                // What ends a run is never set aside: it did not come to its end.
+                self.draft(|draft| draft.findings.push(Finding::from_error(&error, FindingCode::StoreFailed)));
             }
         }
         // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
@@ -116,6 +121,7 @@ impl Run<'_> {
                 "`holdpoint admit` refuses it; give the gate a key by HOLDPOINT_SIGNING_KEY or [signing] key_file",
             )]);
         }
+        self.find(request.glass.as_ref().and_then(Glass::refused).cloned());
         // Deriving the key takes a while, and so do the requests before it.
         let place = request.place.clone();
         let opening = Ahead::start(move || place.open())?;
@@ -171,7 +177,20 @@ impl Run<'_> {
             lease.check()?;
         }
         self.publish(&ready, &runs, &known, &proofs, &indexed)?;
-        self.copy(&kept, &indexed)
+        self.copy(&kept, &indexed)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Asks again what is required and only now is a fact.
+    fn settle(&self) {
+        if self.refuses() {
+            return;
+        }
+        self.find(self.draft(|draft| {
+            let demanded = draft.require.iter().map(String::as_str);
+            requirements::at_the_end(demanded, &draft.copies, &draft.sources, draft.object_lock.as_ref())
+        }));
     }
 
     /// Returns how long to wait for whoever locks the repository: most of what is left of the deadline, so that the
@@ -193,6 +212,7 @@ impl Run<'_> {
     fn find(&self, findings: impl IntoIterator<Item = Finding>) {
         self.draft(|draft| {
             for finding in findings {
+                let finding = draft.weigh(self.request, finding);
                 if !draft.findings.contains(&finding) {
                     draft.findings.push(finding);
                 }
