@@ -1,5 +1,6 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
+use super::audit::AUDIT;
 use super::keys::{
     BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
     Section,
@@ -7,6 +8,7 @@ use super::keys::{
 use super::load::parse_with;
 use super::overrides::OVERRIDE;
 use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
+use super::retention::{FLOOR, RETENTION};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
 use super::windows::{BLACKOUT, WINDOW};
@@ -96,6 +98,11 @@ fn a_whole_file_is_read() {
     assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
     assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
     assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
+    let old = &config.environments["old"];
+    assert_eq!((old.retired, old.archive.as_deref()), (true, Some("far")));
+    assert_eq!((config.retention.keep_daily, config.retention.keep_targets), (Some(14), 4));
+    let floor = Floor { releases: 2, age: Duration::from_secs(7 * 24 * 60 * 60) };
+    assert_eq!(config.retention.floor, floor);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
@@ -521,8 +528,11 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[[override]]\n".to_owned(), &OVERRIDE),
+        ("[audit]\n".to_owned(), &AUDIT),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[retention]\n".to_owned(), &RETENTION),
+        ("[retention.floor]\n".to_owned(), &FLOOR),
         ("[drill]\n".to_owned(), &DRILL),
         ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[policy]\n".to_owned(), &POLICY),

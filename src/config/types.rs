@@ -1,15 +1,18 @@
 //! The validated configuration: what the other rooms see.
 
+use super::audit::AuditConfig;
+use super::calendar::Calendar;
 use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
 use super::requirements::Requirement;
+use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
-use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,8 +44,12 @@ pub struct Config {
     pub overrides: Vec<OverrideConfig>,
     /// `[policy]`.
     pub policy: PolicyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -58,7 +65,7 @@ impl Config {
 }
 
 /// A string of the configuration: written there, or named there and kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Text {
     /// The text itself.
     Plain(String),
@@ -251,7 +258,7 @@ impl CaptureIn {
 }
 
 /// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Expect {
     /// The least size in bytes.
     pub min_bytes: u64,
@@ -272,7 +279,7 @@ impl Default for Expect {
 }
 
 /// The kinds of sources and their settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum SourceKind {
     /// Files and directories.
     Files(FilesConfig),
@@ -306,7 +313,7 @@ impl SourceKind {
 }
 
 /// `kind = "files"`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FilesConfig {
     /// What to capture; relative paths count from the configuration's directory.
     pub paths: Vec<PathBuf>,
@@ -321,7 +328,7 @@ pub struct FilesConfig {
 }
 
 /// `kind = "command"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CommandConfig {
     /// The program and its arguments; its standard output is the snapshot.
     pub command: Vec<String>,
@@ -334,7 +341,7 @@ pub struct CommandConfig {
 }
 
 /// `kind = "sqlite"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SqliteConfig {
     /// The database file, or a glob of several.
     pub path: PathBuf,
@@ -346,7 +353,7 @@ pub struct SqliteConfig {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a server is reached, and by which programs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ServerConfig {
     /// Its URL, with user and password.
     pub url: Text,
@@ -359,7 +366,7 @@ pub struct ServerConfig {
 }
 
 /// `kind = "postgres"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PostgresConfig {
     /// The server and database.
     pub server: ServerConfig,
@@ -368,7 +375,7 @@ pub struct PostgresConfig {
 }
 
 /// How a PostgreSQL database is captured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum PostgresMethod {
     /// `dump`: one database, logically.
     Dump {
@@ -384,7 +391,7 @@ pub enum PostgresMethod {
 }
 
 /// `method = "restore-point"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RestorePointConfig {
     /// The program and arguments that bring a segment of the log from the archive: `%f` is its name, `%p` where it goes.
     pub restore_command: Vec<String>,
@@ -395,7 +402,7 @@ pub struct RestorePointConfig {
 }
 
 /// The base backup that a restore point counts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum BaseBackup {
     /// The newest verified snapshot of another source, of the method `base-backup`.
     Source(String),
@@ -406,7 +413,7 @@ pub enum BaseBackup {
 }
 
 /// `kind = "mysql"` or `kind = "mariadb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MysqlConfig {
     /// The kind as it was written.
     pub kind: &'static str,
@@ -415,7 +422,7 @@ pub struct MysqlConfig {
 }
 
 /// `kind = "redis"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RedisConfig {
     /// The server, with the user of its access list and password.
     pub url: Text,
@@ -426,7 +433,7 @@ pub struct RedisConfig {
 }
 
 /// `kind = "mongodb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MongodbConfig {
     /// The server, replica set or database.
     pub server: ServerConfig,
@@ -447,6 +454,10 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
+    /// The copy that holds what a retired environment had.
+    pub archive: Option<String>,
     /// When may be deployed into it, and by which clock.
     pub calendar: Calendar,
     /// How long a deploy takes, if the file says it.

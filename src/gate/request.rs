@@ -1,9 +1,10 @@
 //! What is asked of the gate.
 
+use super::audit::Auditor;
 use super::copies::CopyStore;
 use super::glass::Glass;
 use super::place::Place;
-use crate::config::{Config, EnvironmentConfig, SourceConfig};
+use crate::config::{CaptureIn, Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::Target;
@@ -56,6 +57,8 @@ pub struct Request {
     pub ticket: Option<String>,
     /// The override that was asked for.
     pub glass: Option<Glass>,
+    /// Who asks, and who is told of it.
+    pub auditor: Auditor,
     /// Whether a run that passes keeps its lease for what the caller does next.
     pub keeps_lease: bool,
 }
@@ -69,4 +72,11 @@ pub enum Given {
     Version(Version),
     /// `--first`: nothing is deployed.
     First,
+}
+
+impl Request {
+    /// Says whether every run captures the same sources: then the newest release that passed has the newest snapshot of each.
+    pub fn is_captured_alike(&self) -> bool {
+        self.config.sources.iter().all(|source| source.capture == CaptureIn::Every)
+    }
 }

@@ -76,6 +76,8 @@ finding_codes! {
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.
     MayNotFit = "may-not-fit" => SnapshotFailed;
+    /// The older snapshot that stands in for a source is from before the last deploy.
+    StandInBeforeDeploy = "stand-in-before-deploy" => PolicyRefused;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
@@ -98,6 +100,10 @@ finding_codes! {
     CopySameFailureDomain = "copy-same-failure-domain" => SnapshotFailed;
     /// The manifest or another record could not be written to the ledger.
     RecordFailed = "record-failed" => SnapshotFailed;
+    /// The audit, or somebody who is to get its lines, did not take one.
+    AuditFailed = "audit-failed" => SnapshotFailed;
+    /// A webhook was not told what it should have been.
+    WebhookFailed = "webhook-failed" => SnapshotFailed;
     /// A clock is wrong: this machine's, or the one that wrote the newest record.
     ClockSkew = "clock-skew" => SnapshotFailed;
     /// The deadline passed before the gate had its verdict.
@@ -202,6 +208,8 @@ finding_codes! {
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
     Claimed = "claimed" => Busy;
+    /// Nothing is deployed into the environment any more.
+    EnvironmentRetired = "environment-retired" => PolicyRefused;
     /// What is deployed is not what the gate observed, so the pass is about another state.
     FromChanged = "from-changed" => DeployedMismatch;
     /// The gate did not judge this commit and version in this environment.
@@ -280,6 +288,8 @@ finding_codes! {
     DrillPassword = "drill-password" => DrillFailed;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// A line of the audit, or a record that it tells of, was removed or altered.
+    AuditBroken = "audit-broken" => ManifestInvalid;
     /// The search for an earlier release ended before the oldest one, and what it looked for was not found.
     HistoryCut = "history-cut" => Unverified;
     /// Holdpoint failed in a way that nobody foresaw.

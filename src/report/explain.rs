@@ -65,14 +65,12 @@ fn section<'a>(page: &'a str, mark: &str, heading: &str) -> Option<&'a str> {
 
 /// Returns the name of a rule with placeholders for what the configuration names.
 fn pattern(rule: &str) -> String {
-    if let Some((_, key)) = rule.strip_prefix("environment.").and_then(|rest| rest.rsplit_once('.')) {
-        return format!("environment.NAME.{key}");
-    }
     if let Some(rest) = rule.strip_prefix("environment.") {
-        // The environment may be named as it likes, and so may a window.
-        let last = ["require", "drill_within"].into_iter().find(|last| rest.ends_with(&format!(".{last}")));
-        let kind = if rest.contains(".window") { "window" } else { "blackout" };
-        return format!("environment.NAME.{}", last.unwrap_or(kind));
+        // The environment is named as somebody likes, and so are its windows.
+        let last = rest.rsplit('.').next().unwrap_or(rest);
+        let named = ["window", "blackout"].into_iter().find(|kind| rest.contains(&format!(".{kind}.")));
+        let key = if matches!(last, "require" | "drill_within") { last } else { named.unwrap_or(last) };
+        return format!("environment.NAME.{key}");
     }
     let Some(rest) = rule.strip_prefix("policy.") else { return rule.to_owned() };
     let (first, last) = (rest.split('.').next().unwrap_or(rest), rest.rsplit('.').next().unwrap_or(rest));

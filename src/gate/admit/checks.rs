@@ -69,10 +69,7 @@ pub(super) fn overtaken(ledger: &Ledger, pass: &Manifest, others: &[Manifest]) -
     let events = |manifest: &Manifest| ledger.events(&manifest.id);
     let all = ask_all(ledger.storage().parallelism().reads, others, &Cancel::new(), |manifest| events(manifest))?;
     for (manifest, events) in others.iter().zip(all) {
-        let changes = |event: &Event| {
-            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. } | Event::Approved { .. })
-                && event.at() > pass.created_at
-        };
+        let changes = |event: &Event| event.is_work_on_the_deployment() && event.at() > pass.created_at;
         if let Some(record) = events.iter().find(|record| changes(&record.event)) {
             let what = if matches!(record.event, Event::Admitted { .. }) { "admitted" } else { "worked on" };
             let message = format!(

@@ -11,6 +11,7 @@ mod evidence;
 mod find;
 mod take;
 
+use super::audit::{self, Auditor};
 use super::glass;
 use super::place::Place;
 use super::standing;
@@ -18,10 +19,12 @@ use crate::cancel::Cancel;
 use crate::config::{EnvironmentConfig, ProbeConfig};
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
+use crate::ledger::events::Event;
 use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Override, Pipeline};
+use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 use crate::model::version::{Version, Versioning};
 use crate::policy::admission::{Wanted, judge};
@@ -40,6 +43,8 @@ pub struct Request<'a> {
     pub application: &'a str,
     /// The environment.
     pub environment: &'a str,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
     /// The version.
     pub version: &'a Version,
     /// The commit, in full.
@@ -70,6 +75,8 @@ pub struct Request<'a> {
     pub valid_for: Duration,
     /// How long the deployment may take.
     pub claim_for: Duration,
+    /// Who asks, and who is told of it.
+    pub auditor: &'a Auditor,
 }
 
 /// What was decided.
@@ -113,6 +120,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     let (standing, found) = both(|| both(|| ledger.freeze_at(now), || ledger.claim()), || find::find(request, &ledger));
     let (freeze, claim) = (standing.0?, standing.1?);
     let mut findings: Vec<_> = freeze.iter().map(|freeze| standing::frozen(request.environment, freeze)).collect();
+    findings.extend(standing::retired(request.environment, request.retired));
     let claim = claim.filter(|claim| claim.is_open(now));
     if let Some(freeze) = &freeze
         && let Some(admission) = back::admit(request, &ledger, (freeze, claim.as_ref()), now)?
@@ -147,6 +155,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         }
     };
     let events = ledger.events(&pass.manifest.id)?;
+    findings.extend(standing::let_go(&pass.manifest.id, &events));
     findings.extend(approvals::approved(request, &pass, signer.as_ref(), &events, now)?);
     let overridden = pass.manifest.decision.overridden.as_ref();
     findings.extend(overridden.map(by_override));
@@ -191,4 +200,10 @@ fn elsewhere(request: &Request<'_>, pass: &Manifest) -> Option<Finding> {
         Finding::refusal(FindingCode::PassStore, message)
             .hint("name the gate's store by --store; a copy of it cannot tell which passes are used")
     })
+}
+
+/// Writes the line of an admission before it is one; what refuses is that nobody took it.
+fn audited(request: &Request<'_>, ledger: &Ledger, id: &ReleaseId, admitted: &Event) -> Vec<Finding> {
+    let written = request.auditor.write_event(ledger, Some(id), admitted);
+    written.unwrap_or_else(|error| vec![audit::unwritten(&error)])
 }
