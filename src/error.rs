@@ -140,6 +140,8 @@ error_codes! {
     CaptureFailed = "capture-failed" => SnapshotFailed;
     /// A program that was run failed, could not be started, or was killed.
     ProcessFailed = "process-failed" => SnapshotFailed;
+    /// The policy of the environment forbids it now.
+    PolicyRefused = "policy-refused" => PolicyRefused;
     /// Another run holds the lease or an exclusive lock.
     Busy = "busy" => Busy;
     /// The lease or lock of this run was lost while it worked.

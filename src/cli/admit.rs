@@ -53,6 +53,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let request = Request {
         application: &application,
         environment: &environment,
+        retired: settings.retired,
         version: &target.version,
         commit: &target.commit,
         place: &place,
@@ -63,6 +64,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         run: &run,
         pipeline: &pipeline,
         probe: settings.deployed.as_ref(),
+        settings: &settings,
         directory: session.directory()?,
         versioning: session.config.versioning,
         valid_for: gate.pass_valid_for,

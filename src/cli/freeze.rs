@@ -120,7 +120,7 @@ fn announce(session: &Session, environment: &str, freeze: &Freeze, thawed: Optio
     Ok(())
 }
 
-fn reason(text: &str) -> Result<String> {
+pub(super) fn reason(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(
@@ -138,7 +138,7 @@ pub fn who(session: &Session) -> String {
 }
 
 /// Reads a moment in the future, or a duration from now.
-fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
+pub(super) fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
     let wrong = |what: &str| {
         Error::new(ErrorCode::Usage, format!("--until {text}: {what}"))
             .hint("give a time such as 2027-01-02T08:00:00Z, or a duration such as 36h")

@@ -14,6 +14,7 @@ mod drill;
 mod freeze;
 mod gate;
 mod guard;
+mod hold;
 mod init;
 mod ls;
 mod options;
@@ -21,6 +22,7 @@ mod output;
 mod page;
 mod plan;
 mod prompt;
+mod prune;
 mod reconcile;
 mod releases;
 mod repository;
@@ -100,6 +102,8 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Copy(options) => copy::run(&session, &options),
+        Command::Prune(options) => prune::run(&session, &options),
+        Command::Hold(options) => hold::run(&session, &options),
         Command::Ls(options) => ls::run(&session, &options),
         Command::Schema(_) | Command::Completions(_) | Command::Man => Ok(ExitCode::Pass),
     };

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, approve, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
-    rollback, schema,
+    admit, approve, check, completions, copy, drill, freeze, gate, guard, hold, init, ls, plan, prune, reconcile,
+    releases, restore, rollback, schema,
 };
 
 /// A hold point for deployments: no restorable snapshot, no deploy
@@ -146,6 +146,10 @@ pub enum Command {
     Check(check::Options),
     /// Bring a second, verified copy in another store up to date
     Copy(copy::Options),
+    /// Let go of releases that no rule keeps, and free what only they needed
+    Prune(prune::Options),
+    /// Keep a release from being pruned, or lift that
+    Hold(hold::Options),
     /// List the files of a snapshot
     Ls(ls::Options),
     /// Print a JSON Schema
@@ -189,6 +193,8 @@ impl Command {
             Self::Show(_) => "show",
             Self::Check(_) => "check",
             Self::Copy(_) => "copy",
+            Self::Prune(_) => "prune",
+            Self::Hold(_) => "hold",
             Self::Ls(_) => "ls",
             Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",

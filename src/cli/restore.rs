@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_recorded, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
+use crate::gate::standing;
 use crate::ledger::Ledger;
 use crate::model::manifest::SourceRecord;
 use crate::model::progress::Observer;
@@ -160,11 +161,13 @@ impl Found {
 
     fn of_release(session: &Session, options: &Options, name: &str) -> Result<Self> {
         let place = session.place()?;
-        let manifest = trust::manifest(session, options, &Ledger::new(place.ledger_storage()))?;
+        let ledger = Ledger::new(place.ledger_storage());
+        let manifest = trust::manifest(session, options, &ledger)?;
         check_place(&manifest, &session.application()?, &session.environment()?)?;
         let record = find_source(&manifest, name)?;
         let repository = place.open()?;
-        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record))?;
+        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record));
+        let found = found.map_err(|error| standing::explain(error, &ledger, &manifest.id))?;
         Ok(Self { record: Some(record.clone()), ..found })
     }
 

@@ -129,7 +129,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        prompt::ask(&environment, &session.cancel)?;
+        prompt::ask(&environment, "roll it back", &session.cancel)?;
     }
     let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();

@@ -7,8 +7,10 @@ use super::keys::{
 use super::load::parse_with;
 use super::overrides::OVERRIDE;
 use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
+use super::retention::{FLOOR, RETENTION};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Severity, VerifyMode};
@@ -18,6 +20,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod windows;
 
 const WHOLE: &str = include_str!("tests/whole.toml");
 
@@ -93,6 +97,11 @@ fn a_whole_file_is_read() {
     assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
     assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
     assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
+    let old = &config.environments["old"];
+    assert_eq!((old.retired, old.archive.as_deref()), (true, Some("far")));
+    assert_eq!((config.retention.keep_daily, config.retention.keep_targets), (Some(14), 4));
+    let floor = Floor { releases: 2, age: Duration::from_secs(7 * 24 * 60 * 60) };
+    assert_eq!(config.retention.floor, floor);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
@@ -244,7 +253,10 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
+        (
+            "[environment.x]\nwindows = []".to_owned(),
+            "2:1: unknown key `windows` in an environment; did you mean `window`?",
+        ),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
@@ -517,6 +529,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[override]]\n".to_owned(), &OVERRIDE),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[retention]\n".to_owned(), &RETENTION),
+        ("[retention.floor]\n".to_owned(), &FLOOR),
         ("[drill]\n".to_owned(), &DRILL),
         ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[policy]\n".to_owned(), &POLICY),
@@ -525,6 +539,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[policy.raise]]\n".to_owned(), &RAISE),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[environment.e.window]]\n".to_owned(), &WINDOW),
+        ("[[environment.e.blackout]]\n".to_owned(), &BLACKOUT),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
         (
             "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"

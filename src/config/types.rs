@@ -3,12 +3,15 @@
 use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
 use super::requirements::Requirement;
+use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
+use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +45,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -57,7 +62,7 @@ impl Config {
 }
 
 /// A string of the configuration: written there, or named there and kept elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Text {
     /// The text itself.
     Plain(String),
@@ -250,7 +255,7 @@ impl CaptureIn {
 }
 
 /// `expect = { min_bytes = "1MiB", max_shrink = "30%", min_rows = { orders = 1 } }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Expect {
     /// The least size in bytes.
     pub min_bytes: u64,
@@ -271,7 +276,7 @@ impl Default for Expect {
 }
 
 /// The kinds of sources and their settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum SourceKind {
     /// Files and directories.
     Files(FilesConfig),
@@ -305,7 +310,7 @@ impl SourceKind {
 }
 
 /// `kind = "files"`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FilesConfig {
     /// What to capture; relative paths count from the configuration's directory.
     pub paths: Vec<PathBuf>,
@@ -320,7 +325,7 @@ pub struct FilesConfig {
 }
 
 /// `kind = "command"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CommandConfig {
     /// The program and its arguments; its standard output is the snapshot.
     pub command: Vec<String>,
@@ -333,7 +338,7 @@ pub struct CommandConfig {
 }
 
 /// `kind = "sqlite"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SqliteConfig {
     /// The database file, or a glob of several.
     pub path: PathBuf,
@@ -345,7 +350,7 @@ pub struct SqliteConfig {
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a server is reached, and by which programs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ServerConfig {
     /// Its URL, with user and password.
     pub url: Text,
@@ -358,7 +363,7 @@ pub struct ServerConfig {
 }
 
 /// `kind = "postgres"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PostgresConfig {
     /// The server and database.
     pub server: ServerConfig,
@@ -367,7 +372,7 @@ pub struct PostgresConfig {
 }
 
 /// How a PostgreSQL database is captured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum PostgresMethod {
     /// `dump`: one database, logically.
     Dump {
@@ -383,7 +388,7 @@ pub enum PostgresMethod {
 }
 
 /// `method = "restore-point"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RestorePointConfig {
     /// The program and arguments that bring a segment of the log from the archive: `%f` is its name, `%p` where it goes.
     pub restore_command: Vec<String>,
@@ -394,7 +399,7 @@ pub struct RestorePointConfig {
 }
 
 /// The base backup that a restore point counts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum BaseBackup {
     /// The newest verified snapshot of another source, of the method `base-backup`.
     Source(String),
@@ -405,7 +410,7 @@ pub enum BaseBackup {
 }
 
 /// `kind = "mysql"` or `kind = "mariadb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MysqlConfig {
     /// The kind as it was written.
     pub kind: &'static str,
@@ -414,7 +419,7 @@ pub struct MysqlConfig {
 }
 
 /// `kind = "redis"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RedisConfig {
     /// The server, with the user of its access list and password.
     pub url: Text,
@@ -425,7 +430,7 @@ pub struct RedisConfig {
 }
 
 /// `kind = "mongodb"`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct MongodbConfig {
     /// The server, replica set or database.
     pub server: ServerConfig,
@@ -446,6 +451,14 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
+    /// The copy that holds what a retired environment had.
+    pub archive: Option<String>,
+    /// When may be deployed into it, and by which clock.
+    pub calendar: Calendar,
+    /// How long a deploy takes, if the file says it.
+    pub deploy_takes: Option<Duration>,
     /// What every release must have.
     pub require: BTreeSet<Requirement>,
     /// How old the last drill that passed may be.

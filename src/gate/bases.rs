@@ -10,6 +10,7 @@ use crate::model::leaning::Base;
 use crate::model::manifest::VerifyMode;
 use crate::model::progress::Progress;
 use crate::policy::base_backup;
+use crate::repository::id::IdMap;
 use crate::repository::verify::{PackEvidence, Verified, verify_tree};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
 use crate::storage::ReadFrom;
@@ -24,6 +25,8 @@ pub type Bases = BTreeMap<String, Base>;
 pub struct Leaned {
     /// The snapshot.
     pub snapshot: Id,
+    /// What it says of itself.
+    pub file: Snapshot,
     /// Its tree.
     pub verified: Verified,
 }
@@ -61,11 +64,12 @@ pub fn find(ready: &[Ready<'_>], ledger: &Ledger) -> Result<(Bases, Vec<Finding>
     Ok((bases, findings))
 }
 
-/// Makes sure that a snapshot is in the store still: its file, its trees, and every pack that they refer to.
+/// Makes sure that a snapshot is in the store still: its file, its trees, and every pack that they refer to. `sizes` are the packs
+/// that there are; in mode `all` they are read.
 ///
 /// # Errors
 /// `damaged` or `not-found`, naming what is missing; the store's own; a cancellation.
-pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<Leaned> {
+pub fn see(base: &Base, indexed: &Indexed, sizes: &IdMap<u64>, mode: VerifyMode, cancel: &Cancel) -> Result<Leaned> {
     let gone = || {
         let Base { source, release, snapshot } = base;
         let message = format!("the snapshot {snapshot} of {source} (release {release}) is not in the store any more");
@@ -73,11 +77,9 @@ pub fn see(base: &Base, indexed: &Indexed, cancel: &Cancel) -> Result<Leaned> {
     };
     let repository = indexed.repository();
     let id = Id::parse(&base.snapshot).map_err(|_| gone())?;
-    let snapshot: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
+    let file: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
     let progress = Progress::new();
     let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
-    let sizes = repository.pack_sizes()?;
-    let evidence = PackEvidence::default();
-    let verified = verify_tree(indexed, snapshot.tree, VerifyMode::New, &evidence, &sizes, &workers)?;
-    Ok(Leaned { snapshot: id, verified })
+    let verified = verify_tree(indexed, file.tree, mode, &PackEvidence::default(), sizes, &workers)?;
+    Ok(Leaned { snapshot: id, file, verified })
 }

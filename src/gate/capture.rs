@@ -57,26 +57,31 @@ pub struct Captured {
     pub is_stream: bool,
 }
 
-/// Captures every source, each on a thread of its own; returns in the order of `ready`.
+/// Returns what no source may capture: what one holds open or is about to copy, no other may touch, even if it is not captured in
+/// this run; nor may any of them store the store.
+pub fn never_captured(request: &Request, all: &[Ready<'_>]) -> Vec<PathBuf> {
+    let mut never: Vec<PathBuf> = request.place.never_captured();
+    never.extend(request.copies.iter().flat_map(|copy| copy.place.never_captured()));
+    never.extend(all.iter().flat_map(|ready| ready.source.exclusive_paths()));
+    never.push(request.manifest_out.clone());
+    never
+}
+
+/// Captures every source, each on a thread of its own, without the paths `never`; returns in the order of `ready`.
 pub fn capture_all(
     request: &Request,
     ready: &[Ready<'_>],
+    never: &[PathBuf],
     known: &BTreeMap<String, Known>,
     writer: &PackWriter,
     observer: &dyn Observer,
     cancel: &Cancel,
 ) -> Vec<SourceRun> {
-    // What one source holds open or is about to copy, no other may touch; nor may any of them store the store.
-    let mut never: Vec<PathBuf> = request.place.never_captured();
-    never.extend(request.copies.iter().flat_map(|copy| copy.place.never_captured()));
-    never.extend(ready.iter().flat_map(|ready| ready.source.exclusive_paths()));
-    never.push(request.manifest_out.clone());
     std::thread::scope(|scope| {
         let threads: Vec<_> = ready
             .iter()
             .map(|ready| {
                 let known = known.get(&ready.config.name).cloned().unwrap_or_default();
-                let never = &never;
                 scope.spawn(move || capture_one(request, ready, &known, never, writer, observer, cancel))
             })
             .collect();

@@ -13,14 +13,19 @@ use crate::repository::Indexed;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Returns what is known of each source; `comparable` is the last release that passed.
+/// Returns what is known of each source that is to be captured; `comparable` is the last release that passed.
 ///
 /// # Errors
 /// `damaged`, naming a snapshot that cannot be read; the store's own.
-pub fn known(request: &Request, indexed: &Indexed, comparable: Option<&Manifest>) -> Result<BTreeMap<String, Known>> {
+pub fn known(
+    ready: &[Ready<'_>],
+    request: &Request,
+    indexed: &Indexed,
+    comparable: Option<&Manifest>,
+) -> Result<BTreeMap<String, Known>> {
     let recorded = comparable.map_or(&[][..], |last| &last.sources);
     let mut parents = verify::recorded_parents(recorded, indexed);
-    if request.sources.iter().any(|source| !parents.contains_key(&source.name)) {
+    if ready.iter().any(|ready| !parents.contains_key(&ready.config.name)) {
         // A source that the last record does not have may have an older snapshot, or one of another client.
         let mut newest = verify::newest_parents(request, indexed)?;
         newest.append(&mut parents);
@@ -34,7 +39,7 @@ pub fn known(request: &Request, indexed: &Indexed, comparable: Option<&Manifest>
         };
         (source.name.clone(), known)
     };
-    Ok(request.sources.iter().map(known).collect())
+    Ok(ready.iter().map(|ready| known(ready.config)).collect())
 }
 
 /// Finds a source in an earlier release, if it was captured in the same way and has a snapshot there.
@@ -51,7 +56,7 @@ pub fn change_since(earlier: &Manifest, before: &SourceRecord, captured: &Captur
     let bytes_before = before.bytes;
     #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no more than 52 bits")]
     let ratio = (bytes_before > 0).then(|| captured.archived.bytes as f64 / bytes_before as f64);
-    Change { release: earlier.id.clone(), bytes_before, ratio }
+    Change { release: before.captured_by(&earlier.id).clone(), bytes_before, ratio }
 }
 
 /// Warns if what there is to capture will not be done in the time that is left, at the pace of the last release.
@@ -63,7 +68,9 @@ pub fn check_fit(
 ) -> Option<Finding> {
     let seconds = last.measured.capture_seconds + last.measured.verify_seconds;
     let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let pace = Pace { bytes: last.sources.iter().map(|source| source.bytes).sum(), took };
+    // What stood in took no time: it tells nothing of the pace.
+    let captured = last.sources.iter().filter(|source| source.was_captured_here());
+    let pace = Pace { bytes: captured.map(|source| source.bytes).sum(), took };
     let size = |ready: &Ready<'_>| {
         let before = known.get(&ready.config.name).and_then(|known| known.bytes);
         // Before an estimate, what it was: an estimate counts indexes, too, which a dump does not hold.

@@ -2,6 +2,7 @@
 
 use crate::model::drill::DrilledSource;
 use crate::model::manifest::SourceRecord;
+use std::collections::BTreeMap;
 
 /// What is known of the speed of restores.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +11,8 @@ pub struct Speed {
     pub read_back: Option<f64>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
+    /// What the runs that captured the snapshots which stand in reckoned, in seconds, by source.
+    pub reckoned: BTreeMap<String, f64>,
 }
 
 impl Speed {
@@ -22,7 +25,10 @@ impl Speed {
             Some(drilled) if is_point || drilled.bytes == 0 => Some(drilled.seconds),
             // What a restore does whatever the size is part of it: less data is hardly quicker.
             Some(drilled) => Some(drilled.seconds * (as_number(source.bytes) / as_number(drilled.bytes)).max(1.0)),
-            None => self.read_back.filter(|_| !is_point).map(|speed| as_number(source.bytes) / speed),
+            None => {
+                let by_speed = self.read_back.filter(|_| !is_point).map(|speed| as_number(source.bytes) / speed);
+                by_speed.or_else(|| self.reckoned.get(&source.name).copied())
+            }
         }
     }
 
@@ -58,7 +64,7 @@ mod tests {
             content: Default::default(),
         };
         source.bytes = 20;
-        let mut speed = Speed { read_back: Some(5.0), drilled: Vec::new() };
+        let mut speed = Speed { read_back: Some(5.0), ..Speed::default() };
         assert_eq!(speed.seconds(&source), Some(4.0));
         speed.drilled.push(DrilledSource { seconds: 3.0, ..drilled.clone() });
         assert_eq!((speed.seconds(&source), speed.total(std::slice::from_ref(&source))), (Some(6.0), Some(6.0)));

@@ -12,6 +12,7 @@ use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
 use crate::policy::admission::judge_override;
+use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
 use std::path::Path;
@@ -19,7 +20,7 @@ use std::path::Path;
 /// Uses the pass of a run that holds the lease still, and opens the claim for `run`.
 ///
 /// # Errors
-/// `busy` if another deployment is under way; the store's own.
+/// `busy` if another deployment is under way, `policy-refused` if no window is open any more; the store's own.
 pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     let manifest = &outcome.manifest;
     let ledger = Ledger::new(request.place.ledger_storage());
@@ -35,6 +36,11 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);
         return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
+    // Nor does a window stay open for as long as a gate takes.
+    let settings = &request.settings;
+    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+        return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;
     let busy = |claim: &Claim| {

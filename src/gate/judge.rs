@@ -5,7 +5,7 @@ use super::earlier;
 use super::history::{self, Sought};
 use super::request::Request;
 use super::survey::Ready;
-use crate::config::{CaptureIn, SourceConfig};
+use crate::config::SourceConfig;
 use crate::error::Result;
 use crate::ledger::{Ledger, Search, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
@@ -37,8 +37,7 @@ pub fn judge(config: &SourceConfig, captured: &Captured, change: Option<&Change>
 /// # Errors
 /// The store's own; records that cannot be read are in the answer.
 pub fn last_comparable(request: &Request, ledger: &Ledger) -> Result<Search<Stored>> {
-    let every = request.config.sources.iter().all(|source| source.capture == CaptureIn::Every);
-    if every || request.purpose == Purpose::Safety {
+    if request.is_captured_alike() || request.purpose == Purpose::Safety {
         ledger.last_passed()
     } else {
         ledger.last_passed_for(request.purpose)

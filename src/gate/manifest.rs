@@ -5,6 +5,7 @@ use super::copies::step;
 use super::estimate::Speed;
 use super::playbook::playbook;
 use super::request::Request;
+use super::stand_in::Candidate;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
 use crate::model::drill::DrilledSource;
@@ -13,7 +14,7 @@ use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
     Override, Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord,
-    SourceOutcome, SourceRecord, State, StoreRecord, To, Tool, Verification,
+    SourceOutcome, SourceRecord, StandIn, State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -22,6 +23,7 @@ use crate::model::verdict::Verdict;
 use crate::policy::severity::severity;
 use crate::source::Facts;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A manifest that grows while the run goes on; at any moment it can be written as it is.
@@ -61,6 +63,8 @@ pub struct Draft {
     pub set_aside: Vec<FindingCode>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
+    /// How long the restore of what stands in takes, as the runs reckoned that captured it, in seconds by source.
+    pub reckoned: BTreeMap<String, f64>,
 }
 
 impl Draft {
@@ -88,6 +92,7 @@ impl Draft {
             approvals: None,
             set_aside: Vec::new(),
             drilled: Vec::new(),
+            reckoned: BTreeMap::new(),
         }
     }
 
@@ -125,7 +130,11 @@ impl Draft {
         let (result, exit) = Verdict::of(&self.findings);
         // Refusals first; within a level in the order in which they were found.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-        let speed = Speed { read_back: self.speed(), drilled: std::mem::take(&mut self.drilled) };
+        let speed = Speed {
+            read_back: self.speed(),
+            drilled: std::mem::take(&mut self.drilled),
+            reckoned: std::mem::take(&mut self.reckoned),
+        };
         self.measured.restore_seconds_estimate = speed.total(&self.sources);
         let rollback = playbook(request, &self.id, &self.from, &self.sources, &speed);
         let target = &request.target;
@@ -232,7 +241,7 @@ fn not_captured(config: &SourceConfig) -> SourceRecord {
         content: Content::new(),
         change: None,
         verification: None,
-        definition: None,
+        definition: config.definition(),
         stand_in: None,
     }
 }
@@ -270,6 +279,26 @@ pub fn add_run(record: &mut SourceRecord, run: &SourceRun, change: Option<Change
             record.change = change;
         }
     }
+}
+
+/// Writes what stands in for it: the record of the run that captured that, and the proof of this run. Nothing was captured or
+/// added, and there is nothing to compare.
+pub fn add_stand_in(record: &mut SourceRecord, candidate: &Candidate, verification: Verification) {
+    let older = &candidate.record;
+    record.tool_version.clone_from(&older.tool_version);
+    record.server_version.clone_from(&older.server_version);
+    record.consistency = older.consistency;
+    record.bytes = older.bytes;
+    record.items = older.items;
+    record.content.clone_from(&older.content);
+    record.snapshot.clone_from(&older.snapshot);
+    record.verification = Some(verification);
+    record.outcome = SourceOutcome::StoodIn;
+    record.stand_in = Some(StandIn {
+        release: candidate.release.clone(),
+        captured_at: candidate.captured_at,
+        rule: candidate.rule.clone(),
+    });
 }
 
 /// Adds the proof that it can be read back, and the snapshot that was published for it.

@@ -6,12 +6,14 @@ use super::judge;
 use super::request::Request;
 use super::ruling::{self, Choice, Facts};
 use super::scratch::Scratch;
+use super::stand_in;
+use super::standing;
 use super::survey;
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::model::finding::Finding;
-use crate::model::manifest::{From, Severity};
+use crate::model::manifest::{From, Severity, StandIn};
 use crate::model::rule::Rule;
 use crate::model::verdict::Verdict;
 use crate::storage::Look;
@@ -59,7 +61,7 @@ pub struct Plan {
 pub enum Action {
     /// It would be captured.
     Capture,
-    /// An older snapshot would stand in if there is one; else it would be captured.
+    /// An older snapshot would stand in, if the gate sees that the store has it whole; else it would be captured.
     StandIn,
 }
 
@@ -80,6 +82,9 @@ pub struct PlannedSource {
     pub bytes_before: Option<u64>,
     /// What would be done with it.
     pub action: Action,
+    /// The snapshot that would stand in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<StandIn>,
     /// How old a snapshot that stands in may be, in seconds; any if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within_seconds: Option<u64>,
@@ -93,6 +98,7 @@ pub struct PlannedSource {
 /// The store's own; a cancellation.
 pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan> {
     let mut findings = request.target.findings.clone();
+    findings.extend(standing::retired(&request.environment, request.settings.retired));
     let (mut from, more) = survey::observe(request, cancel, runtime)?;
     findings.extend(more);
     let scratch = Scratch::create()?;
@@ -128,6 +134,12 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
         left: request.timeout,
     })?;
     findings.extend(ruling.findings);
+    // Whether the store has them whole is for the gate to see.
+    let (found, more) = stand_in::seek(request, &ready, &ruling.choices, &from, last.as_ref(), &ledger)?;
+    findings.extend(more);
+    let mut rules = ruling.rules;
+    rules.extend(found.candidates.iter().map(|(name, candidate)| candidate.as_rule(name)));
+    rules.extend(found.reasons.iter().map(|(name, reason)| reason.as_rule(name)));
     if let Some(glass) = &request.glass {
         findings = glass.foresee(findings);
     }
@@ -135,9 +147,10 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
         .iter()
         .map(|ready| {
             let facts = ready.source.facts();
-            let (action, within) = match ruling.choices.get(&ready.config.name) {
-                None | Some(Choice::Capture) => (Action::Capture, None),
-                Some(Choice::StandIn { within, .. }) => (Action::StandIn, *within),
+            let older = found.candidates.get(&ready.config.name);
+            let within = match ruling.choices.get(&ready.config.name) {
+                None | Some(Choice::Capture) => None,
+                Some(Choice::StandIn { within, .. }) => *within,
             };
             PlannedSource {
                 name: ready.config.name.clone(),
@@ -146,9 +159,14 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
                 method: facts.method.to_owned(),
                 identity: facts.identity,
                 bytes_before: before(&ready.config.name),
-                action,
+                action: if older.is_some() { Action::StandIn } else { Action::Capture },
+                stand_in: older.map(|older| StandIn {
+                    release: older.release.clone(),
+                    captured_at: older.captured_at,
+                    rule: older.rule.clone(),
+                }),
                 within_seconds: within.map(|within| within.as_secs()),
-                why: why(&ruling.rules, &ready.config.name),
+                why: why(&rules, &ready.config.name),
             }
         })
         .collect();
@@ -164,7 +182,7 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
         commit: request.target.commit.clone(),
         store: request.place.location(),
         timeout_seconds: request.timeout.as_secs(),
-        rules: ruling.rules,
+        rules,
         sources,
         verdict: Verdict::of(&findings).0,
         findings,

@@ -3,7 +3,7 @@
 use super::estimate::Speed;
 use super::request::{Given, Request};
 use crate::config::{FILE_NAME, SourceKind};
-use crate::model::manifest::{Commands, From, Playbook, Purpose, SourceOutcome, SourceRecord, Step};
+use crate::model::manifest::{Commands, From, Playbook, Purpose, SourceRecord, Step};
 use crate::model::release_id::ReleaseId;
 use crate::release::shell;
 use std::collections::BTreeMap;
@@ -31,6 +31,10 @@ pub(super) fn playbook(
             true => format!("stop the server of {}, and restore its data directory; then start it", source.name),
             false => format!("restore {} ({})", source.name, source.kind),
         };
+        let action = match &source.stand_in {
+            Some(older) => format!("{action}, as it was at {:.0}", older.captured_at),
+            None => action,
+        };
         let command = Some(shell::line(&restore_command(request, id, source)));
         steps.add(&action, Some(&source.name), source.owner.as_deref(), command, true, estimate);
     }
@@ -52,7 +56,7 @@ pub(super) fn playbook(
         let command = Some(shell::line(&observe.concat()));
         steps.add("see that the older version runs", None, None, command, false, None);
     }
-    let data_loss_from = restorable.iter().filter_map(|source| source.started_at).min();
+    let data_loss_from = restorable.iter().filter_map(|source| source.captured_at()).min();
     Playbook {
         summary: summary(request, from, restorable.len()),
         data_loss_from,
@@ -153,7 +157,7 @@ fn requires(sources: &[SourceRecord]) -> BTreeMap<String, String> {
 }
 
 fn not_reverted(sources: &[SourceRecord]) -> Vec<String> {
-    let missing = sources.iter().filter(|source| source.outcome != SourceOutcome::Verified);
+    let missing = sources.iter().filter(|source| !source.is_proved());
     let mut list: Vec<_> = missing
         .map(|source| format!("{} ({}): it has no snapshot of this release", source.name, source.kind))
         .collect();

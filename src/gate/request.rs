@@ -3,7 +3,7 @@
 use super::copies::CopyStore;
 use super::glass::Glass;
 use super::place::Place;
-use crate::config::{Config, EnvironmentConfig, SourceConfig};
+use crate::config::{CaptureIn, Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::Target;
@@ -69,4 +69,11 @@ pub enum Given {
     Version(Version),
     /// `--first`: nothing is deployed.
     First,
+}
+
+impl Request {
+    /// Says whether every run captures the same sources: then the newest release that passed has the newest snapshot of each.
+    pub fn is_captured_alike(&self) -> bool {
+        self.config.sources.iter().all(|source| source.capture == CaptureIn::Every)
+    }
 }

@@ -25,12 +25,19 @@ const KNOWN: &str = "retention.json";
 pub struct Kept<'a> {
     /// The trees of the new snapshots.
     pub trees: Vec<&'a Verified>,
-    /// The snapshots that they lean on.
+    /// The snapshots that they lean on, and those that stand in.
     pub leaned: &'a [Leaned],
     /// What this run wrote, every object of it locked as it was written.
     pub written: &'a StoredPacks,
     /// A time before the first of that was written.
     pub since: Timestamp,
+}
+
+impl Kept<'_> {
+    /// Says whether there is nothing to keep.
+    fn is_empty(&self) -> bool {
+        self.trees.is_empty() && self.leaned.is_empty()
+    }
 }
 
 /// Makes sure that all of it stays for as long as the store's terms say; returns the terms and until when it stays at least.
@@ -54,7 +61,7 @@ pub fn keep_at(
     cancel: &Cancel,
 ) -> Result<Option<ObjectLock>> {
     let storage = repository.storage();
-    let Some(terms) = storage.lock_terms().filter(|_| !kept.trees.is_empty()) else { return Ok(None) };
+    let Some(terms) = storage.lock_terms().filter(|_| !kept.is_empty()) else { return Ok(None) };
     let progress = Progress::new();
     let workers = Workers { threads: storage.parallelism().uploads, progress: &progress, cancel };
     let needs = needs(repository, kept, indexed, &workers)?;

@@ -55,6 +55,23 @@ impl PackList {
         Ok(Self { sizes: repository.pack_sizes()?, listed })
     }
 
+    /// Returns the listing that there is, made anew if it is missing or too old.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn renewed<'p>(known: &'p mut Option<Self>, repository: &Repository) -> Result<&'p Self> {
+        let list = match known.take().filter(Self::is_fresh) {
+            Some(fresh) => fresh,
+            None => Self::of(repository)?,
+        };
+        Ok(known.insert(list))
+    }
+
+    /// Says whether it is as good as a new one.
+    pub fn is_fresh(&self) -> bool {
+        self.listed.elapsed() < FRESH
+    }
+
     /// Returns the sizes in bytes.
     pub fn sizes(&self) -> &IdMap<u64> {
         &self.sizes
@@ -87,7 +104,7 @@ pub fn read_back(
         }
     };
     // A run that added nothing, and was quick, has seen what is there.
-    let fresh = before.filter(|before| packs.is_empty() && before.listed.elapsed() < FRESH);
+    let fresh = before.filter(|before| packs.is_empty() && before.is_fresh());
     let list = || fresh.map_or_else(|| PackList::of(indexed.repository()), Ok);
     let (list, evidence) = both(list, read);
     Ok(ReadBack { evidence: evidence?, sizes: list?.sizes, mode })

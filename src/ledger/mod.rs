@@ -8,6 +8,7 @@ pub mod claim;
 pub mod drills;
 pub mod events;
 pub mod freeze;
+pub mod inventory;
 pub mod lease;
 pub mod manifest;
 mod releases;

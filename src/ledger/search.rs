@@ -12,10 +12,14 @@ use crate::model::version::Version;
 use crate::storage::many::ask_all;
 use jiff::Timestamp;
 use std::iter::Peekable;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 /// How many releases are looked at for what is deployed, so that a ledger without any reconciliation costs no more.
 const DEPLOYED_WITHIN: usize = 100;
+
+/// How many releases are looked at for a snapshot that may stand in.
+const LOOKED_BACK: usize = 100;
 
 /// How many releases are looked at in any search, so that no ledger costs more than that.
 pub(super) const SEARCHED_WITHIN: usize = 1000;
@@ -134,7 +138,28 @@ impl Ledger {
         Ok(Search { cut_after: search.cut_after, ..self.last_passed()? })
     }
 
-    /// Returns the newest snapshot of a source that was captured by `method`, of a release that passed.
+    /// Shows the newest releases to `visit`, newest first, at most 100, until it has seen enough and says so. Records that cannot
+    /// be read are passed over.
+    ///
+    /// # Errors
+    /// The store's own; what `visit` fails with.
+    pub fn look_back(&self, mut visit: impl FnMut(Stored) -> Result<ControlFlow<()>>) -> Result<()> {
+        let mut batches = self.batches(self.searched_within.min(LOOKED_BACK), FIRST_BATCH)?;
+        while let Some(ids) = batches.next()? {
+            let records = self.read_releases(&ids)?.into_iter().filter_map(|raw| raw.parse().ok());
+            let mut records: Vec<Stored> = records.collect();
+            records.sort_by(|one, two| key(two).cmp(&key(one)));
+            for stored in records {
+                if visit(stored)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the newest snapshot of a source that was captured by `method`, of a release that passed; with the release whose
+    /// run captured it.
     ///
     /// # Errors
     /// The store's own; records that cannot be read are in the answer.
@@ -146,7 +171,8 @@ impl Ledger {
             }
             let is_it =
                 |record: &SourceRecord| record.name == source && record.method == method && record.snapshot.is_some();
-            Ok(manifest.sources.into_iter().find(is_it).map(|record| (manifest.id, record)))
+            let found = manifest.sources.into_iter().find(is_it);
+            Ok(found.map(|record| (record.captured_by(&manifest.id).clone(), record)))
         })
     }
 

@@ -76,6 +76,8 @@ finding_codes! {
     DatabaseUndeclared = "database-undeclared" => SnapshotFailed;
     /// The time that is left before the deadline may be too short for what there is to capture.
     MayNotFit = "may-not-fit" => SnapshotFailed;
+    /// The older snapshot that stands in for a source is from before the last deploy.
+    StandInBeforeDeploy = "stand-in-before-deploy" => PolicyRefused;
     /// No source has a snapshot: there would be nothing to go back to.
     NothingCaptured = "nothing-captured" => SnapshotFailed;
     /// A file changed while it was read, twice; its snapshot may hold a mixture.
@@ -164,6 +166,14 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// No change window of the environment is open.
+    OutsideWindow = "outside-window" => PolicyRefused;
+    /// A blackout of the environment is on.
+    Blackout = "blackout" => PolicyRefused;
+    /// The gate and the deploy would not be done before the change window closes.
+    WindowTooShort = "window-too-short" => PolicyRefused;
+    /// There is less time before the deadline than the gate takes, by what it took before.
+    DeadlineTooShort = "deadline-too-short" => PolicyRefused;
     /// The manifest must be signed, and no key signs it.
     RequireSigned = "require-signed" => PolicyRefused;
     /// A second, verified copy in another store is required, and there is none.
@@ -194,6 +204,8 @@ finding_codes! {
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
     Claimed = "claimed" => Busy;
+    /// Nothing is deployed into the environment any more.
+    EnvironmentRetired = "environment-retired" => PolicyRefused;
     /// What is deployed is not what the gate observed, so the pass is about another state.
     FromChanged = "from-changed" => DeployedMismatch;
     /// The gate did not judge this commit and version in this environment.

@@ -8,6 +8,7 @@ pub mod leaning;
 pub mod manifest;
 pub mod overridable;
 pub mod progress;
+pub mod prune;
 pub mod reconciliation;
 pub mod release_id;
 pub mod rollback;

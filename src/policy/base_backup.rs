@@ -23,7 +23,7 @@ pub fn judge(
         let message = format!("no release that passed has a {method} of {source}");
         return refusal(FindingCode::BaseBackupMissing, message);
     };
-    let age = record.started_at.map(|at| now.duration_since(at));
+    let age = record.captured_at().map(|at| now.duration_since(at));
     // One of the future was recorded by a wrong clock, or this one is wrong: its age is not known either way.
     let age = age.filter(|age| *age > -CLOCK_TOLERANCE);
     if age.is_none_or(|age| age > jiff::SignedDuration::try_from(needs.within).unwrap_or(jiff::SignedDuration::MAX)) {

@@ -11,6 +11,7 @@ pub mod happened;
 pub mod html;
 pub mod markdown;
 pub mod progress;
+pub mod prune;
 pub mod rollback;
 pub mod schema;
 pub mod status;

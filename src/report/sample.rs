@@ -2,7 +2,7 @@
 
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Manifest, SourceOutcome, State};
+use crate::model::manifest::{Manifest, SourceOutcome, StandIn, State};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::model::release_id::ReleaseId;
 use crate::model::rollback::{RollbackPlan, RollbackStep, StepState, Task};
@@ -89,6 +89,23 @@ pub(super) fn passed() -> Manifest {
         "reconciliation": {"expected": "to", "accept": ["1.4.0"]},
     });
     serde_json::from_value(json).unwrap()
+}
+
+/// The same run, if it had captured the first sources only, and an older snapshot had stood in for each other one.
+pub(super) fn stood_in(captured: usize) -> Manifest {
+    let mut manifest = passed();
+    for source in manifest.sources.iter_mut().skip(captured) {
+        source.outcome = SourceOutcome::StoodIn;
+        (source.started_at, source.finished_at, source.change) = (None, None, None);
+        source.attempts.clear();
+        source.bytes_added = 0;
+        source.stand_in = Some(StandIn {
+            release: ReleaseId::parse("20261120T204500Z-1.3.1-77aa00ff").unwrap(),
+            captured_at: "2026-11-20T20:45:00Z".parse().unwrap(),
+            rule: "policy.minor.reuse_within".to_owned(),
+        });
+    }
+    manifest
 }
 
 /// The same run, if the database had failed and nothing had been published.

@@ -11,8 +11,10 @@ use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Instance, Manifest, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
+use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 use anstyle::AnsiColor;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// How text is dressed.
@@ -83,8 +85,8 @@ pub fn show(Page { manifest, events, signature, .. }: &Page<'_>, style: Style) -
     text
 }
 
-/// Renders the releases of an environment as a table, in the order given.
-pub fn releases(listed: &[Listed], style: Style) -> String {
+/// Renders the releases of an environment as a table, in the order given; those that retention let go are `gone`.
+pub fn releases(listed: &[Listed], gone: &BTreeSet<ReleaseId>, style: Style) -> String {
     if listed.is_empty() {
         return "no releases yet\n".to_owned();
     }
@@ -100,7 +102,7 @@ pub fn releases(listed: &[Listed], style: Style) -> String {
                 let total = manifest.sources.iter().map(|source| source.bytes).sum();
                 table.row(vec![
                     id,
-                    state(manifest.state).to_owned(),
+                    state(manifest.state).to_owned() + if gone.contains(&manifest.id) { ", let go" } else { "" },
                     from(manifest),
                     plain(manifest.release.to.version.as_str()),
                     manifest.sources.len().to_string(),
@@ -199,7 +201,7 @@ fn sources(sources: &[SourceRecord], style: Style) -> String {
             outcome(source.outcome).to_owned(),
             bytes(source.bytes),
             source.change.as_ref().and_then(|known| known.ratio).map(change).unwrap_or_default(),
-            bytes(source.bytes_added),
+            if source.stand_in.is_some() { String::new() } else { bytes(source.bytes_added) },
             count(source.items),
             source.verification.as_ref().map(|proof| bytes(proof.bytes_read)).unwrap_or_default(),
             source.snapshot.as_ref().map(|snapshot| plain(short(&snapshot.id))).unwrap_or_default(),
@@ -208,7 +210,7 @@ fn sources(sources: &[SourceRecord], style: Style) -> String {
     format!("\n{}", heading_and_rows(&table, style))
 }
 
-fn heading_and_rows(table: &Table, style: Style) -> String {
+pub(super) fn heading_and_rows(table: &Table, style: Style) -> String {
     let lines = table.lines();
     let Some((heading, rows)) = lines.split_first() else { return String::new() };
     let mut text = style.dim(heading) + "\n";
@@ -263,9 +265,16 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
                 None => (String::new(), AnsiColor::Green),
             };
             let pass = style.paint("pass", color);
-            let proofs = || manifest.sources.iter().filter_map(|source| source.verification.as_ref());
-            let read = if proofs().any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
-            format!("{pass}{by}: {to} may go to {environment}; captured{read} in {took}\n")
+            let here = manifest.sources.iter().filter(|source| source.was_captured_here());
+            let mut proofs = here.filter_map(|source| source.verification.as_ref());
+            let read = if proofs.any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
+            let captured = manifest.sources.iter().any(SourceRecord::was_captured_here);
+            let what = match manifest.sources.iter().any(|source| source.stand_in.is_some()) {
+                true if captured => format!("captured{read}, and older snapshots seen to be whole,"),
+                true => "older snapshots seen to be whole".to_owned(),
+                false => format!("captured{read}"),
+            };
+            format!("{pass}{by}: {to} may go to {environment}; {what} in {took}\n")
         }
         Verdict::Refuse => {
             let refused = style.paint(state(manifest.state), AnsiColor::Red);
@@ -274,7 +283,7 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
     }
 }
 
-fn state(state: State) -> &'static str {
+pub(super) fn state(state: State) -> &'static str {
     match state {
         State::Passed => "passed",
         State::Refused => "refused",
@@ -287,7 +296,7 @@ fn state(state: State) -> &'static str {
 fn outcome(outcome: SourceOutcome) -> &'static str {
     match outcome {
         SourceOutcome::Verified => "verified",
-        SourceOutcome::StoodIn => "stood in for",
+        SourceOutcome::StoodIn => "older snapshot",
         SourceOutcome::Unverified => "unverified",
         SourceOutcome::Failed => "failed",
         SourceOutcome::NotCaptured => "not captured",
@@ -367,8 +376,14 @@ mod tests {
         };
         let broken = Error::new(ErrorCode::ManifestInvalid, "manifest releases/x/manifest.json is truncated");
         let broken = Listed { id: sample::passed().id, record: Err(broken) };
-        insta::assert_snapshot!(releases(&[listed(sample::refused()), broken, listed(sample::passed())], PLAIN));
-        assert_eq!(releases(&[], PLAIN), "no releases yet\n");
+        insta::assert_snapshot!(releases(
+            &[listed(sample::refused()), broken, listed(sample::passed())],
+            &BTreeSet::new(),
+            PLAIN
+        ));
+        let gone = BTreeSet::from([sample::passed().id]);
+        assert!(releases(&[listed(sample::passed())], &gone, PLAIN).contains("passed, let go"));
+        assert_eq!(releases(&[], &gone, PLAIN), "no releases yet\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::undoing::Undoing;
 use super::units::time;
 use crate::ledger::events::{Event, EventRecord};
 use crate::model::drill::DrillResult;
-use crate::model::manifest::{Manifest, ProbeKind, Purpose, SourceOutcome, SourceRecord, State, VerifyMode};
+use crate::model::manifest::{Manifest, ProbeKind, Purpose, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
 
 /// What a release offers to go back to.
@@ -34,25 +34,46 @@ pub(super) struct WayBack {
 
 /// Answers for one release, by its manifest and what happened since.
 pub(super) fn way_back(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
+    if let Some(why) = let_go(events) {
+        return WayBack { answer: Answer::No, headline: "No, it was let go".to_owned(), why: vec![why] };
+    }
     if manifest.state == State::Passed { of_pass(manifest, events) } else { of_refusal(manifest) }
+}
+
+/// Says so if retention let the release go from the store.
+fn let_go(events: &[EventRecord]) -> Option<String> {
+    events.iter().rev().find_map(|record| match &record.event {
+        Event::Pruned { at, copy: None, archive: Some(archive), .. } => {
+            let at = time(*at);
+            Some(format!("Its snapshots were moved to the copy {archive} at {at}: restore from there, by --store."))
+        }
+        Event::Pruned { at, copy: None, archive: None, .. } => {
+            Some(format!("Retention let it go at {}: its snapshots are removed.", time(*at)))
+        }
+        _ => None,
+    })
 }
 
 fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     let mut why = Vec::new();
-    let (kept, missing): (Vec<_>, Vec<_>) =
-        manifest.sources.iter().partition(|source| source.outcome == SourceOutcome::Verified);
+    let (kept, missing): (Vec<_>, Vec<_>) = manifest.sources.iter().partition(|source| source.is_proved());
     if kept.is_empty() {
         let why = vec!["No source of this release has a verified snapshot.".to_owned()];
         return WayBack { answer: Answer::No, headline: "No".to_owned(), why };
     }
     let proved = |source: &&SourceRecord| source.verification.as_ref().is_some_and(|p| p.mode != VerifyMode::None);
     let unproved = !kept.iter().all(proved);
-    let were = if kept.len() == 1 { "source was" } else { "sources were" };
-    why.push(if unproved {
-        format!("{} {were} captured before the deploy, but not all were read back: nothing proves those.", kept.len())
-    } else {
-        format!("{} {were} captured before the deploy, read back from the store and found whole.", kept.len())
-    });
+    let (older, captured): (Vec<&&SourceRecord>, Vec<_>) = kept.iter().partition(|source| source.stand_in.is_some());
+    let were = if captured.len() == 1 { "source was" } else { "sources were" };
+    if !captured.is_empty() {
+        let count = captured.len();
+        why.push(if unproved {
+            format!("{count} {were} captured before the deploy, but not all were read back: nothing proves those.")
+        } else {
+            format!("{count} {were} captured before the deploy, read back from the store and found whole.")
+        });
+    }
+    why.extend(older.into_iter().filter_map(|source| older_snapshot(source)));
     let list = |sources: Vec<&&SourceRecord>| sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
     let (required, optional): (Vec<_>, Vec<_>) = missing.iter().partition(|source| source.required);
     let incomplete = unproved || !required.is_empty();
@@ -99,6 +120,16 @@ fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
     }
 }
 
+/// Says that a source was not captured, and what it goes back to instead.
+fn older_snapshot(source: &SourceRecord) -> Option<String> {
+    let older = source.stand_in.as_ref()?;
+    let (name, at, release) = (&source.name, time(older.captured_at), &older.release);
+    Some(format!(
+        "For {name} the snapshot of {at} stands in (release {release}, by the rule {}): this run saw it whole in the store.",
+        older.rule
+    ))
+}
+
 /// Names what `holdpoint rollback` refuses to restore, since only a person can; `None` if it does all of it.
 fn by_hand(manifest: &Manifest, kept: &[&SourceRecord]) -> Option<String> {
     if manifest.rollback.commands.is_some() {
@@ -138,7 +169,7 @@ fn already_back(manifest: &Manifest, events: &[EventRecord]) -> Option<String> {
 
 fn of_refusal(manifest: &Manifest) -> WayBack {
     let to = &manifest.release.to.version;
-    let kept = names(manifest, |outcome| outcome == SourceOutcome::Verified);
+    let kept = names(manifest);
     let how = match manifest.state {
         State::TimedOut => "ran out of time",
         State::Cancelled => "was cancelled",
@@ -157,14 +188,16 @@ fn of_refusal(manifest: &Manifest) -> WayBack {
     WayBack { answer: Answer::No, headline: "No".to_owned(), why }
 }
 
-fn names(manifest: &Manifest, keep: impl Fn(SourceOutcome) -> bool) -> Vec<String> {
-    manifest.sources.iter().filter(|source| keep(source.outcome)).map(|source| source.name.clone()).collect()
+/// Names what can be restored.
+fn names(manifest: &Manifest) -> Vec<String> {
+    manifest.sources.iter().filter(|source| source.is_proved()).map(|source| source.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sample;
     use super::*;
+    use crate::model::manifest::SourceOutcome;
 
     #[test]
     fn a_pass_leads_back_to_the_version_that_ran() {
@@ -173,6 +206,18 @@ mod tests {
         let event = sample::reconciled("2026-11-20T21:45:00Z", Side::From, Outcome::Matched);
         let back = way_back(&sample::passed(), &[event]);
         assert!(back.why.iter().any(|why| why.contains("nothing to roll back")), "{back:?}");
+    }
+
+    #[test]
+    fn an_older_snapshot_that_stands_in_leads_back_too_and_says_from_when_it_is() {
+        let back = way_back(&sample::stood_in(1), &[]);
+        assert_eq!((back.answer, back.headline.as_str()), (Answer::Yes, "Yes, to 1.3.0"));
+        assert_eq!(back.why[0], "1 source was captured before the deploy, read back from the store and found whole.");
+        let older = "For uploads the snapshot of 2026-11-20 20:45:00 UTC stands in (release 20261120T204500Z-1.3.1-77aa00ff, by the \
+                     rule policy.minor.reuse_within): this run saw it whole in the store.";
+        assert_eq!(back.why[1], older);
+        let back = way_back(&sample::stood_in(0), &[]);
+        assert!(back.why[0].starts_with("For orders") && back.why[1].starts_with("For uploads"), "{:?}", back.why);
     }
 
     #[test]

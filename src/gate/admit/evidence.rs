@@ -6,8 +6,9 @@ use crate::cancel::Cancel;
 use crate::error::{ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::leaning::Base;
-use crate::model::manifest::{Manifest, SourceRecord};
+use crate::model::manifest::{Manifest, SourceRecord, VerifyMode};
 use crate::repository::Indexed;
+use crate::repository::id::IdMap;
 
 /// Looks at every snapshot of a pass, and at what it leans on: its file, its trees, and the presence and size of every
 /// pack that they refer to. Returns what is missing.
@@ -24,9 +25,10 @@ pub(super) fn snapshots(place: &Place, pass: &Manifest, cancel: &Cancel) -> Resu
         return Ok(vec![gone(pass, "the repository is not the one that the gate wrote to")]);
     }
     let mut findings = Vec::new();
+    let sizes = indexed.repository().pack_sizes()?;
     for source in &pass.sources {
         for base in rests_on(pass, source) {
-            findings.extend(look(pass, source, &base, &indexed, cancel)?);
+            findings.extend(look(pass, source, &base, (&indexed, &sizes), cancel)?);
         }
     }
     Ok(findings)
@@ -36,7 +38,7 @@ pub(super) fn snapshots(place: &Place, pass: &Manifest, cancel: &Cancel) -> Resu
 fn rests_on(pass: &Manifest, source: &SourceRecord) -> Vec<Base> {
     let own = source.snapshot.as_ref().map(|snapshot| Base {
         source: source.name.clone(),
-        release: pass.id.clone(),
+        release: source.captured_by(&pass.id).clone(),
         snapshot: snapshot.id.clone(),
     });
     own.into_iter().chain(Base::of(&source.content)).collect()
@@ -46,11 +48,11 @@ fn look(
     pass: &Manifest,
     source: &SourceRecord,
     base: &Base,
-    indexed: &Indexed,
+    (indexed, sizes): (&Indexed, &IdMap<u64>),
     cancel: &Cancel,
 ) -> Result<Option<Finding>> {
     let tree = source.snapshot.as_ref().filter(|snapshot| snapshot.id == base.snapshot).map(|snapshot| &snapshot.tree);
-    match bases::see(base, indexed, cancel) {
+    match bases::see(base, indexed, sizes, VerifyMode::New, cancel) {
         Ok(seen) if tree.is_none_or(|tree| *tree == seen.verified.tree().to_string()) => Ok(None),
         Ok(_) => Ok(Some(gone(pass, "the snapshot holds another tree than the gate saw").of_source(&source.name))),
         Err(error) if is_loss(error.code()) => Ok(Some(gone(pass, &error.chain()).of_source(&source.name))),

@@ -15,7 +15,7 @@ use super::glass;
 use super::place::Place;
 use super::standing;
 use crate::cancel::Cancel;
-use crate::config::ProbeConfig;
+use crate::config::{EnvironmentConfig, ProbeConfig};
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
 use crate::ledger::rollback_pass::RollbackPass;
@@ -40,6 +40,8 @@ pub struct Request<'a> {
     pub application: &'a str,
     /// The environment.
     pub environment: &'a str,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
     /// The version.
     pub version: &'a Version,
     /// The commit, in full.
@@ -60,6 +62,8 @@ pub struct Request<'a> {
     pub pipeline: &'a Pipeline,
     /// How what is deployed is observed, if it can be.
     pub probe: Option<&'a ProbeConfig>,
+    /// What the configuration says of the environment; empty if it says nothing.
+    pub settings: &'a EnvironmentConfig,
     /// The directory that a `command` probe runs in.
     pub directory: PathBuf,
     /// How versions are read.
@@ -111,6 +115,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     let (standing, found) = both(|| both(|| ledger.freeze_at(now), || ledger.claim()), || find::find(request, &ledger));
     let (freeze, claim) = (standing.0?, standing.1?);
     let mut findings: Vec<_> = freeze.iter().map(|freeze| standing::frozen(request.environment, freeze)).collect();
+    findings.extend(standing::retired(request.environment, request.retired));
     let claim = claim.filter(|claim| claim.is_open(now));
     if let Some(freeze) = &freeze
         && let Some(admission) = back::admit(request, &ledger, (freeze, claim.as_ref()), now)?
@@ -127,6 +132,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     // The same run may ask twice, as when the answer to its first question was lost.
     let again = claim.as_ref().is_some_and(|claim| claim.run == request.run && claim.release == pass.manifest.id);
     findings.extend(claim.as_ref().filter(|_| !again).map(standing::claimed));
+    findings.extend(checks::window(request, again, now));
     let wanted = Wanted {
         application: request.application,
         environment: request.environment,
@@ -144,6 +150,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         }
     };
     let events = ledger.events(&pass.manifest.id)?;
+    findings.extend(standing::let_go(&pass.manifest.id, &events));
     findings.extend(approvals::approved(request, &pass, signer.as_ref(), &events, now)?);
     let overridden = pass.manifest.decision.overridden.as_ref();
     findings.extend(overridden.map(by_override));

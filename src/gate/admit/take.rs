@@ -54,6 +54,7 @@ pub(super) fn take(
     // What was seen before the lease may have changed since.
     let now = Timestamp::now();
     findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
+    findings.extend(checks::window(request, false, now));
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
     let age = ledger.age_by_store(&id)?;
@@ -61,7 +62,10 @@ pub(super) fn take(
     findings.extend(judge_override(&pass.manifest, now, age));
     match find::find(request, ledger)? {
         Ok(found) if found.pass.digest == pass.digest => {
-            findings.extend(checks::used(&pass.manifest, &ledger.events(&id)?));
+            let events = ledger.events(&id)?;
+            findings.extend(checks::used(&pass.manifest, &events));
+            // A prune that decided before has told by now.
+            findings.extend(standing::let_go(&id, &events));
             findings.extend(checks::overtaken(ledger, &pass.manifest, &found.others)?);
         }
         Ok(found) => {

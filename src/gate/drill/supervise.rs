@@ -115,7 +115,7 @@ fn begun(request: &Request) -> Drill {
     let manifest = &request.given.manifest;
     let now = Timestamp::now();
     // One whose age is not known may be older than all others.
-    let began: Option<Vec<Timestamp>> = restorable(manifest).map(|source| source.started_at).collect();
+    let began: Option<Vec<Timestamp>> = restorable(manifest).map(|source| source.captured_at()).collect();
     let oldest = began.and_then(|began| began.into_iter().min());
     let source = |source: &crate::model::manifest::SourceRecord| DrilledSource {
         name: source.name.clone(),

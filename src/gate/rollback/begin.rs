@@ -76,6 +76,9 @@ impl Rollback<'_> {
             let finding = standing::claimed(&claim);
             return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
         }
+        if self.plan.way == WayKind::FullRestore {
+            standing::refuse_let_go(&self.ledger, &self.plan.id)?;
+        }
         let seen = fit::look(self.request, &self.ledger, self.hands.cancel, self.hands.runtime)?;
         match seen.finding.filter(|finding| finding.level == Level::Refusal) {
             Some(finding) => {

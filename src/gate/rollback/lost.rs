@@ -14,8 +14,8 @@ fn of(present: &Present<'_>, now: Timestamp, has_begun: bool) -> SourceLoss {
     let record = present.record;
     let loss = SourceLoss {
         source: record.name.clone(),
-        since: record.started_at,
-        seconds: record.started_at.map(|since| seconds(since, now)),
+        since: record.captured_at(),
+        seconds: record.captured_at().map(|since| seconds(since, now)),
         tables: Vec::new(),
         more_rows: None,
         files_differ: None,

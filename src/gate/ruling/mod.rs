@@ -3,6 +3,7 @@
 
 mod require;
 pub mod scope;
+mod windows;
 
 use super::request::Request;
 use crate::config::Requirement;
@@ -74,6 +75,7 @@ pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
         approvals: None,
     };
     scope::judge(facts, &mut ruling)?;
+    windows::judge(facts, &mut ruling)?;
     require::judge(facts, &mut ruling)?;
     Ok(ruling)
 }

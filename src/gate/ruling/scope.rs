@@ -56,7 +56,7 @@ pub fn judge(facts: &Facts<'_>, ruling: &mut Ruling) -> Result<()> {
 
 /// Returns the configuration's directory, counted from the top of the working tree; the top itself where there is no
 /// configuration, or none in the working tree.
-fn directory(request: &Request) -> PathBuf {
+pub fn directory(request: &Request) -> PathBuf {
     let below = || {
         let top = request.work_tree.as_deref()?.canonicalize().ok()?;
         let directory = request.directory.canonicalize().ok()?;

@@ -5,21 +5,22 @@ use super::super::bases::{self, Leaned};
 use super::super::judge;
 use super::super::last_drill;
 use super::super::manifest::{self};
-use super::super::ruling::{self, Facts, Ruling};
+use super::super::ruling::{self, Choice, Facts, Ruling};
 use super::super::standing;
 use super::super::survey::{self, Ready};
 use super::super::verify::PackList;
 use crate::error::{ErrorCode, Result};
-use crate::ledger::Ledger;
 use crate::ledger::drills::StoredDrill;
 use crate::ledger::lease::{self, Owner};
+use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{From, Manifest, Purpose};
+use crate::model::manifest::{From, Manifest, Purpose, VerifyMode};
 use crate::repository::archive::adopt_orphans;
 use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::{Creator, FileType, Id, Indexed, Repository};
 use crate::storage::many::both;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,14 @@ use super::{Held, Run};
 
 /// How far this machine's clock may be behind the newest record before the gate refuses.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// What the ledger and the rules said.
+pub(super) struct Asked {
+    /// The last release that passed.
+    pub(super) last: Option<Stored>,
+    /// What is to become of each source that is not simply captured.
+    pub(super) choices: BTreeMap<String, Choice>,
+}
 
 /// A repository that is locked and whose index was read.
 pub(super) struct Entered {
@@ -46,7 +55,7 @@ impl Run<'_> {
         let request = self.request;
         let id = self.draft(|draft| draft.id.clone());
         let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;
-        match lease::acquire(request.place.ledger_storage(), owner, self.cancel) {
+        match lease::acquire_within(request.place.ledger_storage(), owner, self.patience(), self.cancel) {
             Ok(acquired) => {
                 self.find(acquired.finding);
                 held.lease = Some(acquired.lease);
@@ -60,8 +69,8 @@ impl Run<'_> {
         }
     }
 
-    /// Asks the ledger what there is to know of earlier runs; returns the last release that passed.
-    pub(super) fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Option<Manifest>> {
+    /// Asks the ledger what there is to know of earlier runs, and the rules what follows from it.
+    pub(super) fn ask_ledger(&self, mut from: From, ledger: &Ledger) -> Result<Asked> {
         // Together these questions take as long as one.
         let (((clock, previous), (standing, drilled)), (deployed, comparable)) = both(
             || {
@@ -87,19 +96,19 @@ impl Run<'_> {
             }
         });
         if self.refuses() {
-            return Ok(None);
+            return Ok(Asked { last: None, choices: BTreeMap::new() });
         }
         self.find(deployed?);
         let changes = ruling::scope::look(self.request, &from);
         let search = comparable?;
         self.find(judge::unseen(&search));
-        let last = search.found.map(|stored| stored.manifest);
-        let Ruling { severity, rules, findings, require, approvals, .. } = ruling::rule(&Facts {
+        let last = search.found;
+        let Ruling { severity, rules, findings, choices, require, approvals, .. } = ruling::rule(&Facts {
             request: self.request,
             from: &from,
             changes: &changes,
             ledger,
-            last: last.as_ref(),
+            last: last.as_ref().map(|stored| &stored.manifest),
             now: Timestamp::now(),
             left: self.request.timeout.saturating_sub(self.started.elapsed()),
         })?;
@@ -112,7 +121,7 @@ impl Run<'_> {
             draft.require = require.into_iter().map(|requirement| requirement.as_str().to_owned()).collect();
             draft.approvals = approvals;
         });
-        Ok(last)
+        Ok(Asked { last, choices })
     }
 
     /// Opens or creates the repository, locks it, reads its index, and takes over what a killed run left; `None` if
@@ -187,14 +196,24 @@ impl Run<'_> {
     }
 
     /// Makes sure that what sources lean on is good enough and in the store, and records it.
-    pub(super) fn lean(&self, ready: &[Ready<'_>], ledger: &Ledger, indexed: &Indexed) -> Result<Vec<Leaned>> {
+    pub(super) fn lean(
+        &self,
+        ready: &[Ready<'_>],
+        ledger: &Ledger,
+        indexed: &Indexed,
+        packs: &mut Option<PackList>,
+    ) -> Result<Vec<Leaned>> {
         let mut leaned = Vec::new();
         let (bases, findings) = bases::find(ready, ledger)?;
         self.find(findings);
+        if bases.is_empty() {
+            return Ok(leaned);
+        }
+        let packs = PackList::renewed(packs, indexed.repository())?;
         for ready in ready {
             let name = &ready.config.name;
             let Some(base) = bases.get(name) else { continue };
-            match bases::see(base, indexed, self.cancel) {
+            match bases::see(base, indexed, packs.sizes(), VerifyMode::New, self.cancel) {
                 Ok(seen) => {
                     leaned.push(seen);
                     self.record_of(name, |record| manifest::add_base(record, base));

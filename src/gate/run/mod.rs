@@ -5,11 +5,13 @@
 mod conclude;
 mod enter;
 mod prove;
+mod stand_in;
 
-use enter::Entered;
 pub use enter::clock_finding;
+use enter::{Asked, Entered};
 
 use super::ahead::Ahead;
+use super::capture;
 use super::copies;
 use super::earlier;
 use super::glass::Glass;
@@ -18,6 +20,7 @@ use super::manifest::{self, Draft};
 use super::request::Request;
 use super::retention::Kept;
 use super::scratch::Scratch;
+use super::standing;
 use super::survey::{self};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -102,6 +105,7 @@ impl Run<'_> {
         let request = self.request;
         let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         let as_it_is = request.purpose == Purpose::Safety;
+        self.find(standing::retired(&request.environment, request.settings.retired).filter(|_| !as_it_is));
         self.find(findings.into_iter().map(|finding| if as_it_is { finding.softened() } else { finding }));
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {
@@ -126,7 +130,7 @@ impl Run<'_> {
         let place = request.place.clone();
         let opening = Ahead::start(move || place.open())?;
         let scratch = Scratch::create()?;
-        let (ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
+        let (mut ready, findings) = survey::prepare(request, &scratch, self.cancel, self.runtime)?;
         self.find(findings);
         self.find(survey::undeclared(request));
         self.find(survey::left_out(request, &ready));
@@ -144,29 +148,37 @@ impl Run<'_> {
             return Ok(());
         }
         // The ledger and the repository know nothing of each other: they are read at the same time.
-        let (comparable, entered) = both(|| self.ask_ledger(from, &ledger), || self.enter(opening, &mut held.lock));
-        let comparable = comparable?;
+        let (asked, entered) = both(|| self.ask_ledger(from, &ledger), || self.enter(opening, &mut held.lock));
+        let Asked { last, choices } = asked?;
         if self.refuses() {
             return Ok(());
         }
-        let Some(Entered { indexed, adopted, packs: listed }) = entered? else { return Ok(()) };
+        let Some(Entered { indexed, adopted, packs: mut listed }) = entered? else { return Ok(()) };
         self.find(copies::step::look(request, indexed.repository(), self.cancel)?);
         if self.refuses() {
             return Ok(());
         }
-        self.find(judge::judge_identities(&ready, comparable.as_ref()));
-        let leaned = self.lean(&ready, &ledger, &indexed)?;
+        let comparable = last.as_ref().map(|stored| &stored.manifest);
+        self.find(judge::judge_identities(&ready, comparable));
         if self.refuses() {
             return Ok(());
         }
-        let known = earlier::known(request, &indexed, comparable.as_ref())?;
+        let never = capture::never_captured(request, &ready);
+        let reused = self.stand_in(&ready, &choices, last.as_ref(), &ledger, (&indexed, &mut listed))?;
+        ready.retain(|ready| !reused.sources.contains(&ready.config.name));
+        let mut leaned = self.lean(&ready, &ledger, &indexed, &mut listed)?;
+        leaned.extend(reused.leaned);
+        if self.refuses() {
+            return Ok(());
+        }
+        let known = earlier::known(&ready, request, &indexed, comparable)?;
         let left = request.timeout.saturating_sub(self.started.elapsed());
-        self.find(comparable.as_ref().and_then(|last| earlier::check_fit(last, &ready, &known, left)));
+        self.find(comparable.and_then(|last| earlier::check_fit(last, &ready, &known, left)));
         let since = Timestamp::now();
-        let (runs, written) = self.capture(&ready, &known, &indexed)?;
+        let (runs, written) = self.capture(&ready, &never, &known, &indexed)?;
         let packs = [written.packs.as_slice(), &adopted].concat();
         let read_back = self.read_back(&indexed, &packs, listed)?;
-        let proofs = self.prove(&ready, &runs, comparable.as_ref(), &indexed, &read_back);
+        let proofs = self.prove(&ready, &runs, comparable, &indexed, &read_back);
         if let Some(lease) = &held.lease {
             lease.check()?;
         }

@@ -18,22 +18,27 @@ use crate::repository::archive::{PackWriter, StoredPacks};
 use crate::repository::verify::Verified;
 use crate::repository::{Id, Indexed};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Run;
 
 impl Run<'_> {
-    /// Captures all sources; returns what became of each, and what was written for them.
+    /// Captures sources, without the paths `never`; returns what became of each, and what was written for them.
     pub(super) fn capture(
         &self,
         ready: &[Ready<'_>],
+        never: &[PathBuf],
         known: &BTreeMap<String, Known>,
         indexed: &Arc<Indexed>,
     ) -> Result<(Vec<SourceRun>, StoredPacks)> {
+        if ready.is_empty() {
+            return Ok((Vec::new(), StoredPacks::default()));
+        }
         let clock = Instant::now();
         let writer = PackWriter::start(Arc::clone(indexed), self.cancel.clone())?;
-        let runs = capture::capture_all(self.request, ready, known, &writer, self.observer, self.cancel);
+        let runs = capture::capture_all(self.request, ready, never, known, &writer, self.observer, self.cancel);
         let stored = writer.finish();
         self.draft(|draft| draft.measured.capture_seconds = clock.elapsed().as_secs_f64());
         for (ready, run) in ready.iter().zip(&runs) {
@@ -50,7 +55,7 @@ impl Run<'_> {
         let clock = Instant::now();
         let mode = self.request.config.gate.verify;
         let result = verify::read_back(indexed, packs, mode, listed, self.observer, self.cancel);
-        self.draft(|draft| draft.measured.verify_seconds = clock.elapsed().as_secs_f64());
+        self.draft(|draft| draft.measured.verify_seconds += clock.elapsed().as_secs_f64());
         match result {
             Ok(read_back) => {
                 self.draft(|draft| draft.read_back = (read_back.bytes(), clock.elapsed()));

@@ -41,11 +41,11 @@ pub struct SourceRecord {
     pub method: String,
     /// What its consistency rests on.
     pub consistency: Consistency,
-    /// When the capture began; absent if it never did.
+    /// When its capture by this run began; absent if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<DateTime>")]
     pub started_at: Option<Timestamp>,
-    /// When the capture ended.
+    /// When its capture by this run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<DateTime>")]
     pub finished_at: Option<Timestamp>,
@@ -77,6 +77,30 @@ pub struct SourceRecord {
     /// Where its snapshot comes from, if not from this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stand_in: Option<StandIn>,
+}
+
+impl SourceRecord {
+    /// Returns when the capture of what its snapshot holds began, by this run or by the one whose snapshot stands in: what was
+    /// written since is not in it.
+    pub fn captured_at(&self) -> Option<Timestamp> {
+        self.stand_in.as_ref().map_or(self.started_at, |stand_in| Some(stand_in.captured_at))
+    }
+
+    /// Returns the release whose run captured its snapshot; `own` is the one that this record is of.
+    pub fn captured_by<'a>(&'a self, own: &'a ReleaseId) -> &'a ReleaseId {
+        self.stand_in.as_ref().map_or(own, |stand_in| &stand_in.release)
+    }
+
+    /// Says whether its bytes were captured by this run: what stood in took no time, and tells nothing of how long a capture
+    /// takes.
+    pub fn was_captured_here(&self) -> bool {
+        matches!(self.outcome, SourceOutcome::Verified | SourceOutcome::Unverified)
+    }
+
+    /// Says whether this run has seen its snapshot to be whole in the store, whoever captured it.
+    pub fn is_proved(&self) -> bool {
+        matches!(self.outcome, SourceOutcome::Verified | SourceOutcome::StoodIn)
+    }
 }
 
 /// The older snapshot that stands in for a source that this run did not capture.

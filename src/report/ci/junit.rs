@@ -1,6 +1,6 @@
 //! The JUnit report: one suite for the command, one case for each source, and one for what is about no source.
 
-use super::super::units::{bytes, change, counted, plain, short};
+use super::super::units::{bytes, change, counted, plain, short, time};
 use super::CiReport;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::finding::{Finding, FindingCode, Level};
@@ -143,6 +143,13 @@ fn sizes(source: &SourceRecord) -> String {
         counted(source.items, "item"),
         bytes(source.bytes_added)
     );
+    if let Some(older) = &source.stand_in {
+        lines += &format!(
+            "not captured: the snapshot of {} stands in (release {})\n",
+            time(older.captured_at),
+            older.release
+        );
+    }
     if let Some(before) = &source.change {
         let ratio = before.ratio.map(|ratio| format!("{}, ", change(ratio))).unwrap_or_default();
         lines += &format!("{ratio}{} before\n", bytes(before.bytes_before));

@@ -1,7 +1,7 @@
 //! Each source: what became of it, its size, its proof.
 
 use super::super::content;
-use super::super::units::{bytes, change, count, short};
+use super::super::units::{bytes, change, count, short, time};
 use super::{Fact, fact};
 use crate::model::manifest::{SourceOutcome, SourceRecord, VerifyMode};
 use serde::Serialize;
@@ -37,8 +37,12 @@ pub(super) fn source(source: &SourceRecord) -> SourceView {
         Some(ratio) => format!("{} from {}", change(ratio), bytes(known.bytes_before)),
         None => format!("from {}", bytes(known.bytes_before)),
     });
+    // What was captured by another run has nothing to compare in this one.
+    let older =
+        source.stand_in.as_ref().map(|older| format!("captured at {} by {}", time(older.captured_at), older.release));
     let proof = source.verification.as_ref().map(|proof| match proof.mode {
         VerifyMode::None => "not read back".to_owned(),
+        VerifyMode::New if source.stand_in.is_some() => format!("{} read, all packs seen", bytes(proof.bytes_read)),
         VerifyMode::New => format!("{} read back", bytes(proof.bytes_read)),
         VerifyMode::All => format!("{} read back, all of it", bytes(proof.bytes_read)),
     });
@@ -50,7 +54,7 @@ pub(super) fn source(source: &SourceRecord) -> SourceView {
         tone,
         outcome,
         size: bytes(source.bytes),
-        change: change.unwrap_or_else(|| "nothing to compare with".to_owned()),
+        change: change.or(older).unwrap_or_else(|| "nothing to compare with".to_owned()),
         items: count(source.items),
         added: bytes(source.bytes_added),
         proof: proof.unwrap_or_else(|| "no proof".to_owned()),

@@ -7,6 +7,7 @@ mod postgres;
 mod prompt;
 mod refused;
 mod resumed;
+mod reused;
 mod schema;
 mod story;
 mod told;
