@@ -15,6 +15,7 @@ use std::time::Duration;
 
 /// What is planned, and what is explained.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     gate: gate::GateOptions,
