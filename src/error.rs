@@ -124,6 +124,8 @@ error_codes! {
     StoreUnsafe = "store-unsafe" => SnapshotFailed;
     /// The store has no room left.
     StoreFull = "store-full" => SnapshotFailed;
+    /// The audit did not take a line of what was done.
+    AuditFailed = "audit-failed" => SnapshotFailed;
     /// The password does not open the repository, or none was given.
     WrongPassword = "wrong-password" => SnapshotFailed;
     /// There is no repository at the location.

@@ -1,15 +1,19 @@
 //! `admit`: the deploy step's own question.
 
+use super::audited;
 use super::options::Format;
 use super::output;
 use super::page;
 use super::session::{Session, variable};
+use super::webhooks::Telling;
 use crate::cancel::Reason;
 use crate::config::{EnvironmentConfig, Requirement};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::admit::{self, Admission, Request};
 use crate::ledger::Ledger;
+use crate::model::audit::{Action, AuditLine};
 use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::release_id::ReleaseId;
 use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
@@ -49,6 +53,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let pipeline = session.ci.as_ref().map(|ci| ci.pipeline.clone()).unwrap_or_default();
     let place = session.place()?;
     let settings = session.settings(&environment);
+    let auditor = session.auditor(&environment)?;
     let gate = &session.config.gate;
     let request = Request {
         application: &application,
@@ -69,16 +74,38 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         versioning: session.config.versioning,
         valid_for: gate.pass_valid_for,
         claim_for: gate.claim_for,
+        auditor: &auditor,
     };
+    let ledger = Ledger::new(place.ledger_storage());
     let timer = session.cancel.after(gate.timeout, Reason::Deadline)?;
-    let mut admission = admit::admit(&request, &session.cancel, session.runtime.handle())?;
+    let mut admission = match admit::admit(&request, &session.cancel, session.runtime.handle()) {
+        Ok(admission) => admission,
+        Err(error) => {
+            audited::warn(&auditor.note(&ledger, &named(&request, None, auditor.failed(Action::Admit, &error))));
+            return Err(error.into());
+        }
+    };
     drop(timer);
-    admission.findings.extend(target.findings);
+    admission.findings.extend(target.findings.clone());
     admission.findings.extend(in_checkout);
     if admission.findings.iter().any(|finding| finding.code == FindingCode::RequireApproval) {
         admission.findings.extend(approvers_in_checkout(session, &environment, options)?);
     }
-    let ledger = Ledger::new(place.ledger_storage());
+    // What may be deployed has its line since before the pass was used.
+    let exit = admission.exit();
+    if exit != ExitCode::Pass {
+        let line = auditor.judged(Action::Admit, exit, &admission.findings);
+        let id = admission.pass.as_ref().map(|pass| &pass.manifest.id);
+        let noted = auditor.note(&ledger, &named(&request, id, line));
+        let place = (application.as_str(), environment.as_str());
+        let manifest = admission.pass.as_ref().map(|pass| &pass.manifest);
+        let found = (exit, admission.findings.as_slice());
+        let telling = Telling::not_admitted(session, &auditor.by, |asker| {
+            asker.not_admitted(place, &target.version, manifest, found)
+        });
+        let untold = telling.finish(id.map(|id| (&ledger, id)));
+        admission.findings.extend(noted.into_iter().chain(untold));
+    }
     if let (Some(_), Some(pass)) = (&admission.claim, &admission.pass) {
         // The pass is used; a page that could not be made anew changes nothing of that.
         if let Err(error) = page::write(session, &ledger, &pass.manifest.id) {
@@ -86,6 +113,13 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         }
     }
     tell(session, &request, &admission)
+}
+
+/// Says in a line what was to be deployed, and by which run.
+fn named(request: &Request<'_>, id: Option<&ReleaseId>, line: AuditLine) -> AuditLine {
+    let line = line.detail("run", request.run);
+    let (version, commit) = (Some(request.version.clone()), Some(request.commit.to_owned()));
+    AuditLine { version, commit, release: id.cloned(), ..line }
 }
 
 /// Prints what was decided.

@@ -4,7 +4,7 @@ use super::options::Format;
 use super::output;
 use super::page;
 use super::session::{APPROVAL_KEY, Session, variable};
-use super::{breaking, freeze};
+use super::{audited, breaking, freeze};
 use crate::error::{Error, ErrorCode, ExitCode, IoContext, Result};
 use crate::gate::approval::{self, Release};
 use crate::gate::glass;
@@ -117,7 +117,8 @@ fn of_release(session: &Session, options: &Options, id: &str) -> Result<ExitCode
         key: key.to_owned(),
         signature: signature.clone(),
     };
-    ledger.record_event(&stored.manifest.id, &event)?;
+    let (_, found) = session.auditor(&environment)?.record(&ledger, &stored.manifest.id, &event)?;
+    let exit = audited::exit(ExitCode::Pass, Ok(found));
     if let Err(error) = page::write(session, &ledger, &stored.manifest.id) {
         output::note(&format!("warning: {}", error.chain()));
     }
@@ -132,10 +133,12 @@ fn of_release(session: &Session, options: &Options, id: &str) -> Result<ExitCode
             id: Some(id.as_str()),
             approved_by: Some(by),
             key: Some(key),
+            exit_code: exit.number(),
             ..document(&environment)
         })?,
     }
-    Ok(ExitCode::Pass)
+    output::close(exit, session.closing("approve"));
+    Ok(exit)
 }
 
 /// Makes sure that a record is one of a release that may be approved.

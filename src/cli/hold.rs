@@ -1,5 +1,6 @@
 //! `hold`: a release keeps its snapshots, whatever retention says.
 
+use super::audited;
 use super::freeze::{reason, time, who};
 use super::options::Format;
 use super::output;
@@ -44,8 +45,9 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
     let ledger = session.ledger()?;
     let manifest = ledger.get(&options.id)?.manifest;
     let id = &manifest.id;
-    let record = if options.lift {
-        ledger.record_event(id, &Event::HoldLifted { at, by, reason })?
+    let auditor = session.auditor(&manifest.environment.name)?;
+    let (record, found) = if options.lift {
+        auditor.record(&ledger, id, &Event::HoldLifted { at, by, reason })?
     } else {
         if manifest.sources.iter().all(|source| source.snapshot.is_none()) {
             return Err(Error::new(ErrorCode::Usage, format!("{id} has no snapshot that could be held"))
@@ -53,8 +55,9 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
                 .into());
         }
         let until = options.until.as_deref().map(|text| time(text, at)).transpose()?;
-        hold::hold(&ledger, id, &Event::Held { at, by, reason, until }, &session.cancel)?
+        hold::hold(&ledger, id, &Event::Held { at, by, reason, until }, &auditor, &session.cancel)?
     };
+    let exit = audited::exit(ExitCode::Pass, Ok(found));
     if let Err(error) = page::write(session, &ledger, id) {
         output::note(&format!("warning: {}", error.chain()));
     }
@@ -63,11 +66,12 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         Format::Json => output::print_json(&Document {
             schema_version: 1,
             command: "hold",
-            exit_code: 0,
+            exit_code: exit.number(),
             id: id.as_str(),
             held: !options.lift,
             event: &record.event,
         })?,
     }
-    Ok(ExitCode::Pass)
+    output::close(exit, session.closing("hold"));
+    Ok(exit)
 }

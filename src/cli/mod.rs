@@ -5,6 +5,8 @@
 
 mod admit;
 mod approve;
+mod audit;
+mod audited;
 mod breaking;
 mod check;
 mod ci;
@@ -99,6 +101,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Rollback(options) => rollback::run(&session, &options),
         Command::Drill(options) => drill::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
+        Command::Audit(options) => audit::run(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Copy(options) => copy::run(&session, &options),

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, approve, check, completions, copy, drill, freeze, gate, guard, hold, init, ls, plan, prune, reconcile,
-    releases, restore, rollback, schema,
+    admit, approve, audit, check, completions, copy, drill, freeze, gate, guard, hold, init, ls, plan, prune,
+    reconcile, releases, restore, rollback, schema,
 };
 
 /// A hold point for deployments: no restorable snapshot, no deploy
@@ -142,6 +142,8 @@ pub enum Command {
     Releases(releases::ListOptions),
     /// Show one release
     Show(releases::ShowOptions),
+    /// List what was done here, by whom and why; or verify that nothing of it was removed or altered
+    Audit(audit::Options),
     /// Check the integrity of a repository
     Check(check::Options),
     /// Bring a second, verified copy in another store up to date
@@ -191,6 +193,7 @@ impl Command {
             Self::Drill(_) => "drill",
             Self::Releases(_) => "releases",
             Self::Show(_) => "show",
+            Self::Audit(_) => "audit",
             Self::Check(_) => "check",
             Self::Copy(_) => "copy",
             Self::Prune(_) => "prune",

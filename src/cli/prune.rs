@@ -135,6 +135,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         patience: options.wait,
         by: who(session),
         run_url: session.ci.as_ref().and_then(|ci| ci.pipeline.run_url.clone()),
+        auditor: &session.auditor(&environment)?,
         observer: &*observer,
     };
     let (cancel, runtime) = (&session.cancel, session.runtime.handle());

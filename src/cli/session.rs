@@ -7,6 +7,7 @@ use super::secrets;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{self, Config, EnvironmentConfig, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::gate::audit::Auditor;
 use crate::gate::copies::CopyStore;
 use crate::gate::place::{Naming, Place, Secret};
 use crate::ledger::Ledger;
@@ -256,6 +257,20 @@ impl Session {
     /// As [`Session::place`].
     pub fn ledger(&self) -> Result<Ledger> {
         Ok(Ledger::new(self.place()?.ledger_storage()))
+    }
+
+    /// Returns what writes the audit of an environment.
+    ///
+    /// # Errors
+    /// `usage`: nothing names the application.
+    pub fn auditor(&self, environment: &str) -> Result<Auditor> {
+        Ok(Auditor {
+            application: self.application()?,
+            environment: environment.to_owned(),
+            by: super::freeze::who(self),
+            run_url: self.ci.as_ref().and_then(|ci| ci.pipeline.run_url.clone()),
+            settings: self.config.audit.clone(),
+        })
     }
 
     /// Lets signals go to the caller instead of cancelling the run.

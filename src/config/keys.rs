@@ -1,5 +1,6 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::audit::AUDIT;
 use super::overrides::OVERRIDE;
 use super::policy::POLICY;
 use super::requirements::REQUIREMENTS;
@@ -106,6 +107,7 @@ pub(super) const ROOT: Section = Section {
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
         key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
         key("policy", Form::Table(&POLICY), "how much is captured, what may stand in and what is required"),
+        key("audit", Form::Table(&AUDIT), "where the lines of the audit go besides the store"),
     ]],
     later: &[],
 };

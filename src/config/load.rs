@@ -1,5 +1,6 @@
 //! From a file, or its text, to a [`Config`].
 
+use super::audit::audit;
 use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
@@ -103,6 +104,7 @@ fn read(root: &Table<'_>, config: &mut Config) {
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
     config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
     config.signing = root.get("signing").map(|value| signing(&value)).unwrap_or_default();
+    config.audit = root.get("audit").map(|value| audit(&value)).unwrap_or_default();
     config.webhooks = root.get("webhook").map(|value| webhooks(&value)).unwrap_or_default();
     let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
     // Where a source has a mistake, it is not known by its name.

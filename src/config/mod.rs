@@ -3,6 +3,7 @@
 //! The keys are data ([`keys`]): the walker rejects what is not among them, and the JSON Schema is made from them.
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
+mod audit;
 mod definition;
 mod drills;
 mod environments;
@@ -28,6 +29,7 @@ mod walk;
 mod webhooks;
 mod windows;
 
+pub use audit::{AuditConfig, Syslog};
 pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};

@@ -1,5 +1,6 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
+use super::audit::AUDIT;
 use super::keys::{
     BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
     Section,
@@ -527,6 +528,7 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
         ("[[override]]\n".to_owned(), &OVERRIDE),
+        ("[audit]\n".to_owned(), &AUDIT),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
         ("[retention]\n".to_owned(), &RETENTION),

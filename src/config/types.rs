@@ -1,5 +1,6 @@
 //! The validated configuration: what the other rooms see.
 
+use super::audit::AuditConfig;
 use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
 use super::requirements::Requirement;
@@ -43,6 +44,8 @@ pub struct Config {
     pub overrides: Vec<OverrideConfig>,
     /// `[policy]`.
     pub policy: PolicyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
     /// `[retention]`.

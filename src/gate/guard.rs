@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
-use crate::model::finding::Level;
+use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Manifest;
 use crate::policy::admission::judge_override;
 use crate::policy::windows::judge_deploy;
@@ -19,11 +19,12 @@ use crate::signing::SigningKey;
 use jiff::Timestamp;
 use std::path::Path;
 
-/// Uses the pass of a run that holds the lease still, and opens the claim for `run`.
+/// Uses the pass of a run that holds the lease still, and opens the claim for `run`. Returns what is worth knowing of the
+/// line of the audit.
 ///
 /// # Errors
 /// `busy` if another deployment is under way, `policy-refused` if no window is open any more; the store's own.
-pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
+pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<Vec<Finding>> {
     let manifest = &outcome.manifest;
     let ledger = Ledger::new(request.place.ledger_storage());
     if let Some(lease) = &outcome.lease {
@@ -54,6 +55,19 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     if let Some(claim) = old.as_ref().filter(|claim| claim.is_open(now)) {
         return Err(busy(claim));
     }
+    let admitted = Event::Admitted {
+        at: now,
+        run: run.to_owned(),
+        run_url: request.pipeline.run_url.clone(),
+        actor: request.pipeline.actor.clone(),
+        signer: None,
+        key: request.signer.as_ref().map(SigningKey::fingerprint),
+    };
+    let found = request.auditor.write_event(&ledger, Some(&manifest.id), &admitted)?;
+    if let Some(finding) = found.iter().find(|finding| finding.level == Level::Refusal) {
+        let error = Error::new(ErrorCode::AuditFailed, finding.message.clone());
+        return Err(error.hint(finding.hint.clone().unwrap_or_default()));
+    }
     let claim = Claim {
         release: manifest.id.clone(),
         version: manifest.release.to.version.clone(),
@@ -68,14 +82,6 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
             busy,
         ));
     }
-    let admitted = Event::Admitted {
-        at: now,
-        run: run.to_owned(),
-        run_url: request.pipeline.run_url.clone(),
-        actor: request.pipeline.actor.clone(),
-        signer: None,
-        key: request.signer.as_ref().map(SigningKey::fingerprint),
-    };
     let used = ledger.use_pass(&manifest.id, &admitted);
     if !matches!(used, Ok(Some(_))) {
         // Nothing is run: nobody should wait for it.
@@ -85,7 +91,7 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         return Err(Error::new(ErrorCode::ManifestInvalid, format!("the pass {} was used already", manifest.id))
             .hint("run the gate again"));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Records how the command ended.

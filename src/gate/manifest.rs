@@ -8,6 +8,7 @@ use super::request::Request;
 use super::stand_in::Candidate;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
+use crate::model::audit::AuditLink;
 use crate::model::drill::DrilledSource;
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::leaning::{BASE_BACKUP, Base};
@@ -41,6 +42,8 @@ pub struct Draft {
     pub sources: Vec<SourceRecord>,
     /// The record before this one.
     pub previous: Option<Previous>,
+    /// The newest line of the audit.
+    pub audit: Option<AuditLink>,
     /// The id of the repository.
     pub repository_id: Option<String>,
     /// How what the snapshots need is kept.
@@ -81,6 +84,7 @@ impl Draft {
             findings: request.target.findings.clone(),
             sources,
             previous: None,
+            audit: None,
             repository_id: None,
             object_lock: None,
             copies: request.copies.iter().map(step::not_copied).collect(),
@@ -145,6 +149,7 @@ impl Draft {
             created_at: Timestamp::now(),
             tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
             previous: self.previous,
+            audit: self.audit,
             application: request.application.clone(),
             environment: Environment { name: request.environment.clone(), tier: request.settings.tier.clone() },
             release: Release {

@@ -6,6 +6,7 @@
 pub mod admit;
 mod ahead;
 pub mod approval;
+pub mod audit;
 mod bases;
 pub mod capture;
 pub mod copies;

@@ -1,5 +1,6 @@
 //! What is asked of the gate.
 
+use super::audit::Auditor;
 use super::copies::CopyStore;
 use super::glass::Glass;
 use super::place::Place;
@@ -56,6 +57,8 @@ pub struct Request {
     pub ticket: Option<String>,
     /// The override that was asked for.
     pub glass: Option<Glass>,
+    /// Who asks, and who is told of it.
+    pub auditor: Auditor,
     /// Whether a run that passes keeps its lease for what the caller does next.
     pub keeps_lease: bool,
 }

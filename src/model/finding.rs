@@ -100,6 +100,10 @@ finding_codes! {
     CopySameFailureDomain = "copy-same-failure-domain" => SnapshotFailed;
     /// The manifest or another record could not be written to the ledger.
     RecordFailed = "record-failed" => SnapshotFailed;
+    /// The audit, or somebody who is to get its lines, did not take one.
+    AuditFailed = "audit-failed" => SnapshotFailed;
+    /// A webhook was not told what it should have been.
+    WebhookFailed = "webhook-failed" => SnapshotFailed;
     /// A clock is wrong: this machine's, or the one that wrote the newest record.
     ClockSkew = "clock-skew" => SnapshotFailed;
     /// The deadline passed before the gate had its verdict.
@@ -284,6 +288,8 @@ finding_codes! {
     DrillPassword = "drill-password" => DrillFailed;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// A line of the audit, or a record that it tells of, was removed or altered.
+    AuditBroken = "audit-broken" => ManifestInvalid;
     /// The search for an earlier release ended before the oldest one, and what it looked for was not found.
     HistoryCut = "history-cut" => Unverified;
     /// Holdpoint failed in a way that nobody foresaw.

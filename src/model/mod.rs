@@ -1,5 +1,6 @@
 //! The nouns of holdpoint, without I/O: what the other rooms hand to each other.
 
+pub mod audit;
 pub mod changes;
 pub mod drill;
 pub mod exclude;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 25] = [
     "init",
     "doctor",
     "plan",
@@ -23,8 +23,11 @@ const COMMANDS: [&str; 22] = [
     "thaw",
     "releases",
     "show",
+    "audit",
     "check",
     "copy",
+    "prune",
+    "hold",
     "ls",
     "schema",
     "completions",

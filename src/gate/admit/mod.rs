@@ -11,6 +11,7 @@ mod evidence;
 mod find;
 mod take;
 
+use super::audit::{self, Auditor};
 use super::glass;
 use super::place::Place;
 use super::standing;
@@ -18,10 +19,12 @@ use crate::cancel::Cancel;
 use crate::config::{EnvironmentConfig, ProbeConfig};
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
+use crate::ledger::events::Event;
 use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Override, Pipeline};
+use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 use crate::model::version::{Version, Versioning};
 use crate::policy::admission::{Wanted, judge};
@@ -72,6 +75,8 @@ pub struct Request<'a> {
     pub valid_for: Duration,
     /// How long the deployment may take.
     pub claim_for: Duration,
+    /// Who asks, and who is told of it.
+    pub auditor: &'a Auditor,
 }
 
 /// What was decided.
@@ -195,4 +200,10 @@ fn elsewhere(request: &Request<'_>, pass: &Manifest) -> Option<Finding> {
         Finding::refusal(FindingCode::PassStore, message)
             .hint("name the gate's store by --store; a copy of it cannot tell which passes are used")
     })
+}
+
+/// Writes the line of an admission before it is one; what refuses is that nobody took it.
+fn audited(request: &Request<'_>, ledger: &Ledger, id: &ReleaseId, admitted: &Event) -> Vec<Finding> {
+    let written = request.auditor.write_event(ledger, Some(id), admitted);
+    written.unwrap_or_else(|error| vec![audit::unwritten(&error)])
 }

@@ -34,7 +34,9 @@ pub(super) fn take(
         // run was cut off in between.
         findings.extend(judge_age(&pass.manifest, Timestamp::now(), None, request.valid_for));
         findings.extend(judge_override(&pass.manifest, Timestamp::now(), None));
-        if ledger.use_pass(&id, &admitted(request, signer.as_ref(), claim.opened_at))?.is_none() {
+        let admitted = admitted(request, signer.as_ref(), claim.opened_at);
+        findings.extend(super::audited(request, ledger, &id, &admitted));
+        if !super::refuses(&findings) && ledger.use_pass(&id, &admitted)?.is_none() {
             findings.extend(not_by(&claim, ledger, &pass)?);
         }
         if !super::refuses(&findings) {
@@ -86,6 +88,12 @@ pub(super) fn take(
     if super::refuses(&findings) {
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
+    let admitted = admitted(request, signer.as_ref(), now);
+    // Before the pass is used: one whose line could not be written can be used later.
+    findings.extend(super::audited(request, ledger, &id, &admitted));
+    if super::refuses(&findings) {
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
     lease.check()?;
     let claim = Claim {
         release: id.clone(),
@@ -100,7 +108,7 @@ pub(super) fn take(
         findings.push(other.as_ref().map_or_else(came_and_went, standing::claimed));
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
-    let used = lease.check().and_then(|()| ledger.use_pass(&id, &admitted(request, signer.as_ref(), now)));
+    let used = lease.check().and_then(|()| ledger.use_pass(&id, &admitted));
     if !matches!(used, Ok(Some(_))) {
         // Nothing is deployed by this run: nobody should wait for it.
         let closed = ledger.close_claim(&id);

@@ -2,9 +2,11 @@
 
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
+use crate::gate::audit::Auditor;
 use crate::ledger::Ledger;
 use crate::ledger::events::{Event, EventRecord};
 use crate::ledger::lease::{self, Lease, Owner};
+use crate::model::finding::Finding;
 use crate::model::release_id::ReleaseId;
 use std::time::{Duration, Instant};
 
@@ -16,9 +18,15 @@ const POLL: Duration = Duration::from_millis(200);
 /// either seen by it, or told that it comes too late.
 ///
 /// # Errors
-/// `not-found` if the release was let go already; `busy` if another run has the lease all the time; the store's own; a
+/// `audit-failed`; `not-found` if the release was let go already; `busy` if another run has the lease all the time; the store's own; a
 /// cancellation.
-pub fn hold(ledger: &Ledger, id: &ReleaseId, held: &Event, cancel: &Cancel) -> Result<EventRecord> {
+pub fn hold(
+    ledger: &Ledger,
+    id: &ReleaseId,
+    held: &Event,
+    auditor: &Auditor,
+    cancel: &Cancel,
+) -> Result<(EventRecord, Vec<Finding>)> {
     let lease = take_lease(ledger, cancel)?;
     let is_pruned = |record: &EventRecord| matches!(&record.event, Event::Pruned { copy: None, archive: None, .. });
     if let Some(pruned) = ledger.events(id)?.iter().find(|record| is_pruned(record)) {
@@ -27,7 +35,7 @@ pub fn hold(ledger: &Ledger, id: &ReleaseId, held: &Event, cancel: &Cancel) -> R
             .hint("a copy of the store may have it still: see `holdpoint show` with --store COPY"));
     }
     lease.check()?;
-    let record = ledger.record_event(id, held)?;
+    let record = auditor.record(ledger, id, held)?;
     lease.release()?;
     Ok(record)
 }

@@ -25,6 +25,7 @@ mod perform;
 pub use choice::{Choice, Release, Unnamed};
 pub use perform::{Done, look, perform};
 
+use super::audit::Auditor;
 use super::copies::CopyStore;
 use super::place::Place;
 use crate::config::{Config, EnvironmentConfig, RetentionConfig};
@@ -64,6 +65,8 @@ pub struct Request<'a> {
     pub by: String,
     /// The CI run that asks.
     pub run_url: Option<String>,
+    /// Writes the line of the audit.
+    pub auditor: &'a Auditor,
     /// Shows progress.
     pub observer: &'a dyn Observer,
 }

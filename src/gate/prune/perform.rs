@@ -2,16 +2,17 @@
 
 use super::Request;
 use super::archive;
-use super::choice::{Choice, choose};
+use super::choice::{Choice, Release, choose};
 use super::facts;
 use super::live::Running;
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::standing;
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::lease::{self, Lease, Owner};
-use crate::model::finding::Finding;
+use crate::model::audit::{Action, Outcome};
+use crate::model::finding::{Finding, Level};
 use crate::model::progress::{Phase, Progress};
 use crate::repository::lock::{LockGuard, LockKind};
 use crate::repository::prune::{self, Left, Plan, Pruned, Why};
@@ -211,10 +212,27 @@ fn why(why: &Why) -> String {
     }
 }
 
+/// Writes the one line of the audit that tells of all releases that go.
+fn audit(request: &Request<'_>, ledger: &Ledger, at: Timestamp, going: &[&Release]) -> Result<()> {
+    let line = request.auditor.line(Action::Prune, Outcome::Done).at(at).exits(ExitCode::Pass.number());
+    let ids: Vec<_> = going.iter().map(|release| release.id.as_str()).collect();
+    let line = line.detail("releases", ids.join(" "));
+    let line = request.copy.iter().fold(line, |line, copy| line.detail("copy", &copy.name));
+    let line = request.archive.iter().fold(line, |line, archive| line.detail("archive", &archive.name));
+    for finding in request.auditor.write(ledger, None, &line)? {
+        if finding.level == Level::Refusal {
+            return Err(Error::new(ErrorCode::AuditFailed, finding.message).hint(finding.hint.unwrap_or_default()));
+        }
+        request.observer.note(&format!("warning: {}", finding.message));
+    }
+    Ok(())
+}
+
 /// Writes beside each release that goes that it does.
 fn mark(request: &Request<'_>, ledger: &Ledger, choice: &Choice, cancel: &Cancel) -> Result<()> {
     let at = Timestamp::now();
     let going: Vec<_> = choice.let_go().collect();
+    audit(request, ledger, at, &going)?;
     ask_all(ledger.storage().parallelism().uploads, &going, cancel, |release| {
         let event = Event::Pruned {
             at,

@@ -64,7 +64,7 @@ impl Rollback<'_> {
                 steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
                 go_on: Some(go_on(self.request, self.plan.way)),
             };
-            self.ledger.record_event(id, &began)?;
+            self.event(&began)?;
         }
         Ok(freeze)
     }
@@ -130,7 +130,7 @@ impl Rollback<'_> {
 
     fn frozen(&self, freeze: Freeze) -> Result<Freeze> {
         let Freeze { at, by, reason, .. } = freeze.clone();
-        self.ledger.record_event(&self.plan.id, &Event::Frozen { at, by, reason, until: None })?;
+        self.event(&Event::Frozen { at, by, reason, until: None })?;
         Ok(freeze)
     }
 }
