@@ -260,8 +260,11 @@ pub fn add_stand_in(record: &mut SourceRecord, candidate: &Candidate, verificati
     record.snapshot.clone_from(&older.snapshot);
     record.verification = Some(verification);
     record.outcome = SourceOutcome::StoodIn;
-    record.stand_in =
-        Some(StandIn { release: candidate.release.clone(), captured_at: candidate.captured_at, rule: rule.to_owned() });
+    record.stand_in = Some(StandIn {
+        release: candidate.release.clone(),
+        captured_at: candidate.captured_at,
+        rule: candidate.rule.clone(),
+    });
 }
 
 /// Adds the proof that it can be read back, and the snapshot that was published for it.
