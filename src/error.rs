@@ -124,6 +124,8 @@ error_codes! {
     StoreUnsafe = "store-unsafe" => SnapshotFailed;
     /// The store has no room left.
     StoreFull = "store-full" => SnapshotFailed;
+    /// The audit did not take a line of what was done.
+    AuditFailed = "audit-failed" => SnapshotFailed;
     /// The password does not open the repository, or none was given.
     WrongPassword = "wrong-password" => SnapshotFailed;
     /// There is no repository at the location.
@@ -140,6 +142,8 @@ error_codes! {
     CaptureFailed = "capture-failed" => SnapshotFailed;
     /// A program that was run failed, could not be started, or was killed.
     ProcessFailed = "process-failed" => SnapshotFailed;
+    /// The policy of the environment forbids it now.
+    PolicyRefused = "policy-refused" => PolicyRefused;
     /// Another run holds the lease or an exclusive lock.
     Busy = "busy" => Busy;
     /// The lease or lock of this run was lost while it worked.

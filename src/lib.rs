@@ -14,8 +14,8 @@
 //! | [`repository`] | the restic format: crypto, chunker, pack, index, tree, archive, restore, check, copy | `model` `storage` |
 //! | [`release`] | facts about a release: git, CI system, deployed-version probes | `config` `model` |
 //! | [`source`] | one file per kind: preflight, capture, inspect, restore, isolate | `config` `model` |
-//! | [`ledger`] | manifests, events, lease, claim, freeze on a storage | `model` `storage` |
-//! | [`notify`] | status lines to webhooks, beside the work and never in its way | `config` `model` |
+//! | [`ledger`] | manifests, events, audit, lease, claim, freeze on a storage | `model` `storage` |
+//! | [`notify`] | status lines to webhooks, beside the work and never in its way; audit lines to a file and to syslog | `config` `model` |
 //! | [`policy`] | pure rules: severity, sanity of sizes, whether a pass fits, which way back | `config` `model` |
 //! | [`gate`] | the verbs: plan, capture, verify, judge, admit, reconcile, rollback, drill | all above |
 //! | [`report`] | verdict → readers: text, JSON, HTML, progress | `model` `ledger` |

@@ -15,6 +15,7 @@ mod fuzz_corpus;
 mod gate;
 mod ledger;
 mod pipeline;
+mod policy;
 mod readme;
 mod release;
 mod report;

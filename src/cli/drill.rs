@@ -1,19 +1,23 @@
 //! `drill`: practises a restore.
 
+use super::audited;
 use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
 use super::reconcile::stored_manifest;
 use super::session::Session;
+use super::webhooks::Telling;
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::audit::Auditor;
 use crate::gate::drill::{self, Outcome, Request};
 use crate::gate::place::{Place, Secret};
 use crate::gate::reconcile::check_place;
 use crate::gate::rollback::Given;
 use crate::ledger::Ledger;
 use crate::ledger::events::EventRecord;
+use crate::model::audit::Action;
 use crate::model::drill::{Drill, DrillKey};
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, State};
@@ -147,11 +151,26 @@ fn one(session: &Session, options: &Options, environment: &str, password: &Optio
         _ => (place, false),
     };
     let ledger = Ledger::new(place.ledger_storage());
+    let auditor = session.auditor(environment)?;
+    let came = one_of(session, options, (environment, &place, escrow_is_daily), (&ledger, auditor.clone()));
+    if let Err(error) = &came {
+        audited::warn(&auditor.note(&ledger, &auditor.failed(Action::Drill, error)));
+    }
+    came
+}
+
+/// Drills one environment, whose place is known.
+fn one_of(
+    session: &Session,
+    options: &Options,
+    (environment, place, escrow_is_daily): (&str, &Place, bool),
+    (ledger, auditor): (&Ledger, Auditor),
+) -> Result<Came> {
     let (given, was_named) = match (&options.manifest, &options.id) {
-        (Some(path), _) => (Given::of_file(path, &ledger, (&session.application()?, environment))?, true),
-        (None, Some(id)) => (Given::of_ledger(id, &ledger)?, true),
-        (None, None) => match newest(&ledger)? {
-            Some(id) => (Given::of_ledger(&id, &ledger)?, false),
+        (Some(path), _) => (Given::of_file(path, ledger, (&session.application()?, environment))?, true),
+        (None, Some(id)) => (Given::of_ledger(id, ledger)?, true),
+        (None, None) => match newest(ledger)? {
+            Some(id) => (Given::of_ledger(&id, ledger)?, false),
             None => return Ok(Came::Skipped(format!("{environment} has no release that passed: nothing to restore"))),
         },
     };
@@ -173,13 +192,17 @@ fn one(session: &Session, options: &Options, environment: &str, password: &Optio
         key: if options.escrow { DrillKey::Escrow } else { DrillKey::Daily },
         escrow_is_daily,
         by: who(session),
+        auditor,
         signer: session.signing_key()?,
         given,
     };
     let observer = session.observer();
     let outcome = drill::drill(&Arc::new(request), &observer, &session.cancel, session.runtime.handle())?;
     drop(observer);
-    let events = if outcome.record.is_some() { write_page(session, &place, &outcome) } else { Vec::new() };
+    let telling = Telling::drilled(session, &outcome.drill, outcome.exit());
+    let recorded = outcome.record.is_some().then_some((ledger, &outcome.drill.release));
+    audited::warn(&telling.finish(recorded));
+    let events = if outcome.record.is_some() { write_page(session, place, &outcome) } else { Vec::new() };
     Ok(Came::Drilled { outcome: Box::new(outcome), manifest, events })
 }
 

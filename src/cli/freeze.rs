@@ -1,5 +1,6 @@
 //! `freeze` and `thaw`: nothing is deployed, or something may be again.
 
+use super::audited;
 use super::options::Format;
 use super::output;
 use super::page;
@@ -11,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
 use crate::model::release_id::ReleaseId;
-use crate::notify::Notifier;
+use crate::notify::{Notifier, Untold};
 use crate::report::status;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -44,6 +45,9 @@ struct Document<'a> {
     exit_code: u8,
     environment: &'a str,
     freeze: Option<&'a Freeze>,
+    /// What webhooks were not told.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    untold: &'a [Untold],
 }
 
 /// Runs `freeze`.
@@ -60,9 +64,9 @@ pub fn freeze(session: &Session, options: &FreezeOptions) -> anyhow::Result<Exit
             .into());
     }
     let event = Event::Frozen { at: now, by: freeze.by.clone(), reason, until };
-    record(session, &ledger, &event, None);
-    announce(session, &environment, &freeze, None)?;
-    tell(session, "freeze", &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
+    let exit = record(session, &ledger, &event, None)?;
+    let untold = announce(session, &ledger, &freeze, None)?;
+    tell(session, ("freeze", exit, &untold), &environment, Some(&freeze), &format!("{environment} is {freeze}\n"))
 }
 
 /// Runs `thaw`.
@@ -71,18 +75,30 @@ pub fn thaw(session: &Session, options: &ThawOptions) -> anyhow::Result<ExitCode
     let reason = reason(&options.reason)?;
     let ledger = session.ledger()?;
     let Some(freeze) = ledger.thaw()? else {
-        return tell(session, "thaw", &environment, None, &format!("{environment} was not frozen\n"));
+        return tell(
+            session,
+            ("thaw", ExitCode::Pass, &[]),
+            &environment,
+            None,
+            &format!("{environment} was not frozen\n"),
+        );
     };
     let by = who(session);
     let event = Event::Thawed { at: Timestamp::now(), by: by.clone(), reason: reason.clone() };
-    record(session, &ledger, &event, freeze.release.as_ref());
-    announce(session, &environment, &freeze, Some((&by, &reason)))?;
-    tell(session, "thaw", &environment, Some(&freeze), &format!("{environment} is thawed; it was {freeze}\n"))
+    let exit = record(session, &ledger, &event, freeze.release.as_ref())?;
+    let untold = announce(session, &ledger, &freeze, Some((&by, &reason)))?;
+    tell(
+        session,
+        ("thaw", exit, &untold),
+        &environment,
+        Some(&freeze),
+        &format!("{environment} is thawed; it was {freeze}\n"),
+    )
 }
 
 fn tell(
     session: &Session,
-    command: &'static str,
+    (command, exit, untold): (&'static str, ExitCode, &[Untold]),
     environment: &str,
     freeze: Option<&Freeze>,
     text: &str,
@@ -90,37 +106,47 @@ fn tell(
     match session.format() {
         Format::Text => output::print(text)?,
         Format::Json => {
-            output::print_json(&Document { schema_version: 1, command, exit_code: 0, environment, freeze })?;
+            let exit_code = exit.number();
+            output::print_json(&Document { schema_version: 1, command, exit_code, environment, freeze, untold })?;
         }
     }
-    Ok(ExitCode::Pass)
+    output::close(exit, session.closing(command));
+    Ok(exit)
 }
 
-/// Writes the event beside the newest release, if there is one, and beside that which was undone under the freeze. The
-/// freeze itself counts, whatever becomes of this.
-fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&ReleaseId>) {
+/// Writes the line of the audit, then the event beside the newest release, if there is one, and beside that which was undone
+/// under the freeze. The freeze itself counts, whatever becomes of this; a line that nobody took is told by the exit code.
+fn record(session: &Session, ledger: &Ledger, event: &Event, undone: Option<&ReleaseId>) -> Result<ExitCode> {
     let write = |id: &ReleaseId| -> Result<()> {
         ledger.record_event(id, event)?;
         page::write(session, ledger, id).map(drop)
     };
     let newest = ledger.previous().map(|newest| newest.map(|newest| newest.id));
+    let about = undone.or(newest.as_ref().ok().and_then(Option::as_ref));
+    let exit =
+        audited::exit(ExitCode::Pass, session.auditor(&session.environment()?)?.write_event(ledger, about, event));
     let other = undone.filter(|id| !matches!(&newest, Ok(Some(newest)) if newest == *id));
     let results = [other.map_or(Ok(()), write), newest.and_then(|newest| newest.as_ref().map_or(Ok(()), write))];
     for error in results.into_iter().filter_map(Result::err) {
         output::note(&format!("warning: {}", error.chain()));
     }
+    Ok(exit)
 }
 
-/// Tells the webhooks of a freeze, or of its end; what they were not told is a warning.
-fn announce(session: &Session, environment: &str, freeze: &Freeze, thawed: Option<(&str, &str)>) -> Result<()> {
+/// Tells the webhooks of a freeze, or of its end; what they were not told is a warning, and recorded beside the newest
+/// release.
+fn announce(session: &Session, ledger: &Ledger, freeze: &Freeze, thawed: Option<(&str, &str)>) -> Result<Vec<Untold>> {
+    let environment = session.environment()?;
     let notifier = Notifier::new(&session.config.webhooks, WebhookEvent::Freeze);
     let run_url = session.ci.as_ref().and_then(|ci| ci.pipeline.run_url.as_deref());
-    notifier.tell(status::freeze((&session.application()?, environment), freeze, thawed, run_url));
-    webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, None);
-    Ok(())
+    notifier.tell(status::freeze((&session.application()?, &environment), freeze, thawed, run_url));
+    // It is only looked for where it will be needed.
+    let newest = if notifier.is_empty() { None } else { ledger.previous().ok().flatten() };
+    let record = newest.as_ref().map(|newest| (ledger, &newest.id));
+    Ok(webhooks::finish(session, notifier, if thawed.is_some() { "thaw" } else { "freeze" }, record))
 }
 
-fn reason(text: &str) -> Result<String> {
+pub(super) fn reason(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
         return Err(
@@ -138,7 +164,7 @@ pub fn who(session: &Session) -> String {
 }
 
 /// Reads a moment in the future, or a duration from now.
-fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
+pub(super) fn time(text: &str, now: Timestamp) -> Result<Timestamp> {
     let wrong = |what: &str| {
         Error::new(ErrorCode::Usage, format!("--until {text}: {what}"))
             .hint("give a time such as 2027-01-02T08:00:00Z, or a duration such as 36h")

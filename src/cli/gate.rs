@@ -1,10 +1,12 @@
 //! `gate`, `snapshot`, `doctor`, and `plan` beside them: the same request, carried to different lengths.
 
+use super::breaking;
 use super::options::Format;
 use super::output;
 use super::page;
 use super::session::{Session, shown, variable};
 use super::signature;
+use super::webhooks::Telling;
 use crate::config::{CaptureIn, FilesConfig, SourceConfig, SourceKind, is_root};
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::doctor::{self, Check};
@@ -13,7 +15,7 @@ use crate::gate::run::Outcome;
 use crate::gate::{record, supervise};
 use crate::ledger::Ledger;
 use crate::model::finding::{Finding, Level};
-use crate::model::manifest::Purpose;
+use crate::model::manifest::{Manifest, Purpose};
 use crate::model::version::Version;
 use crate::release::resolve::{Target, given_version};
 use crate::report::ci::CiReport;
@@ -25,7 +27,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is captured, for what.
 #[derive(Debug, clap::Args)]
@@ -56,23 +58,46 @@ pub struct Options {
     pub html_out: Option<PathBuf>,
 }
 
+/// What is captured before a deploy, and what a person says of it.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct GateOptions {
+    /// What is captured.
+    #[command(flatten)]
+    pub capture: Options,
+    /// What a person says.
+    #[command(flatten)]
+    pub words: breaking::Options,
+}
+
 /// Runs `gate`.
-pub fn gate(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Gate, "gate")
+pub fn gate(session: &Session, options: GateOptions) -> anyhow::Result<ExitCode> {
+    let request = gate_request(session, &options)?;
+    capture(session, request, options.capture.html_out.as_deref(), "gate")
+}
+
+/// Collects all that was said of a deploy into one request.
+pub(super) fn gate_request(session: &Session, options: &GateOptions) -> Result<Request> {
+    let request = request(session, &options.capture, Purpose::Gate)?;
+    options.words.add_to(session, request)
 }
 
 /// Runs `snapshot`.
 pub fn snapshot(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
-    capture(session, options, Purpose::Snapshot, "snapshot")
+    let request = request(session, &options, Purpose::Snapshot)?;
+    capture(session, request, options.html_out.as_deref(), "snapshot")
 }
 
-fn capture(session: &Session, options: Options, purpose: Purpose, command: &str) -> anyhow::Result<ExitCode> {
-    let request = Arc::new(request(session, &options, purpose)?);
+fn capture(session: &Session, request: Request, html: Option<&Path>, command: &str) -> anyhow::Result<ExitCode> {
+    let request = Arc::new(request);
+    let deadline = Instant::now().checked_add(request.timeout);
     let outcome = run(session, &request)?;
+    let telling = Telling::verdict(session, &outcome.manifest, outcome.exit, &request.auditor.by).until(deadline);
     // The verdict is known: no store that hangs over the page may keep it from the caller.
     page::limit(session);
-    write_pages(&request, &outcome, options.html_out.as_deref());
-    let manifest = &outcome.manifest;
+    write_pages(&request, &outcome, html);
+    let shown = finish_telling(session, telling, &request, &outcome);
+    let manifest = &shown;
     match session.format() {
         Format::Text => output::print(&text::gate(manifest, session.style()))?,
         Format::Json => {
@@ -88,6 +113,29 @@ fn capture(session: &Session, options: Options, purpose: Purpose, command: &str)
     });
     close(session, command, &outcome);
     Ok(outcome.exit)
+}
+
+/// Ends telling of the verdict; returns the manifest as it is shown, with what was found after it was written: that
+/// somebody was not told.
+pub(super) fn finish_telling(
+    session: &Session,
+    telling: Telling<'_>,
+    request: &Request,
+    outcome: &Outcome,
+) -> Manifest {
+    let ledger = Ledger::new(request.place.ledger_storage());
+    let id = &outcome.manifest.id;
+    let untold = telling.finish(outcome.in_ledger.then_some((&ledger, id)));
+    if !untold.is_empty()
+        && outcome.in_ledger
+        && let Err(error) = page::write(session, &ledger, id)
+    {
+        output::note(&format!("warning: {}", error.chain()));
+    }
+    let mut shown = outcome.manifest.clone();
+    shown.decision.findings.extend(untold);
+    shown.decision.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    shown
 }
 
 /// Runs the gate and shows its progress.
@@ -231,7 +279,10 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         purpose,
         application: session.application()?,
         settings: session.settings(&environment),
-        environment,
+        approvers: session.approvers(&environment, None)?,
+        ticket: session.ticket(None)?,
+        glass: None,
+        environment: environment.clone(),
         config: session.config.clone(),
         sources,
         left_out,
@@ -246,6 +297,7 @@ fn request_for(session: &Session, options: &Options, purpose: Purpose, target: T
         manifest_out: std::path::absolute(&options.manifest_out).unwrap_or_else(|_| options.manifest_out.clone()),
         signer: session.signing_key()?,
         signers: session.known_signers(),
+        auditor: session.auditor(&environment)?,
         keeps_lease: false,
     })
 }

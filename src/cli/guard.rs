@@ -2,7 +2,8 @@
 
 use super::options::Format;
 use super::session::{Diverted, ESCROW_PASSWORD, Session};
-use super::{admit, gate, output, page, rollback};
+use super::webhooks::Telling;
+use super::{admit, audited, gate, output, page, rollback};
 use crate::cancel::Reason;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::guard;
@@ -12,8 +13,9 @@ use crate::gate::run::Outcome;
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::lease::Lease;
+use crate::model::audit::{self, Action};
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{Manifest, Purpose};
+use crate::model::manifest::Manifest;
 use crate::model::reconciliation::Side;
 use crate::process::{attend, in_words};
 use crate::report::ci::CiReport;
@@ -24,7 +26,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is deployed, how, and what then.
 #[derive(Debug, clap::Args)]
@@ -32,7 +34,7 @@ use std::time::Duration;
 pub struct Options {
     /// What is captured before.
     #[command(flatten)]
-    pub gate: gate::Options,
+    pub gate: gate::GateOptions,
     /// Ask the running system again until it matches or DURATION has passed
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "0s")]
     pub wait: Duration,
@@ -75,19 +77,22 @@ struct Document<'a> {
 /// Runs `guard`.
 pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     let Options { gate: gated, wait, rollback_on_failure, command } = options;
-    let request = Request { keeps_lease: true, ..gate::request(session, &gated, Purpose::Gate)? };
+    let request = Request { keeps_lease: true, ..gate::gate_request(session, &gated)? };
     let request = Arc::new(request);
     let run = admit::run_id(session, None)?;
+    let deadline = Instant::now().checked_add(request.timeout);
     let mut outcome = gate::run(session, &request)?;
-    gate::write_pages(&request, &outcome, gated.html_out.as_deref());
-    output::note(text::gate(&outcome.manifest, text::Style { color: false }).trim_end());
+    let telling = Telling::verdict(session, &outcome.manifest, outcome.exit, &request.auditor.by).until(deadline);
+    gate::write_pages(&request, &outcome, gated.capture.html_out.as_deref());
+    let shown = gate::finish_telling(session, telling, &request, &outcome);
+    output::note(text::gate(&shown, text::Style { color: false }).trim_end());
     if outcome.exit != ExitCode::Pass {
         return Ok(refused(session, &request, &outcome)?);
     }
     // From here on signals are for the command: none may get lost between the claim and its start.
     let signals = session.divert_signals();
     session.cancel.check()?;
-    guard::open(&request, &outcome, &run)?;
+    audited::warn(&guard::open(&request, &outcome, &run)?);
     let lease = outcome.lease.take();
     let guarded = Guarded { session, request: &request, manifest: &outcome.manifest, rollback_on_failure };
     Ok(guarded.deploy((&command, &run), wait, lease, signals)?)
@@ -145,7 +150,10 @@ impl Guarded<'_> {
             },
         };
         if let Some(event) = &reconciliation {
-            note(ledger.record_event(&self.manifest.id, event).map(drop));
+            let auditor = &self.request.auditor;
+            let telling = Telling::reconciled(self.session, self.manifest, event, &auditor.by);
+            note(auditor.record(&ledger, &self.manifest.id, event).map(|(_, found)| audited::warn(&found)));
+            audited::warn(&telling.finish(Some((&ledger, &self.manifest.id))));
         }
         // Without a probe the command's word is all there is.
         let is_over = match &reconciliation {
@@ -187,6 +195,10 @@ impl Guarded<'_> {
                 (ExitCode::first_of([exit, ExitCode::RestoreFailed]), Some(false))
             }
         };
+        let outcome = if exit == ExitCode::Pass { audit::Outcome::Done } else { audit::Outcome::Failed };
+        let line = self.request.auditor.line(Action::Guard, outcome).exits(exit.number()).of(&self.manifest.id);
+        let line = line.why(Some(format!("the command {}", ended.status)));
+        let exit = audited::exit(exit, self.request.auditor.write(&ledger, None, &line));
         problems.extend(page::write(self.session, &ledger, &self.manifest.id).err().map(|error| error.chain()));
         for problem in &problems {
             output::note(&format!("warning: {problem}"));

@@ -4,6 +4,10 @@
 //! [`ci`] that to the CI system.
 
 mod admit;
+mod approve;
+mod audit;
+mod audited;
+mod breaking;
 mod check;
 mod ci;
 mod completions;
@@ -12,6 +16,7 @@ mod drill;
 mod freeze;
 mod gate;
 mod guard;
+mod hold;
 mod init;
 mod ls;
 mod options;
@@ -19,6 +24,7 @@ mod output;
 mod page;
 mod plan;
 mod prompt;
+mod prune;
 mod reconcile;
 mod releases;
 mod repository;
@@ -87,6 +93,7 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Guard(options) => guard::run(&session, options),
         Command::Snapshot(options) => gate::snapshot(&session, options),
         Command::Admit(options) => admit::run(&session, &options),
+        Command::Approve(options) => approve::run(&session, &options),
         Command::Freeze(options) => freeze::freeze(&session, &options),
         Command::Thaw(options) => freeze::thaw(&session, &options),
         Command::Reconcile(options) => reconcile::run(&session, &options),
@@ -94,9 +101,12 @@ fn run(cli: Cli, shown: &Shown) -> anyhow::Result<ExitCode> {
         Command::Rollback(options) => rollback::run(&session, &options),
         Command::Drill(options) => drill::run(&session, &options),
         Command::Releases(options) => releases::list(&session, &options),
+        Command::Audit(options) => audit::run(&session, &options),
         Command::Show(options) => releases::show(&session, &options),
         Command::Check(options) => check::run(&session, &options),
         Command::Copy(options) => copy::run(&session, &options),
+        Command::Prune(options) => prune::run(&session, &options),
+        Command::Hold(options) => hold::run(&session, &options),
         Command::Ls(options) => ls::run(&session, &options),
         Command::Schema(_) | Command::Completions(_) | Command::Man => Ok(ExitCode::Pass),
     };

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 use super::{
-    admit, check, completions, copy, drill, freeze, gate, guard, init, ls, plan, reconcile, releases, restore,
-    rollback, schema,
+    admit, approve, audit, check, completions, copy, drill, freeze, gate, guard, hold, init, ls, plan, prune,
+    reconcile, releases, restore, rollback, schema,
 };
 
 /// A hold point for deployments: no restorable snapshot, no deploy
@@ -117,13 +117,15 @@ pub enum Command {
     /// Show what the gate would do, capturing nothing
     Plan(plan::Options),
     /// Take a verified snapshot before a deploy, and say whether the deploy may go on
-    Gate(gate::Options),
+    Gate(gate::GateOptions),
     /// Run a deploy under guard: gate, the command, and a look at what runs then
     Guard(guard::Options),
     /// Take a verified snapshot outside of a deploy
     Snapshot(gate::Options),
     /// Ask, in the deploy step itself, for a signed, fresh and unused pass, and use it
     Admit(admit::Options),
+    /// Approve of a release, or answer for an override, by a signature
+    Approve(approve::Options),
     /// Check a manifest against the deployed version
     Reconcile(reconcile::Options),
     /// Restore one source of a release, or a snapshot of a restic repository
@@ -140,10 +142,16 @@ pub enum Command {
     Releases(releases::ListOptions),
     /// Show one release
     Show(releases::ShowOptions),
+    /// List what was done here, by whom and why; or verify that nothing of it was removed or altered
+    Audit(audit::Options),
     /// Check the integrity of a repository
     Check(check::Options),
     /// Bring a second, verified copy in another store up to date
     Copy(copy::Options),
+    /// Let go of releases that no rule keeps, and free what only they needed
+    Prune(prune::Options),
+    /// Keep a release from being pruned, or lift that
+    Hold(hold::Options),
     /// List the files of a snapshot
     Ls(ls::Options),
     /// Print a JSON Schema
@@ -178,14 +186,18 @@ impl Command {
             Self::Admit(_) => "admit",
             Self::Freeze(_) => "freeze",
             Self::Thaw(_) => "thaw",
+            Self::Approve(_) => "approve",
             Self::Reconcile(_) => "reconcile",
             Self::Restore(_) => "restore",
             Self::Rollback(_) => "rollback",
             Self::Drill(_) => "drill",
             Self::Releases(_) => "releases",
             Self::Show(_) => "show",
+            Self::Audit(_) => "audit",
             Self::Check(_) => "check",
             Self::Copy(_) => "copy",
+            Self::Prune(_) => "prune",
+            Self::Hold(_) => "hold",
             Self::Ls(_) => "ls",
             Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",

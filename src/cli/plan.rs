@@ -1,13 +1,12 @@
 //! `plan`: what the gate would do, and why.
 
-use super::gate::{self, request};
+use super::gate;
 use super::options::Format;
 use super::output;
 use super::session::Session;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::plan::{self, Action, Plan, PlannedSource};
 use crate::model::finding::FindingCode;
-use crate::model::manifest::Purpose;
 use crate::model::verdict::Verdict;
 use crate::report::closing::Closing;
 use crate::report::explain::{self, Explanation};
@@ -18,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    gate: gate::Options,
+    gate: gate::GateOptions,
     /// Explain a finding's code or a rule's name, and what made it so in this plan
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
@@ -26,7 +25,7 @@ pub struct Options {
 
 /// Runs `plan`.
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
-    let request = request(session, &options.gate, Purpose::Gate)?;
+    let request = gate::gate_request(session, &options.gate)?;
     let plan = plan::plan(&request, &session.cancel, session.runtime.handle())?;
     match (session.format(), &options.explain) {
         (Format::Json, None) => output::print_json(&plan)?,

@@ -1,4 +1,4 @@
-//! Asks whoever sits at the terminal for the name of what is about to be overwritten.
+//! Asks whoever sits at the terminal for the name of what is about to be overwritten or emptied.
 
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -9,14 +9,14 @@ use std::time::Duration;
 /// How long a signal may go unnoticed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks for the name of the environment.
+/// Asks for the name of the environment before `what` is done to it, such as "roll it back".
 ///
 /// # Errors
 /// `usage`: another name was given, or none; the reason of a cancellation, such as Ctrl-C; `io`: nobody can be asked.
-pub(super) fn ask(environment: &str, cancel: &Cancel) -> Result<()> {
+pub(super) fn ask(environment: &str, what: &str, cancel: &Cancel) -> Result<()> {
     let cannot = |error| Error::new(ErrorCode::Io, "cannot ask on the terminal").caused_by(error);
     let mut out = std::io::stderr().lock();
-    write!(out, "type the name of the environment to roll it back: ").and_then(|()| out.flush()).map_err(cannot)?;
+    write!(out, "type the name of the environment to {what}: ").and_then(|()| out.flush()).map_err(cannot)?;
     drop(out);
     // A signal does not end a read: whoever waits for it must be another thread than the one that reads.
     let (answer, answered) = channel();

@@ -1,9 +1,12 @@
 //! `reconcile`: a manifest against the deployed version.
 
+use super::audited;
+use super::freeze::who;
 use super::options::Format;
 use super::output;
 use super::page;
 use super::session::Session;
+use super::webhooks::Telling;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::{self, Observe, Request, check_place};
 use crate::ledger::events::{Event, EventRecord};
@@ -103,14 +106,16 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         })?,
     }
     // After the answer is printed: a ledger that does not answer must not hide it.
-    let events = record(session, &manifest, &event)?;
+    let telling = Telling::reconciled(session, &manifest, &event, &who(session));
+    let ledger = session.ledger()?;
+    let (events, exit) = record(session, &ledger, (&manifest, &event), (reconciled.exit(), telling))?;
     let file = options.manifest.as_ref().and_then(|path| std::path::absolute(path).ok());
     session.show_in_ci(&CiReport {
         explanation: Some(&reconciled.explanation),
         manifest: Some(&manifest),
         manifest_file: file.as_deref(),
         events: &events,
-        ..CiReport::new("reconcile", reconciled.exit())
+        ..CiReport::new("reconcile", exit)
     });
     let next = format!("holdpoint show {} --environment {environment}", manifest.id);
     let words = Closing {
@@ -119,24 +124,31 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         next: Some(&next),
         ..session.closing("reconcile")
     };
-    output::close(reconciled.exit(), words);
-    Ok(reconciled.exit())
+    output::close(exit, words);
+    Ok(exit)
 }
 
-/// Writes the outcome beside the manifest, and the page anew; returns all that happened to the release.
-fn record(session: &Session, manifest: &Manifest, event: &Event) -> Result<Vec<EventRecord>> {
-    let ledger = session.ledger()?;
-    ledger.record_event(&manifest.id, event)?;
+/// Writes the outcome beside the manifest, and the page anew; returns all that happened to the release, and what `exit`
+/// becomes if the audit did not take it.
+fn record(
+    session: &Session,
+    ledger: &Ledger,
+    (manifest, event): (&Manifest, &Event),
+    (exit, telling): (ExitCode, Telling<'_>),
+) -> Result<(Vec<EventRecord>, ExitCode)> {
+    let (_, found) = session.auditor(&manifest.environment.name)?.record(ledger, &manifest.id, event)?;
+    let exit = audited::exit(exit, Ok(found));
     // What runs is known everywhere: the deployment, or its undoing, is over.
     if event.matched().is_some() {
         ledger.close_claim(&manifest.id)?;
     }
+    audited::warn(&telling.finish(Some((ledger, &manifest.id))));
     // What was observed is recorded; a page that could not be made anew changes nothing of that.
-    match page::write(session, &ledger, &manifest.id) {
-        Ok(events) => Ok(events),
+    match page::write(session, ledger, &manifest.id) {
+        Ok(events) => Ok((events, exit)),
         Err(error) => {
             output::note(&format!("warning: {}", error.chain()));
-            ledger.events(&manifest.id)
+            Ok((ledger.events(&manifest.id)?, exit))
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::ledger::events::Event;
 use crate::model::manifest::Manifest;
 use crate::report::html::{self, Page};
 use crate::report::{markdown, text};
+use crate::storage::many::ask_all;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -46,6 +47,8 @@ struct ListDocument {
 #[derive(Debug, Serialize)]
 struct ListedDocument {
     id: String,
+    /// Whether retention let it go.
+    pruned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,12 +68,17 @@ struct ShowDocument<'a> {
 
 /// Runs `releases`.
 pub fn list(session: &Session, options: &ListOptions) -> anyhow::Result<ExitCode> {
-    let listed = session.ledger()?.list(options.limit)?;
+    let ledger = session.ledger()?;
+    let listed = ledger.list(options.limit)?;
+    let pruned =
+        ask_all(ledger.storage().parallelism().reads, &listed, &session.cancel, |one| ledger.is_pruned(&one.id))?;
+    let gone = listed.iter().zip(pruned).filter(|(_, pruned)| *pruned).map(|(listed, _)| listed.id.clone()).collect();
     match session.format() {
-        Format::Text => output::print(&text::releases(&listed, session.style()))?,
+        Format::Text => output::print(&text::releases(&listed, &gone, session.style()))?,
         Format::Json => {
             let document = |listed: &Listed| ListedDocument {
                 id: listed.id.to_string(),
+                pruned: gone.contains(&listed.id),
                 manifest: listed.record.as_ref().ok().map(|stored| stored.manifest.clone()),
                 error: listed.record.as_ref().err().map(Error::chain),
             };

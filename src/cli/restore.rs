@@ -1,6 +1,7 @@
 //! `restore`: one source of a release, or a snapshot of a restic repository.
 
 mod stdout;
+mod trail;
 mod trust;
 
 use super::options::Format;
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::gate::reconcile::check_place;
 use crate::gate::restore::{Restore, find_recorded, find_snapshot, find_source, restores_directories};
 use crate::gate::scratch::Scratch;
+use crate::gate::standing;
 use crate::ledger::Ledger;
 use crate::model::manifest::SourceRecord;
 use crate::model::progress::Observer;
@@ -25,6 +27,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use trail::Trail;
 
 /// How long a restore waits for somebody who removes something from the repository.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,12 +88,19 @@ struct Document<'a> {
 
 /// Runs `restore`.
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
-    if stdout::is_wanted(options) {
-        return stdout::run(session, options);
-    }
+    let trail = Trail::default();
+    let ended = match stdout::is_wanted(options) {
+        true => stdout::run(session, options, &trail),
+        false => restore(session, options, &trail),
+    };
+    trail.end(&ended);
+    ended
+}
+
+fn restore(session: &Session, options: &Options, trail: &Trail) -> anyhow::Result<ExitCode> {
     let (name, snapshot, restored) = match &options.source {
         Some(source) => {
-            let (snapshot, restored) = of_release(session, options, source)?;
+            let (snapshot, restored) = of_release(session, options, source, trail)?;
             (source.as_str(), snapshot, restored)
         }
         None => {
@@ -149,22 +159,25 @@ struct Found {
 }
 
 impl Found {
-    fn look(session: &Session, options: &Options) -> Result<Self> {
+    fn look(session: &Session, options: &Options, trail: &Trail) -> Result<Self> {
         match &options.source {
-            Some(name) => Self::of_release(session, options, name),
+            Some(name) => Self::of_release(session, options, name, trail),
             None => Self::in_repository(options.bare.open(session)?, session, |indexed| {
                 find_snapshot(indexed, options.snapshot.as_deref().unwrap_or("latest"))
             }),
         }
     }
 
-    fn of_release(session: &Session, options: &Options, name: &str) -> Result<Self> {
+    fn of_release(session: &Session, options: &Options, name: &str, trail: &Trail) -> Result<Self> {
         let place = session.place()?;
-        let manifest = trust::manifest(session, options, &Ledger::new(place.ledger_storage()))?;
+        let ledger = Ledger::new(place.ledger_storage());
+        let manifest = trust::manifest(session, options, &ledger)?;
         check_place(&manifest, &session.application()?, &session.environment()?)?;
         let record = find_source(&manifest, name)?;
+        trail.begin(session, options, &ledger, &manifest)?;
         let repository = place.open()?;
-        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record))?;
+        let found = Self::in_repository(repository, session, |indexed| find_recorded(indexed, record));
+        let found = found.map_err(|error| standing::explain(error, &ledger, &manifest.id))?;
         Ok(Self { record: Some(record.clone()), ..found })
     }
 
@@ -185,7 +198,7 @@ fn of_repository(session: &Session, options: &Options) -> Result<(Id, Restored)>
         return Err(Error::new(ErrorCode::Usage, "a snapshot of a repository needs a place to go")
             .hint("name an empty directory by --target DIR"));
     };
-    let Found { indexed, id, snapshot, _lock, .. } = Found::look(session, options)?;
+    let Found { indexed, id, snapshot, _lock, .. } = Found::look(session, options, &Trail::default())?;
     let observer = session.observer();
     let restore = restore_with(session, options, &indexed, &*observer);
     Ok((id, restore.paths(&id.short(), snapshot.tree, &options.paths, &target)?))
@@ -201,8 +214,8 @@ fn restore_with<'a>(
     Restore { indexed, observer, cancel: &session.cancel, runtime, force: options.force }
 }
 
-fn of_release(session: &Session, options: &Options, name: &str) -> Result<(Id, Option<Restored>)> {
-    let Found { record, indexed, id, snapshot, _lock } = Found::of_release(session, options, name)?;
+fn of_release(session: &Session, options: &Options, name: &str, trail: &Trail) -> Result<(Id, Option<Restored>)> {
+    let Found { record, indexed, id, snapshot, _lock } = Found::of_release(session, options, name, trail)?;
     let Some(source) = &record else { return Err(Error::new(ErrorCode::Internal, "a release has no record")) };
     let observer = session.observer();
     let restore = restore_with(session, options, &indexed, &*observer);

@@ -2,6 +2,7 @@
 
 mod told;
 
+use super::audited;
 use super::freeze::who;
 use super::options::Format;
 use super::output;
@@ -13,6 +14,7 @@ use crate::gate::request;
 use crate::gate::rollback::{self, DEFAULT_WAIT, Given, Outcome, Request};
 use crate::ledger::events::EventRecord;
 use crate::ledger::lease::Lease;
+use crate::model::audit::Action;
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::rollback::RollbackPlan;
@@ -125,11 +127,16 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
             output::print(&text::ways(&plan))?;
         }
     }
+    if !options.plan && refusal != ExitCode::Pass {
+        let auditor = &request.run.auditor;
+        let line = auditor.judged(Action::Rollback, refusal, &plan.findings).of(&plan.id);
+        audited::warn(&auditor.note(&ledger, &line));
+    }
     if options.plan || refusal != ExitCode::Pass {
         return not_begun(session, &given.manifest, &plan, refusal);
     }
     if is_asked {
-        prompt::ask(&environment, &session.cancel)?;
+        prompt::ask(&environment, "roll it back", &session.cancel)?;
     }
     let told = Told::new(session, &ledger, &given.manifest, &request.by);
     let observer = session.observer();
@@ -198,7 +205,7 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         purpose: Purpose::Safety,
         application: session.application()?,
         settings: session.settings(&environment),
-        environment,
+        environment: environment.clone(),
         config: session.config.clone(),
         sources: Vec::new(),
         left_out: Vec::new(),
@@ -218,6 +225,10 @@ fn template(session: &Session, manifest: &Manifest) -> Result<request::Request> 
         manifest_out: PathBuf::new(),
         signer: session.signing_key()?,
         signers: session.known_signers(),
+        approvers: None,
+        ticket: None,
+        glass: None,
+        auditor: session.auditor(&environment)?,
         keeps_lease: true,
     })
 }

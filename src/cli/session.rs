@@ -7,6 +7,7 @@ use super::secrets;
 use crate::cancel::{Cancel, Reason};
 use crate::config::{self, Config, EnvironmentConfig, Text};
 use crate::error::{Error, ErrorCode, IoContext, Result};
+use crate::gate::audit::Auditor;
 use crate::gate::copies::CopyStore;
 use crate::gate::place::{Naming, Place, Secret};
 use crate::ledger::Ledger;
@@ -39,6 +40,12 @@ pub const ESCROW_PASSWORD: &str = "HOLDPOINT_ESCROW_PASSWORD";
 
 /// The variable that gives the key which signs: a path, or its text.
 const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
+
+/// The variable that gives the key of who approves: a path, or its text.
+pub const APPROVAL_KEY: &str = "HOLDPOINT_APPROVAL_KEY";
+
+/// The variable that names the file of the keys that may approve.
+const APPROVERS: &str = "HOLDPOINT_APPROVERS";
 
 /// One command that runs.
 pub struct Session {
@@ -252,6 +259,20 @@ impl Session {
         Ok(Ledger::new(self.place()?.ledger_storage()))
     }
 
+    /// Returns what writes the audit of an environment.
+    ///
+    /// # Errors
+    /// `usage`: nothing names the application.
+    pub fn auditor(&self, environment: &str) -> Result<Auditor> {
+        Ok(Auditor {
+            application: self.application()?,
+            environment: environment.to_owned(),
+            by: super::freeze::who(self),
+            run_url: self.ci.as_ref().and_then(|ci| ci.pipeline.run_url.clone()),
+            settings: self.config.audit.clone(),
+        })
+    }
+
     /// Lets signals go to the caller instead of cancelling the run.
     pub fn divert_signals(&self) -> Diverted {
         let (sender, received) = unbounded();
@@ -273,13 +294,13 @@ impl Session {
         }
     }
 
-    /// Returns the variables that may hold the key which signs.
+    /// Returns the variables that may hold a key which signs or approves: no program that deploys gets them.
     pub fn signing_key_variables(&self) -> Vec<&str> {
         let configured = match &self.config.signing.key_file {
             Some(Text::Env(name)) => Some(name.as_str()),
             _ => None,
         };
-        std::iter::once(SIGNING_KEY).chain(configured).collect()
+        [SIGNING_KEY, APPROVAL_KEY].into_iter().chain(configured).collect()
     }
 
     /// Returns the file of the allowed signers, if one is named: by `flag`, by `HOLDPOINT_ALLOWED_SIGNERS`, by the
@@ -294,6 +315,53 @@ impl Session {
     /// be read, nobody is allowed.
     pub fn known_signers(&self) -> Option<AllowedSigners> {
         self.allowed_signers_file(None).map(|file| AllowedSigners::read(&file).unwrap_or_default())
+    }
+
+    /// Returns the file of the keys that may approve in an environment, if one is named: by `flag`, by `HOLDPOINT_APPROVERS`,
+    /// by the configuration.
+    pub fn approvers_file(&self, environment: &str, flag: Option<&Path>) -> Option<PathBuf> {
+        let variable = variable(APPROVERS).filter(|path| !path.trim().is_empty());
+        let named = flag.map(Path::to_owned).or_else(|| variable.map(PathBuf::from));
+        named.or_else(|| self.settings(environment).approvers)
+    }
+
+    /// Returns the keys that may approve in an environment, if they are named.
+    ///
+    /// # Errors
+    /// `allowed-signers`: the file cannot be read or understood.
+    pub fn approvers(&self, environment: &str, flag: Option<&Path>) -> Result<Option<AllowedSigners>> {
+        let Some(file) = self.approvers_file(environment, flag) else { return Ok(None) };
+        let read = AllowedSigners::read(&file);
+        read.map(Some).map_err(|error| error.under_same_code("the approvers are not known"))
+    }
+
+    /// Says whether somebody outside of the configuration names the approvers.
+    pub fn approvers_are_named(&self, flag: Option<&Path>) -> bool {
+        flag.is_some() || variable(APPROVERS).is_some_and(|path| !path.trim().is_empty())
+    }
+
+    /// Returns the change ticket: of `flag`, else of `HOLDPOINT_TICKET`.
+    ///
+    /// # Errors
+    /// `usage`: it has control characters.
+    pub fn ticket(&self, flag: Option<&str>) -> Result<Option<String>> {
+        let given = flag.map(str::to_owned).or_else(|| variable("HOLDPOINT_TICKET"));
+        let Some(ticket) = given.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        if ticket.contains(char::is_control) {
+            return Err(Error::new(ErrorCode::Usage, "the ticket has control characters").hint("give its name alone"));
+        }
+        Ok(Some(ticket))
+    }
+
+    /// Says whether a file lies in the checkout that is deployed.
+    ///
+    /// # Errors
+    /// As [`Session::top`].
+    pub fn is_in_checkout(&self, file: &Path) -> Result<bool> {
+        let (file, top) = (file.canonicalize(), self.top()?.canonicalize());
+        Ok(matches!((file, top), (Ok(file), Ok(top)) if file.starts_with(&top)))
     }
 
     /// Says whether somebody outside of the configuration names the allowed signers.

@@ -1,9 +1,11 @@
 //! `[environment.NAME]` and its probe.
 
 use super::keys::{ENVIRONMENT, LATER_PROBES, PROBES};
+use super::requirements::requirements;
 use super::rollback::rollback;
 use super::types::{EnvironmentConfig, ProbeConfig, ProbeTarget, Selector, Text};
 use super::walk::{Table, Value};
+use super::windows::calendar;
 use reqwest::header::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,25 +13,54 @@ use std::time::Duration;
 /// How long one instance may take to answer, unless the file says otherwise.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads every environment; `sources` are the names of all sources, if those are right.
-pub(super) fn environments(value: &Value<'_>, sources: Option<&[&str]>) -> BTreeMap<String, EnvironmentConfig> {
+/// Reads every environment; `sources` are the names of all sources, if those are right, and `copies` those of all copies.
+pub(super) fn environments(
+    value: &Value<'_>,
+    sources: Option<&[&str]>,
+    copies: &[&str],
+) -> BTreeMap<String, EnvironmentConfig> {
     let mut environments = BTreeMap::new();
     for (name, item) in value.map() {
         if let Some(table) = item.table(&ENVIRONMENT) {
-            environments.insert(name.to_owned(), environment(&table, sources));
+            environments.insert(name.to_owned(), environment(&table, sources, copies));
         }
     }
     environments
 }
 
-fn environment(table: &Table<'_>, sources: Option<&[&str]>) -> EnvironmentConfig {
+fn environment(table: &Table<'_>, sources: Option<&[&str]>, copies: &[&str]) -> EnvironmentConfig {
     EnvironmentConfig {
         tier: table.get("tier").and_then(|value| value.string()),
         rpo: table.get("rpo").and_then(|value| value.some_duration()),
         rto: table.get("rto").and_then(|value| value.some_duration()),
         deployed: table.get("deployed").and_then(|value| probe(&value)),
         rollback: table.get("rollback").map(|value| rollback(&value, sources)).unwrap_or_default(),
+        retired: table.get("retired").and_then(|value| value.boolean()).unwrap_or(false),
+        archive: archive(table, copies),
+        calendar: calendar(table),
+        deploy_takes: table.get("deploy_takes").and_then(|value| value.some_duration()),
+        require: table.get("require").map(|value| requirements(&value)).unwrap_or_default(),
+        drill_within: table.get("drill_within").and_then(|value| value.some_duration()),
+        approvers: table.get("approvers").and_then(|value| value.path()).map(|path| table.walk.directory.join(path)),
+        approvals: table.get("approvals").and_then(|value| value.integer(1, 100)),
+        ticket_pattern: table.get("ticket_pattern").and_then(|value| whole(&value)),
     }
+}
+
+/// Reads the name of the copy that a retired environment is moved to.
+fn archive(table: &Table<'_>, copies: &[&str]) -> Option<String> {
+    let value = table.get("archive")?;
+    let name = value.name()?;
+    if !copies.contains(&name) {
+        value.mistake(format!("`archive` must name a copy, and there is no [store.copies.{name}]"));
+        return None;
+    }
+    let is_retired = table.get("retired").and_then(|value| value.boolean());
+    if is_retired != Some(true) {
+        value.mistake("`archive` belongs to an environment that is `retired = true`");
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 fn probe(value: &Value<'_>) -> Option<ProbeConfig> {
@@ -116,6 +147,13 @@ pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
             None
         }
     }
+}
+
+/// Reads a regular expression that a whole text must match.
+fn whole(value: &Value<'_>) -> Option<regex::Regex> {
+    let found = regular_expression(value)?;
+    // What is an expression by itself is one between brackets, too.
+    regex::Regex::new(&format!("^(?:{found})$")).ok()
 }
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {

@@ -1,8 +1,13 @@
 //! Every key of the configuration, as data: what the parser accepts and what the JSON Schema says.
 
+use super::audit::AUDIT;
+use super::overrides::OVERRIDE;
 use super::policy::POLICY;
+use super::requirements::REQUIREMENTS;
+use super::retention::RETENTION;
 use super::stores::STORE;
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 
 /// One table of the file.
 pub(super) struct Section {
@@ -97,9 +102,12 @@ pub(super) const ROOT: Section = Section {
         key("environment", Form::Map(&Form::Table(&ENVIRONMENT)), "one place where the application is deployed"),
         key("drill", Form::Table(&DRILL), "how restores are practised"),
         key("discovery", Form::Table(&DISCOVERY), "what databases without a source mean"),
+        key("retention", Form::Table(&RETENTION), "which releases keep their snapshots"),
         key("signing", Form::Table(&SIGNING), "who vouches for manifests"),
         key("webhook", Form::List(&Form::Table(&WEBHOOK), 0), "who is told what happens"),
+        key("override", Form::List(&Form::Table(&OVERRIDE), 0), "who may set aside which refusals"),
         key("policy", Form::Table(&POLICY), "how much is captured, what may stand in and what is required"),
+        key("audit", Form::Table(&AUDIT), "where the lines of the audit go besides the store"),
     ]],
     later: &[],
 };
@@ -338,8 +346,19 @@ pub(super) const ENVIRONMENT: Section = Section {
         key("rto", Form::Duration, "how long a restore may take"),
         key("deployed", Form::Kinds(PROBES), "how the deployed version is observed"),
         key("rollback", Form::Table(&ROLLBACK), "what a rollback runs"),
+        key("retired", Form::Boolean, "whether nothing is deployed there any more"),
+        key("archive", Form::Name, "the copy that holds what a retired environment had"),
+        key("time_zone", Form::Text, "the clock of its windows, such as \"Europe/Berlin\"; UTC unless given"),
+        key("window", Form::List(&Form::Table(&WINDOW), 1), "when may be deployed; always unless given"),
+        key("blackout", Form::List(&Form::Table(&BLACKOUT), 1), "when may not be deployed"),
+        key("deploy_takes", Form::Duration, "how long a deploy takes, which a window must hold, too"),
+        key("require", Form::List(&Form::Choice(REQUIREMENTS), 0), "what every release must have"),
+        key("drill_within", Form::Duration, "how old the last drill that passed may be"),
+        key("approvers", Form::Text, "the file of the keys that may approve, in the format of allowed signers"),
+        key("approvals", Form::Integer(1), "how many persons must approve; 1 unless given"),
+        key("ticket_pattern", Form::Text, "a regular expression that the whole name of a ticket must match"),
     ]],
-    later: &["windows"],
+    later: &[],
 };
 
 /// The ways back, as [`crate::model::way::WayKind`] names them.

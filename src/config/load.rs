@@ -1,10 +1,13 @@
 //! From a file, or its text, to a [`Config`].
 
+use super::audit::audit;
 use super::drills::drill;
 use super::environments::environments;
 use super::keys::{DISCOVERY, GATE, RETRY, ROOT, SIGNING};
 use super::mistakes::Mistakes;
+use super::overrides::overrides;
 use super::policy::{policy, tiers};
+use super::retention::retention;
 use super::sources::sources;
 use super::stores::store;
 use super::types::{Config, GateConfig, Retry, SigningConfig, Text};
@@ -96,16 +99,20 @@ fn read(root: &Table<'_>, config: &mut Config) {
     config.store = root.get("store").map(|value| store(&value, reads_back)).unwrap_or_default();
     config.sources = root.get("source").map(|value| sources(&value)).unwrap_or_default();
     config.drill = root.get("drill").map(|value| drill(&value, &config.sources)).unwrap_or_default();
+    config.retention = root.get("retention").map(|value| retention(&value)).unwrap_or_default();
     let discovery = root.get("discovery").and_then(|value| value.table(&DISCOVERY));
     let ignore = discovery.and_then(|table| table.get("ignore")).and_then(|value| value.list()).unwrap_or_default();
     config.ignored_databases = ignore.iter().filter_map(|value| value.string()).collect();
     config.signing = root.get("signing").map(|value| signing(&value)).unwrap_or_default();
+    config.audit = root.get("audit").map(|value| audit(&value)).unwrap_or_default();
     config.webhooks = root.get("webhook").map(|value| webhooks(&value)).unwrap_or_default();
     let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
     // Where a source has a mistake, it is not known by its name.
     let named = root.get("source").and_then(|value| value.list()).is_none_or(|items| items.len() == names.len());
-    let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names)));
+    let copies: Vec<_> = config.store.copies.keys().map(String::as_str).collect();
+    let environments = root.get("environment").map(|value| environments(&value, named.then_some(&names), &copies));
     config.environments = environments.unwrap_or_default();
+    config.overrides = root.get("override").map(|value| overrides(&value)).unwrap_or_default();
     let tiers = tiers(root.get("environment"));
     let policy = root.get("policy").map(|value| policy(&value, named.then_some(&names), tiers.as_deref()));
     config.policy = policy.unwrap_or_default();

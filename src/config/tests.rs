@@ -1,13 +1,17 @@
 //! The configuration as its writers meet it: what is taken, and what each mistake gets.
 
+use super::audit::AUDIT;
 use super::keys::{
     BASE_BACKUP, CHECK, DISCOVERY, DRILL, ENVIRONMENT, EXPECT, Form, GATE, PROBES, RETRY, ROLLBACK, ROOT, SOURCES,
     Section,
 };
 use super::load::parse_with;
+use super::overrides::OVERRIDE;
 use super::policy::{POLICY, RAISE, SEVERITY_POLICY, TIER_POLICY};
+use super::retention::{FLOOR, RETENTION};
 use super::stores::{CACHE, COPY, OBJECT_LOCK, STORE};
 use super::webhooks::WEBHOOK;
+use super::windows::{BLACKOUT, WINDOW};
 use super::*;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Severity, VerifyMode};
@@ -17,6 +21,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod windows;
 
 const WHOLE: &str = include_str!("tests/whole.toml");
 
@@ -71,6 +77,16 @@ fn a_whole_file_is_read() {
     let production = &config.environments["production"];
     assert_eq!(production.tier.as_deref(), Some("critical"));
     assert_eq!((production.rpo, production.rto), (Some(Duration::from_secs(3600)), Some(Duration::from_secs(1800))));
+    let required: Vec<_> = production.require.iter().map(|requirement| requirement.as_str()).collect();
+    assert_eq!(required, ["signed", "ticket", "approval"]);
+    assert_eq!((production.drill_within, production.approvals), (Some(Duration::from_secs(30 * 86400)), Some(2)));
+    assert_eq!(production.approvers.as_deref(), Some(Path::new("conf/approvers")));
+    let pattern = production.ticket_pattern.as_ref().unwrap();
+    assert!(pattern.is_match("OPS-7") && !pattern.is_match("OPS-7 or none"));
+    let [rule] = config.overrides.as_slice() else { panic!("one override") };
+    assert_eq!(rule.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["size-shrank", "require-ticket"]);
+    assert_eq!((rule.by.as_slice(), rule.signed), (&["ada@acme.example".to_owned()][..], true));
+    assert_eq!((rule.environments.as_deref(), rule.valid_for.as_secs()), (Some(&["production".to_owned()][..]), 1200));
     let probe = production.deployed.as_ref().unwrap();
     assert_eq!(probe.timeout, Duration::from_secs(3));
     assert!(matches!(&probe.version, Selector::Pointer(pointer) if pointer == "/a~1b/0"));
@@ -82,6 +98,11 @@ fn a_whole_file_is_read() {
     assert_eq!(production.rollback.max_loss, Some(Duration::from_secs(600)));
     assert_eq!(production.rollback.max_duration, Some(Duration::from_secs(1200)));
     assert_eq!(production.rollback.accepts_schema["stock"], ["41", "42"]);
+    let old = &config.environments["old"];
+    assert_eq!((old.retired, old.archive.as_deref()), (true, Some("far")));
+    assert_eq!((config.retention.keep_daily, config.retention.keep_targets), (Some(14), 4));
+    let floor = Floor { releases: 2, age: Duration::from_secs(7 * 24 * 60 * 60) };
+    assert_eq!(config.retention.floor, floor);
     let review = config.environments["review/x"].deployed.as_ref().unwrap();
     assert!(matches!(review.version, Selector::Whole));
     assert!(matches!(&review.target, ProbeTarget::File { path } if path == Path::new("conf/VERSION")));
@@ -233,7 +254,10 @@ fn each_mistake_has_its_words() {
         ),
         ("versioning = \"calver\"".to_owned(), "1:14: `versioning` must be \"semver\" or \"opaque\", not \"calver\""),
         ("store = \"x\"".to_owned(), "1:9: `store` must be a table, not a string"),
-        ("[environment.x]\nwindows = []".to_owned(), "2:1: `windows` is not supported by this version"),
+        (
+            "[environment.x]\nwindows = []".to_owned(),
+            "2:1: unknown key `windows` in an environment; did you mean `window`?",
+        ),
         ("[store]\nkms_key = \"x\"".to_owned(), "2:11: `kms_key` belongs to sse = \"aws:kms\""),
         (
             "[store]\nobject_lock = { mode = \"governance\", retain = \"1s\" }".to_owned(),
@@ -503,8 +527,12 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[store.copies.far]\n".to_owned(), &COPY),
         ("[discovery]\n".to_owned(), &DISCOVERY),
         ("[[webhook]]\n".to_owned(), &WEBHOOK),
+        ("[[override]]\n".to_owned(), &OVERRIDE),
+        ("[audit]\n".to_owned(), &AUDIT),
         ("[gate]\n".to_owned(), &GATE),
         ("[gate.retry]\n".to_owned(), &RETRY),
+        ("[retention]\n".to_owned(), &RETENTION),
+        ("[retention.floor]\n".to_owned(), &FLOOR),
         ("[drill]\n".to_owned(), &DRILL),
         ("[[drill.check]]\n".to_owned(), &CHECK),
         ("[policy]\n".to_owned(), &POLICY),
@@ -513,6 +541,8 @@ fn tables() -> Vec<(String, &'static Section)> {
         ("[[policy.raise]]\n".to_owned(), &RAISE),
         ("[environment.e]\n".to_owned(), &ENVIRONMENT),
         ("[environment.e.rollback]\n".to_owned(), &ROLLBACK),
+        ("[[environment.e.window]]\n".to_owned(), &WINDOW),
+        ("[[environment.e.blackout]]\n".to_owned(), &BLACKOUT),
         ("[[source]]\nkind = \"sqlite\"\nname = \"a\"\npath = \"p\"\n[source.expect]\n".to_owned(), &EXPECT),
         (
             "[[source]]\nkind = \"postgres\"\nname = \"a\"\nurl = \"u\"\nmethod = \"restore-point\"\n[source.base_backup]\n"

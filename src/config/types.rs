@@ -1,14 +1,19 @@
 //! The validated configuration: what the other rooms see.
 
+use super::audit::AuditConfig;
+use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
+use super::requirements::Requirement;
+use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
+use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;
 use crate::model::way::WayKind;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,10 +40,16 @@ pub struct Config {
     pub signing: SigningConfig,
     /// `[[webhook]]`, in the order of the file; names are unique.
     pub webhooks: Vec<WebhookConfig>,
+    /// `[[override]]`, in the order of the file.
+    pub overrides: Vec<OverrideConfig>,
     /// `[policy]`.
     pub policy: PolicyConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[drill]`.
     pub drill: DrillConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
     /// `[discovery] ignore`: variables, services and folders that tell of databases which need no source.
     pub ignored_databases: Vec<String>,
 }
@@ -443,6 +454,24 @@ pub struct EnvironmentConfig {
     pub deployed: Option<ProbeConfig>,
     /// What a rollback runs.
     pub rollback: RollbackConfig,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
+    /// The copy that holds what a retired environment had.
+    pub archive: Option<String>,
+    /// When may be deployed into it, and by which clock.
+    pub calendar: Calendar,
+    /// How long a deploy takes, if the file says it.
+    pub deploy_takes: Option<Duration>,
+    /// What every release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How old the last drill that passed may be.
+    pub drill_within: Option<Duration>,
+    /// The file of the keys that may approve.
+    pub approvers: Option<PathBuf>,
+    /// How many persons must approve; 1 unless the file says otherwise.
+    pub approvals: Option<u32>,
+    /// What the whole name of a ticket must match.
+    pub ticket_pattern: Option<regex::Regex>,
 }
 
 /// `[environment.NAME.rollback]`: argument lists, run without a shell.

@@ -206,15 +206,15 @@ impl<'a> Value<'a> {
         for (name, value) in self.map() {
             if !is_variable(name) {
                 value.mistake(format!("{name:?} is not the name of an environment variable"));
-            } else if let Some(text) = value.variable_text() {
+            } else if let Some(text) = value.long_text() {
                 variables.insert(name.to_owned(), text);
             }
         }
         variables
     }
 
-    /// Reads the value of a variable, which may be empty or have several lines.
-    fn variable_text(&self) -> Option<Text> {
+    /// Reads a text, or where it is kept, that may be empty or have several lines.
+    pub(super) fn long_text(&self) -> Option<Text> {
         match self.raw() {
             DeValue::String(text) if !text.contains('\0') => Some(Text::Plain(text.clone().into_owned())),
             _ => self.text(),

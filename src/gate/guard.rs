@@ -10,26 +10,39 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
+use crate::model::finding::{Finding, Level};
 use crate::model::manifest::Manifest;
+use crate::policy::admission::judge_override;
+use crate::policy::windows::judge_deploy;
 use crate::signing::SigningKey;
 use jiff::Timestamp;
 use std::path::Path;
 
-/// Uses the pass of a run that holds the lease still, and opens the claim for `run`.
+/// Uses the pass of a run that holds the lease still, and opens the claim for `run`. Returns what is worth knowing of the
+/// line of the audit.
 ///
 /// # Errors
-/// `busy` if another deployment is under way; the store's own.
-pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
+/// `busy` if another deployment is under way, `policy-refused` if no window is open any more; the store's own.
+pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<Vec<Finding>> {
     let manifest = &outcome.manifest;
     let ledger = Ledger::new(request.place.ledger_storage());
     if let Some(lease) = &outcome.lease {
         lease.check()?;
     }
     let now = Timestamp::now();
+    // The capture may have taken longer than the override lasts.
+    if let Some(finding) = judge_override(manifest, now, None) {
+        return Err(Error::new(ErrorCode::ManifestInvalid, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
     // The gate saw none when it began; since then it may have captured for a while.
     if let Some(freeze) = ledger.freeze_at(now)? {
         let finding = standing::frozen(&request.environment, &freeze);
         return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+    }
+    // Nor does a window stay open for as long as a gate takes.
+    let settings = &request.settings;
+    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+        return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;
     let busy = |claim: &Claim| {
@@ -38,6 +51,19 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
     };
     if let Some(claim) = old.as_ref().filter(|claim| claim.is_open(now)) {
         return Err(busy(claim));
+    }
+    let admitted = Event::Admitted {
+        at: now,
+        run: run.to_owned(),
+        run_url: request.pipeline.run_url.clone(),
+        actor: request.pipeline.actor.clone(),
+        signer: None,
+        key: request.signer.as_ref().map(SigningKey::fingerprint),
+    };
+    let found = request.auditor.write_event(&ledger, Some(&manifest.id), &admitted)?;
+    if let Some(finding) = found.iter().find(|finding| finding.level == Level::Refusal) {
+        let error = Error::new(ErrorCode::AuditFailed, finding.message.clone());
+        return Err(error.hint(finding.hint.clone().unwrap_or_default()));
     }
     let claim = Claim {
         release: manifest.id.clone(),
@@ -53,14 +79,6 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
             busy,
         ));
     }
-    let admitted = Event::Admitted {
-        at: now,
-        run: run.to_owned(),
-        run_url: request.pipeline.run_url.clone(),
-        actor: request.pipeline.actor.clone(),
-        signer: None,
-        key: request.signer.as_ref().map(SigningKey::fingerprint),
-    };
     let used = ledger.use_pass(&manifest.id, &admitted);
     if !matches!(used, Ok(Some(_))) {
         // Nothing is run: nobody should wait for it.
@@ -70,7 +88,7 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<()> {
         return Err(Error::new(ErrorCode::ManifestInvalid, format!("the pass {} was used already", manifest.id))
             .hint("run the gate again"));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Records how the command ended.

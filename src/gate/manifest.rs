@@ -8,13 +8,14 @@ use super::request::Request;
 use super::stand_in::Candidate;
 use crate::config::SourceConfig;
 use crate::error::ExitCode;
+use crate::model::audit::AuditLink;
 use crate::model::drill::DrilledSource;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::leaning::{BASE_BACKUP, Base};
 use crate::model::manifest::{
     Attempt, Change, Content, CopyRecord, Decision, Environment, From, Manifest, Measured, ObjectLock, Objectives,
-    Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord, SourceOutcome,
-    SourceRecord, StandIn, State, StoreRecord, To, Tool, Verification,
+    Override, Policy, Previous, ProbeKind, Reconciliation, Release, SCHEMA_VERSION, Severity, SnapshotRecord,
+    SourceOutcome, SourceRecord, StandIn, State, StoreRecord, To, Tool, Verification,
 };
 use crate::model::reconciliation::Side;
 use crate::model::release_id::ReleaseId;
@@ -41,6 +42,8 @@ pub struct Draft {
     pub sources: Vec<SourceRecord>,
     /// The record before this one.
     pub previous: Option<Previous>,
+    /// The newest line of the audit.
+    pub audit: Option<AuditLink>,
     /// The id of the repository.
     pub repository_id: Option<String>,
     /// How what the snapshots need is kept.
@@ -55,6 +58,12 @@ pub struct Draft {
     pub severity: Option<Severity>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
+    /// What the release must have, as `require` names it.
+    pub require: Vec<String>,
+    /// How many persons must approve, if any.
+    pub approvals: Option<u32>,
+    /// The codes of refusals that were set aside, in the order in which they were.
+    pub set_aside: Vec<FindingCode>,
     /// The sources of the last drill that passed.
     pub drilled: Vec<DrilledSource>,
     /// How long the restore of what stands in takes, as the runs reckoned that captured it, in seconds by source.
@@ -75,6 +84,7 @@ impl Draft {
             findings: request.target.findings.clone(),
             sources,
             previous: None,
+            audit: None,
             repository_id: None,
             object_lock: None,
             copies: request.copies.iter().map(step::not_copied).collect(),
@@ -82,6 +92,9 @@ impl Draft {
             read_back: (0, Duration::ZERO),
             severity: None,
             rules: Vec::new(),
+            require: Vec::new(),
+            approvals: None,
+            set_aside: Vec::new(),
             drilled: Vec::new(),
             reckoned: BTreeMap::new(),
         }
@@ -92,8 +105,32 @@ impl Draft {
         self.sources.iter_mut().find(|source| source.name == name)
     }
 
+    /// Sets a refusal aside that the override of the request covers.
+    pub fn weigh(&mut self, request: &Request, finding: Finding) -> Finding {
+        let covers = request.glass.as_ref().is_some_and(|glass| glass.covers(finding.code));
+        if finding.level != Level::Refusal || !covers {
+            return finding;
+        }
+        if !self.set_aside.contains(&finding.code) {
+            self.set_aside.push(finding.code);
+        }
+        finding.softened()
+    }
+
+    /// Says what came of the override, and which refusals it did not cover; returns it for the manifest if it was needed.
+    fn overridden(&mut self, request: &Request) -> Option<Override> {
+        let glass = request.glass.as_ref().filter(|glass| glass.refused().is_none())?;
+        let mut stand: Vec<_> =
+            self.findings.iter().filter(|finding| finding.level == Level::Refusal).map(|it| it.code).collect();
+        stand.dedup();
+        self.findings.extend(stand.into_iter().map(|code| glass.objection(code)));
+        self.findings.push(glass.tell(&self.set_aside));
+        (!self.set_aside.is_empty()).then(|| glass.record(&self.set_aside))
+    }
+
     /// Computes the verdict and writes the manifest.
     pub fn finish(mut self, request: &Request) -> (Manifest, ExitCode) {
+        let overridden = self.overridden(request);
         let (result, exit) = Verdict::of(&self.findings);
         // Refusals first; within a level in the order in which they were found.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -112,6 +149,7 @@ impl Draft {
             created_at: Timestamp::now(),
             tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
             previous: self.previous,
+            audit: self.audit,
             application: request.application.clone(),
             environment: Environment { name: request.environment.clone(), tier: request.settings.tier.clone() },
             release: Release {
@@ -129,8 +167,9 @@ impl Draft {
                 result,
                 exit_code: exit.number(),
                 findings: self.findings,
-                policy: policy(request, self.rules),
-                overridden: None,
+                policy: Policy { require: self.require, approvals: self.approvals, ..policy(request, self.rules) },
+                overridden,
+                ticket: request.ticket.clone(),
             },
             sources: self.sources,
             store: StoreRecord {
@@ -170,7 +209,7 @@ fn policy(request: &Request, rules: Vec<Rule>) -> Policy {
             rules_fired.push(rule.name.clone());
         }
     }
-    Policy { config_digest: request.config.digest.clone(), rules_fired, rules }
+    Policy { config_digest: request.config.digest.clone(), rules_fired, rules, ..Policy::default() }
 }
 
 fn state(exit: ExitCode) -> State {

@@ -5,6 +5,8 @@
 
 pub mod admit;
 mod ahead;
+pub mod approval;
+pub mod audit;
 mod bases;
 pub mod capture;
 pub mod copies;
@@ -12,6 +14,7 @@ pub mod doctor;
 pub mod drill;
 mod earlier;
 mod estimate;
+pub mod glass;
 pub mod guard;
 mod history;
 pub mod judge;
@@ -22,6 +25,7 @@ pub mod manifest;
 pub mod place;
 pub mod plan;
 pub mod playbook;
+pub mod prune;
 pub mod reconcile;
 pub mod record;
 pub mod request;

@@ -7,6 +7,7 @@ use super::request::Request;
 use super::ruling::{self, Choice, Facts};
 use super::scratch::Scratch;
 use super::stand_in;
+use super::standing;
 use super::survey;
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -97,6 +98,7 @@ pub struct PlannedSource {
 /// The store's own; a cancellation.
 pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan> {
     let mut findings = request.target.findings.clone();
+    findings.extend(standing::retired(&request.environment, request.settings.retired));
     let (mut from, more) = survey::observe(request, cancel, runtime)?;
     findings.extend(more);
     let scratch = Scratch::create()?;
@@ -138,6 +140,9 @@ pub fn plan(request: &Request, cancel: &Cancel, runtime: &Handle) -> Result<Plan
     let mut rules = ruling.rules;
     rules.extend(found.candidates.iter().map(|(name, candidate)| candidate.as_rule(name)));
     rules.extend(found.reasons.iter().map(|(name, reason)| reason.as_rule(name)));
+    if let Some(glass) = &request.glass {
+        findings = glass.foresee(findings);
+    }
     let mut sources: Vec<_> = ready
         .iter()
         .map(|ready| {

@@ -1,6 +1,8 @@
 //! What is asked of the gate.
 
+use super::audit::Auditor;
 use super::copies::CopyStore;
+use super::glass::Glass;
 use super::place::Place;
 use crate::config::{CaptureIn, Config, EnvironmentConfig, SourceConfig};
 use crate::model::manifest::{Pipeline, Purpose};
@@ -49,6 +51,14 @@ pub struct Request {
     pub signer: Option<SigningKey>,
     /// Who may have signed what the run finds in the ledger, if that is known.
     pub signers: Option<AllowedSigners>,
+    /// Whose keys may approve, if that is known.
+    pub approvers: Option<AllowedSigners>,
+    /// The change ticket.
+    pub ticket: Option<String>,
+    /// The override that was asked for.
+    pub glass: Option<Glass>,
+    /// Who asks, and who is told of it.
+    pub auditor: Auditor,
     /// Whether a run that passes keeps its lease for what the caller does next.
     pub keeps_lease: bool,
 }

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// The event of which a release has one at most: its pass is used.
 const ADMITTED: &str = "admitted";
+/// How the names of the events begin that let a release go from the store itself.
+const PRUNED: &str = "pruned";
 
 /// One thing that happened to a release.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -55,6 +57,20 @@ pub enum Event {
         /// The fingerprint of the key that signed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+    },
+    /// A person approved of the release.
+    Approved {
+        /// When it was recorded.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Who recorded it.
+        by: String,
+        /// The principals of the key's line; only what the signature proves is believed.
+        signer: String,
+        /// The fingerprint of the key.
+        key: String,
+        /// The signature, in the namespace `holdpoint@approval`.
+        signature: String,
     },
     /// The command that `guard` ran has ended.
     Guarded {
@@ -165,6 +181,46 @@ pub enum Event {
         /// What was seen to run at the end, in one sentence.
         explanation: String,
     },
+    /// Somebody holds the release: its snapshots stay, whatever retention says.
+    Held {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When the hold ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        until: Option<Timestamp>,
+    },
+    /// Every hold of the release was lifted.
+    HoldLifted {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Retention let the release go: written before its snapshots are removed, so that nobody relies on them any more.
+    Pruned {
+        /// When.
+        #[schemars(with = "String")]
+        at: Timestamp,
+        /// By whom.
+        by: String,
+        /// The snapshots that are removed; those that others need stay.
+        snapshots: Vec<String>,
+        /// The copy from which it was let go; the store itself without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copy: Option<String>,
+        /// The copy that keeps it, read back there before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archive: Option<String>,
+    },
     /// Somebody was not told what they should have been told.
     NotTold {
         /// When that was given up.
@@ -187,6 +243,7 @@ impl Event {
         match self {
             Self::Reconciled { at, .. }
             | Self::Admitted { at, .. }
+            | Self::Approved { at, .. }
             | Self::Guarded { at, .. }
             | Self::Frozen { at, .. }
             | Self::Thawed { at, .. }
@@ -195,7 +252,32 @@ impl Event {
             | Self::RollbackAdmitted { at, .. }
             | Self::Drilled { at, .. }
             | Self::NotTold { at, .. }
+            | Self::Held { at, .. }
+            | Self::HoldLifted { at, .. }
+            | Self::Pruned { at, .. }
             | Self::RolledBack { at, .. } => *at,
+        }
+    }
+
+    /// Says whether it changes what is deployed, or what a rollback would need: records of what was only looked at, kept or
+    /// told do not.
+    pub fn is_work_on_the_deployment(&self) -> bool {
+        match self {
+            Self::Reconciled { .. }
+            | Self::Admitted { .. }
+            | Self::Guarded { .. }
+            | Self::RollbackBegan { .. }
+            | Self::RollbackStep { .. }
+            | Self::RollbackAdmitted { .. }
+            | Self::RolledBack { .. } => true,
+            Self::Drilled { .. }
+            | Self::NotTold { .. }
+            | Self::Approved { .. }
+            | Self::Frozen { .. }
+            | Self::Thawed { .. }
+            | Self::Held { .. }
+            | Self::HoldLifted { .. }
+            | Self::Pruned { .. } => false,
         }
     }
 
@@ -216,6 +298,7 @@ impl Event {
         match self {
             Self::Reconciled { .. } => "reconciled",
             Self::Admitted { .. } => ADMITTED,
+            Self::Approved { .. } => "approved",
             Self::Guarded { .. } => "guarded",
             Self::Frozen { .. } => "frozen",
             Self::Thawed { .. } => "thawed",
@@ -225,6 +308,10 @@ impl Event {
             Self::Drilled { .. } => "drilled",
             Self::RolledBack { .. } => "rolled-back",
             Self::NotTold { .. } => "not-told",
+            Self::Held { .. } => "held",
+            Self::HoldLifted { .. } => "hold-lifted",
+            Self::Pruned { copy: None, .. } => PRUNED,
+            Self::Pruned { copy: Some(_), .. } => "copy-pruned",
         }
     }
 }
@@ -274,20 +361,34 @@ impl Ledger {
         }
     }
 
+    /// Says whether retention let a release go from this store, by the names of its events alone.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn is_pruned(&self, id: &ReleaseId) -> Result<bool> {
+        let names = self.storage.list_names(&format!("{}/events", Self::folder(id)))?;
+        Ok(names.iter().any(|name| tells_pruned(name)))
+    }
+
     /// Returns the events of a release, oldest first.
     ///
     /// # Errors
     /// The store's own, or `manifest-invalid` for an event that cannot be read: what it says may matter.
     pub fn events(&self, id: &ReleaseId) -> Result<Vec<EventRecord>> {
+        let names = self.storage.list_names(&format!("{}/events", Self::folder(id)))?;
+        let names: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
+        self.events_named(id, &names)
+    }
+
+    /// Reads events of a release that were listed, oldest first.
+    pub(super) fn events_named(&self, id: &ReleaseId, names: &[impl AsRef<str> + Sync]) -> Result<Vec<EventRecord>> {
         let folder = format!("{}/events", Self::folder(id));
         let mut events = Vec::new();
-        let names = self.storage.list_names(&folder)?;
-        let names: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
         let width = self.storage.parallelism().reads;
-        let read = ask_all(width, &names, &Cancel::new(), |name| {
-            self.storage.get(&format!("{folder}/{name}.json"), ReadFrom::Anywhere)
+        let read = ask_all(width, names, &Cancel::new(), |name| {
+            self.storage.get(&format!("{folder}/{}.json", name.as_ref()), ReadFrom::Anywhere)
         })?;
-        for (name, bytes) in names.into_iter().zip(read) {
+        for (name, bytes) in names.iter().map(AsRef::as_ref).zip(read) {
             let Some(bytes) = bytes else { continue };
             let key = format!("{folder}/{name}.json");
             let event = serde_json::from_slice(&bytes).map_err(|error| {
@@ -300,6 +401,11 @@ impl Ledger {
         events.sort_by(|one, two| (one.event.at(), &one.name).cmp(&(two.event.at(), &two.name)));
         Ok(events)
     }
+}
+
+/// Says whether the name of an event tells that the release was let go from the store itself.
+pub fn tells_pruned(name: &str) -> bool {
+    name.strip_prefix(PRUNED).is_some_and(|rest| rest.starts_with('-'))
 }
 
 pub(super) fn to_json(event: &Event) -> Result<Bytes> {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A storage that counts its requests.
 #[derive(Debug)]
-struct Counting(LocalStorage, AtomicUsize);
+pub(super) struct Counting(LocalStorage, pub(super) AtomicUsize);
 
 impl Counting {
     fn count(&self) -> &LocalStorage {
@@ -52,24 +52,24 @@ impl Storage for Counting {
     }
 }
 
-struct House {
+pub(super) struct House {
     _directory: tempfile::TempDir,
-    storage: Arc<Counting>,
-    ledger: Ledger,
+    pub(super) storage: Arc<Counting>,
+    pub(super) ledger: Ledger,
 }
 
-fn house() -> House {
+pub(super) fn house() -> House {
     let directory = tempfile::tempdir().unwrap();
     let storage = Arc::new(Counting(LocalStorage::new(directory.path()).unwrap(), AtomicUsize::new(0)));
     House { _directory: directory, ledger: Ledger::new(storage.clone()), storage }
 }
 
 impl House {
-    fn append(&self, manifest: Manifest) {
+    pub(super) fn append(&self, manifest: Manifest) {
         let previous = self.ledger.previous().unwrap();
         self.ledger.record(&sample::after(manifest, previous)).unwrap();
     }
-    fn overwrite(&self, key: &str, data: &[u8]) {
+    pub(super) fn overwrite(&self, key: &str, data: &[u8]) {
         let _ = self.storage.put(key, &Bytes::copy_from_slice(data), PutMode::Overwrite, Class::Record).unwrap();
     }
     fn newest(&self) -> String {

@@ -100,6 +100,10 @@ finding_codes! {
     CopySameFailureDomain = "copy-same-failure-domain" => SnapshotFailed;
     /// The manifest or another record could not be written to the ledger.
     RecordFailed = "record-failed" => SnapshotFailed;
+    /// The audit, or somebody who is to get its lines, did not take one.
+    AuditFailed = "audit-failed" => SnapshotFailed;
+    /// A webhook was not told what it should have been.
+    WebhookFailed = "webhook-failed" => SnapshotFailed;
     /// A clock is wrong: this machine's, or the one that wrote the newest record.
     ClockSkew = "clock-skew" => SnapshotFailed;
     /// The deadline passed before the gate had its verdict.
@@ -166,12 +170,46 @@ finding_codes! {
     SameVersion = "same-version" => PolicyRefused;
     /// No signing key is configured, so the manifest is not signed.
     Unsigned = "unsigned" => PolicyRefused;
+    /// No change window of the environment is open.
+    OutsideWindow = "outside-window" => PolicyRefused;
+    /// A blackout of the environment is on.
+    Blackout = "blackout" => PolicyRefused;
+    /// The gate and the deploy would not be done before the change window closes.
+    WindowTooShort = "window-too-short" => PolicyRefused;
+    /// There is less time before the deadline than the gate takes, by what it took before.
+    DeadlineTooShort = "deadline-too-short" => PolicyRefused;
+    /// The manifest must be signed, and no key signs it.
+    RequireSigned = "require-signed" => PolicyRefused;
+    /// A second, verified copy in another store is required, and there is none.
+    RequireCopy = "require-copy" => PolicyRefused;
+    /// What the snapshots need must be kept from being deleted, and is not.
+    RequireImmutable = "require-immutable" => PolicyRefused;
+    /// Every source must say who answers for it, and one does not.
+    RequireOwner = "require-owner" => PolicyRefused;
+    /// No database may be without a source, and one is.
+    RequireCoverage = "require-coverage" => PolicyRefused;
+    /// The working tree must be what the commit is, and differs from it.
+    RequireCleanTree = "require-clean-tree" => PolicyRefused;
+    /// The version's tag must be signed by a known key, and is not.
+    RequireSignedTag = "require-signed-tag" => PolicyRefused;
+    /// A change ticket must be named, and none is, or none of the form that is demanded.
+    RequireTicket = "require-ticket" => PolicyRefused;
+    /// Somebody other than who started the pipeline must approve, and nobody has yet.
+    RequireApproval = "require-approval" => PolicyRefused;
+    /// A drill must have passed not too long ago and in time, and none has.
+    RequireDrill = "require-drill" => PolicyRefused;
+    /// Somebody took it upon themselves to go on although something refused.
+    Overridden = "overridden" => PolicyRefused;
+    /// An override was asked for that the configuration does not allow.
+    OverrideRefused = "override-refused" => PolicyRefused;
     /// The command that `guard` ran failed.
     CommandFailed = "command-failed" => CommandFailed;
     /// The environment is frozen.
     Frozen = "frozen" => Busy;
     /// A release was admitted, and nobody has yet said what became of its deployment.
     Claimed = "claimed" => Busy;
+    /// Nothing is deployed into the environment any more.
+    EnvironmentRetired = "environment-retired" => PolicyRefused;
     /// What is deployed is not what the gate observed, so the pass is about another state.
     FromChanged = "from-changed" => DeployedMismatch;
     /// The gate did not judge this commit and version in this environment.
@@ -250,6 +288,8 @@ finding_codes! {
     DrillPassword = "drill-password" => DrillFailed;
     /// The record that the ledger's newest release should be cannot be read.
     LedgerDamaged = "ledger-damaged" => ManifestInvalid;
+    /// A line of the audit, or a record that it tells of, was removed or altered.
+    AuditBroken = "audit-broken" => ManifestInvalid;
     /// The search for an earlier release ended before the oldest one, and what it looked for was not found.
     HistoryCut = "history-cut" => Unverified;
     /// Holdpoint failed in a way that nobody foresaw.

@@ -50,6 +50,8 @@ pub enum Phase {
     Check,
     /// A copy is brought up to date.
     Copy,
+    /// What nobody needs is removed.
+    Prune,
 }
 
 /// Hears when work starts and ends; shows it, or does nothing.

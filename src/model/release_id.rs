@@ -63,6 +63,12 @@ impl ReleaseId {
         &self.0
     }
 
+    /// Returns when the run started, to the second; `None` if the digits are not a time.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", self.0.get(..16)?).ok()?;
+        time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    }
+
     /// Returns `YYYY/MM/DD` of the start, the folders under which the release is kept.
     pub fn date_path(&self) -> String {
         let date = self.0.get(..8).unwrap_or("00000000");

@@ -32,6 +32,15 @@ pub struct StatusLine {
     /// The version to go back to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_to: Option<Version>,
+    /// The version that is to be deployed, or is expected to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The exit code of the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+    /// The codes of what refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<&'static str>,
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -84,4 +93,14 @@ pub enum Status {
     Frozen,
     /// The environment is not frozen any more.
     Thawed,
+    /// The release may be deployed.
+    Passed,
+    /// It may not.
+    Refused,
+    /// A person took it upon themselves that it may.
+    Overridden,
+    /// What runs is not what should run.
+    Drifted,
+    /// What runs is what should run.
+    Matched,
 }

@@ -1,12 +1,17 @@
-//! Status lines to webhooks: beside the work, in order, and never in its way.
+//! Status lines to webhooks, and lines of the audit ([`forward`]) to whoever collects them.
+//!
+//! Status lines go beside the work, in order, and are never in its way.
 //!
 //! One thread delivers, with a queue for each receiver, so that one that is slow or dead delays neither the work nor the
 //! other receivers. What was not delivered when the command ends is told as [`Untold`].
 
+pub mod forward;
+mod pagerduty;
 mod payload;
 mod post;
+mod template;
 
-use crate::config::{WebhookConfig, WebhookEvent, WebhookFormat, header_map, http_url};
+use crate::config::{Text, WebhookConfig, WebhookEvent, WebhookFormat, header_map, http_url};
 use crate::error::Result;
 use crate::model::status::StatusLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,6 +29,8 @@ pub struct Notifier {
     hooks: Vec<Hook>,
     /// Ends when every queue is empty.
     ended: Option<Receiver<()>>,
+    /// The longest timeout of a webhook.
+    longest: Duration,
 }
 
 /// What one webhook was not told.
@@ -67,6 +74,10 @@ struct Target {
     url: Url,
     headers: HeaderMap,
     format: WebhookFormat,
+    /// A secret, of PagerDuty alone.
+    routing_key: Option<String>,
+    /// A body of the user's own.
+    template: Option<String>,
     timeout: Duration,
 }
 
@@ -74,8 +85,23 @@ impl Notifier {
     /// Gets ready to tell the webhooks that want to hear of `event`; connects to nothing yet. One whose address or
     /// headers cannot be had is in what [`Notifier::finish`] returns.
     pub fn new(webhooks: &[WebhookConfig], event: WebhookEvent) -> Self {
+        Self::to(webhooks.iter().filter(|webhook| webhook.events.contains(&event)))
+    }
+
+    /// Gets ready to tell that something is good again: those that hear of `event`, if it is one of its own, and those that
+    /// keep an incident open since they heard of `wrong`.
+    pub fn resolving(webhooks: &[WebhookConfig], event: Option<WebhookEvent>, wrong: WebhookEvent) -> Self {
+        let keeps_open =
+            |webhook: &WebhookConfig| webhook.format == WebhookFormat::Pagerduty && webhook.events.contains(&wrong);
+        let hears = |webhook: &WebhookConfig| event.is_some_and(|event| webhook.events.contains(&event));
+        Self::to(webhooks.iter().filter(|webhook| hears(webhook) || keeps_open(webhook)))
+    }
+
+    fn to<'a>(webhooks: impl Iterator<Item = &'a WebhookConfig>) -> Self {
         let (mut hooks, mut deliveries) = (Vec::new(), Vec::new());
-        for webhook in webhooks.iter().filter(|webhook| webhook.events.contains(&event)) {
+        let mut longest = Duration::ZERO;
+        for webhook in webhooks {
+            longest = longest.max(webhook.timeout);
             let tally = Arc::new(Mutex::new(Tally::default()));
             let queue = match Target::of(webhook) {
                 Ok(target) => {
@@ -91,7 +117,17 @@ impl Notifier {
             hooks.push(Hook { name: webhook.name.clone(), queue, tally });
         }
         let ended = if deliveries.is_empty() { None } else { start(deliveries) };
-        Self { hooks, ended }
+        Self { hooks, ended, longest }
+    }
+
+    /// Says whether nobody wants to hear.
+    pub fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    /// Returns how long one line may take at most.
+    pub fn longest(&self) -> Duration {
+        self.longest
     }
 
     /// Puts a line into every queue, and returns at once.
@@ -129,8 +165,25 @@ impl Target {
             url: http_url(&webhook.url, "`url` of a webhook is such as https://chat.example/hooks/1")?,
             headers: header_map(&webhook.headers)?,
             format: webhook.format,
+            routing_key: webhook.routing_key.as_ref().map(Text::resolve).transpose()?,
+            template: webhook.template.as_ref().map(Text::resolve).transpose()?,
             timeout: webhook.timeout,
         })
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// One without anything of its own.
+    fn sample(url: &str) -> Self {
+        Self {
+            url: url.parse().unwrap(),
+            headers: HeaderMap::new(),
+            format: WebhookFormat::Json,
+            routing_key: None,
+            template: None,
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -182,10 +235,10 @@ fn run(deliveries: Vec<Delivery>, _alive: Sender<()>) {
 /// Delivers the lines of one webhook, one after another.
 async fn serve(client: reqwest::Client, Delivery { target, mut queue, tally }: Delivery) {
     while let Some(line) = queue.recv().await {
-        let body = payload::body(target.format, &line);
-        let delivered = match body {
-            Ok(body) => post::deliver(&client, &target, body).await,
-            Err(error) => Err(error.to_string()),
+        let delivered = match payload::body(&target, &line) {
+            Ok(Some(body)) => post::deliver(&client, &target, body).await,
+            Ok(None) => Ok(()),
+            Err(why) => Err(why),
         };
         let mut tally = locked(&tally);
         match delivered {

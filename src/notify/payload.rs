@@ -1,19 +1,31 @@
 //! A status line as each receiver takes it.
 
+use super::Target;
+use super::pagerduty::pagerduty;
+use super::template;
 use crate::config::WebhookFormat;
 use crate::model::status::{Status, StatusLine};
 use serde_json::json;
 
-/// Returns the body of the request: JSON, whatever the format.
+/// Returns the body of the request: what the template makes of the line, else JSON, whatever the format. `None` for a line
+/// that the receiver has nothing to do with.
 ///
 /// # Errors
-/// The line cannot be written as JSON.
-pub(super) fn body(format: WebhookFormat, line: &StatusLine) -> Result<Vec<u8>, serde_json::Error> {
-    match format {
-        WebhookFormat::Json => serde_json::to_vec(line),
-        WebhookFormat::Slack => serde_json::to_vec(&slack(line)),
-        WebhookFormat::Teams => serde_json::to_vec(&teams(line)),
+/// The line cannot be written so, in words.
+pub(super) fn body(target: &Target, line: &StatusLine) -> Result<Option<Vec<u8>>, String> {
+    if let Some(template) = &target.template {
+        return template::render(template, line).map(Some);
     }
+    let document = match (target.format, &target.routing_key) {
+        (WebhookFormat::Pagerduty, routing_key) => match pagerduty(routing_key.as_deref().unwrap_or_default(), line) {
+            Some(event) => event,
+            None => return Ok(None),
+        },
+        (WebhookFormat::Slack, _) => slack(line),
+        (WebhookFormat::Teams, _) => teams(line),
+        (WebhookFormat::Json, _) => return serde_json::to_vec(line).map(Some).map_err(|error| error.to_string()),
+    };
+    serde_json::to_vec(&document).map(Some).map_err(|error| error.to_string())
 }
 
 /// Slack's incoming webhook: a text in which `&`, `<` and `>` are escaped, and nothing is markup.
@@ -26,8 +38,9 @@ fn slack(line: &StatusLine) -> serde_json::Value {
 /// does not.
 fn teams(line: &StatusLine) -> serde_json::Value {
     let color = match line.status {
-        Status::Failed | Status::StepFailed => "attention",
-        Status::Done | Status::Thawed => "good",
+        Status::Failed | Status::StepFailed | Status::Refused | Status::Drifted => "attention",
+        Status::Overridden => "warning",
+        Status::Done | Status::Thawed | Status::Passed | Status::Matched => "good",
         Status::Started | Status::Step | Status::Frozen => "default",
     };
     json!({
@@ -49,11 +62,11 @@ fn teams(line: &StatusLine) -> serde_json::Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::status::STATUS_SCHEMA_VERSION;
 
-    fn line(text: &str) -> StatusLine {
+    pub(in super::super) fn line(text: &str) -> StatusLine {
         StatusLine {
             schema_version: STATUS_SCHEMA_VERSION,
             event: "rollback",
@@ -64,6 +77,9 @@ mod tests {
             release: None,
             undone: None,
             back_to: None,
+            version: None,
+            exit_code: None,
+            codes: Vec::new(),
             by: None,
             step: Some(3),
             of: Some(7),
@@ -79,7 +95,8 @@ mod tests {
     }
 
     fn as_json(format: WebhookFormat, line: &StatusLine) -> serde_json::Value {
-        serde_json::from_slice(&body(format, line).unwrap()).unwrap()
+        let target = Target { format, ..Target::sample("http://h/") };
+        serde_json::from_slice(&body(&target, line).unwrap().unwrap()).unwrap()
     }
 
     #[test]

@@ -102,7 +102,10 @@ fn word(answer: &[u8]) -> Option<&str> {
 /// Says whether a word stands in what the receiver was sent and nobody else may see: its address, and the values of headers.
 fn is_secret(word: &str, target: &Target) -> bool {
     let is_in = |text: &[u8]| text.to_ascii_lowercase().windows(word.len()).any(|part| part == word.as_bytes());
-    is_in(target.url.as_str().as_bytes()) || target.headers.values().any(|value| is_in(value.as_bytes()))
+    let key = target.routing_key.as_deref().unwrap_or_default();
+    is_in(target.url.as_str().as_bytes())
+        || is_in(key.as_bytes())
+        || target.headers.values().any(|value| is_in(value.as_bytes()))
 }
 
 /// Says why there was no answer. The library's own words name the address, which is a secret.
@@ -117,7 +120,6 @@ fn broken(error: &reqwest::Error, target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::WebhookFormat;
     use reqwest::header::{HeaderName, HeaderValue};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -135,12 +137,7 @@ mod tests {
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        Target {
-            url: url.parse().unwrap(),
-            headers: headers.iter().map(header).collect(),
-            format: WebhookFormat::Json,
-            timeout: Duration::from_secs(30),
-        }
+        Target { headers: headers.iter().map(header).collect(), ..Target::sample(url) }
     }
 
     #[test]

@@ -121,6 +121,27 @@ pub fn judge_age(pass: &Manifest, now: Timestamp, age: Option<Duration>, valid_f
     })
 }
 
+/// Says so if the pass was given by an override whose time is over; `age` is that of the pass by the store's own clock.
+pub fn judge_override(pass: &Manifest, now: Timestamp, age: Option<Duration>) -> Option<Finding> {
+    let overridden = pass.decision.overridden.as_ref()?;
+    let ended = match overridden.expires_at {
+        Some(end) => {
+            let valid_for = end.duration_since(overridden.at);
+            now > end || age.is_some_and(|age| jiff::SignedDuration::try_from(age).map_or(true, |age| age > valid_for))
+        }
+        // One that never ends is none of ours.
+        None => true,
+    };
+    ended.then(|| {
+        let until = overridden.expires_at.map(|end| format!(" at {}", end.strftime("%Y-%m-%dT%H:%M:%SZ")));
+        let by = &overridden.approved_by;
+        let message =
+            format!("the override by {by} that the pass {} rests on ended{}", pass.id, until.unwrap_or_default());
+        Finding::refusal(FindingCode::PassExpired, message)
+            .hint("mend what was overridden, or override it again: holdpoint gate --override REASON --approved-by WHO")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +211,24 @@ mod tests {
         refused.decision.policy.config_digest = None;
         let found: Vec<_> = codes(&refused, |_| {}).into_iter().map(|(code, _)| code).collect();
         assert_eq!(found, [FindingCode::PassRefused, FindingCode::ConfigChanged]);
+    }
+
+    #[test]
+    fn an_override_ends_by_every_clock() {
+        let mut pass = pass();
+        let at = |now: &str, age: Option<u64>, pass: &Manifest| {
+            judge_override(pass, now.parse().unwrap(), age.map(Duration::from_secs)).map(|finding| finding.code)
+        };
+        assert_eq!(at("2036-11-20T21:30:00Z", None, &pass), None);
+        let json = serde_json::json!({"reason": "r", "approved_by": "ada", "at": "2026-11-20T21:29:00Z",
+            "codes": ["size-shrank"], "expires_at": "2026-11-20T21:59:00Z"});
+        pass.decision.overridden = Some(serde_json::from_value(json).unwrap());
+        assert_eq!(at("2026-11-20T21:59:00Z", Some(1800), &pass), None);
+        assert_eq!(at("2026-11-20T21:59:01Z", None, &pass), Some(FindingCode::PassExpired));
+        assert_eq!(at("2026-11-20T21:31:00Z", Some(1801), &pass), Some(FindingCode::PassExpired));
+        let json = serde_json::json!({"reason": "r", "approved_by": "ada", "at": "2026-11-20T21:29:00Z"});
+        pass.decision.overridden = Some(serde_json::from_value(json).unwrap());
+        assert_eq!(at("2026-11-20T21:29:30Z", None, &pass), Some(FindingCode::PassExpired));
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn limit(duration: Duration) -> impl Display {
 }
 
 /// Formats a span of time by its two largest units.
-fn span(seconds: f64) -> String {
+pub fn span(seconds: f64) -> String {
     let Ok(duration) = Duration::try_from_secs_f64(seconds.round()) else { return "an unknown time".to_owned() };
     let text = humantime::format_duration(duration).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")

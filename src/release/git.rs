@@ -1,6 +1,10 @@
 //! What git knows of the working tree, read by libgit2.
 
 mod changes;
+mod clean;
+mod tags;
+
+pub use tags::{Tag, TagContent};
 
 use super::address::without_user_information;
 use super::{shell, version};

@@ -61,6 +61,9 @@ fn section<'a>(page: &'a str, mark: &str, heading: &str) -> Option<&'a str> {
 
 /// Returns the name of a rule with placeholders for what the configuration names.
 fn pattern(rule: &str) -> String {
+    if let Some((_, key)) = rule.strip_prefix("environment.").and_then(|rest| rest.rsplit_once('.')) {
+        return format!("environment.NAME.{key}");
+    }
     let Some(rest) = rule.strip_prefix("policy.") else { return rule.to_owned() };
     let (first, last) = (rest.split('.').next().unwrap_or(rest), rest.rsplit('.').next().unwrap_or(rest));
     match first {

@@ -15,6 +15,7 @@ pub fn happened(event: &Event) -> String {
             };
             format!("admitted: deployed by run {}{actor}{signer}", run_url.as_ref().unwrap_or(run))
         }
+        Event::Approved { signer, key, .. } => format!("approved by {signer} ({key})"),
         Event::Guarded { succeeded: true, .. } => "the guarded command succeeded".to_owned(),
         Event::Guarded { status, .. } => format!("the guarded command failed: {status}"),
         Event::Frozen { by, reason, until, .. } => {
@@ -39,6 +40,17 @@ pub fn happened(event: &Event) -> String {
         Event::Drilled { drill, .. } => {
             let result = drill.result.as_str();
             format!("drilled by {}: {result}, in {}", drill.by, duration(drill.seconds))
+        }
+        Event::Held { by, reason, until, .. } => {
+            let until = until.map(|until| format!(" until {}", time(until))).unwrap_or_default();
+            format!("held by {by}{until}: {reason}")
+        }
+        Event::HoldLifted { by, reason, .. } => format!("every hold was lifted by {by}: {reason}"),
+        Event::Pruned { by, snapshots, copy, archive, .. } => {
+            let from = copy.as_ref().map(|copy| format!(" from the copy {copy}")).unwrap_or_default();
+            let kept = archive.as_ref().map(|name| format!("; the copy {name} keeps it")).unwrap_or_default();
+            let count = counted(snapshots.len() as u64, "snapshot");
+            format!("let go{from} by retention, started by {by}: {count} removed{kept}")
         }
         Event::NotTold { webhook, about, lines, why, .. } => {
             format!("the webhook {webhook} was not told of the {about} ({}): {why}", counted(u64::from(*lines), "line"))

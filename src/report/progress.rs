@@ -151,6 +151,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Restore => "restore",
         Phase::Check => "check",
         Phase::Copy => "copy",
+        Phase::Prune => "prune",
     }
 }
 

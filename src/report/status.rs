@@ -144,7 +144,12 @@ pub fn freeze(place: (&str, &str), freeze: &Freeze, thawed: Option<(&str, &str)>
 }
 
 /// Returns a line that says where, what and when.
-fn bare(event: &'static str, status: Status, (application, environment): (&str, &str), text: &str) -> StatusLine {
+pub(super) fn bare(
+    event: &'static str,
+    status: Status,
+    (application, environment): (&str, &str),
+    text: &str,
+) -> StatusLine {
     StatusLine {
         schema_version: STATUS_SCHEMA_VERSION,
         event,
@@ -155,6 +160,9 @@ fn bare(event: &'static str, status: Status, (application, environment): (&str, 
         release: None,
         undone: None,
         back_to: None,
+        version: None,
+        exit_code: None,
+        codes: Vec::new(),
         by: None,
         step: None,
         of: None,
@@ -181,6 +189,11 @@ fn why(step: Option<&RollbackStep>, error: &Error) -> String {
         return format!("{what}; the log of the run says more");
     }
     let text = plain(&error.chain());
+    short(text)
+}
+
+/// Cuts what is longer than [`LONGEST`].
+pub(super) fn short(text: String) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

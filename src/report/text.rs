@@ -11,8 +11,10 @@ use crate::ledger::events::{Event, EventRecord};
 use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Instance, Manifest, SourceOutcome, SourceRecord, State, VerifyMode};
 use crate::model::reconciliation::{Outcome, Side};
+use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 use anstyle::AnsiColor;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// How text is dressed.
@@ -62,7 +64,8 @@ pub fn show(Page { manifest, events, signature, .. }: &Page<'_>, style: Style) -
         line("run", plain(url));
     }
     if let Some(overridden) = &manifest.decision.overridden {
-        line("overridden", plain(&format!("by {}: {}", overridden.approved_by, overridden.reason)));
+        let codes = overridden.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+        line("overridden", plain(&format!("{codes} by {}: {}", overridden.approved_by, overridden.reason)));
     }
     text += &sources(&manifest.sources, style);
     text += &findings(&manifest.decision.findings, style);
@@ -82,8 +85,8 @@ pub fn show(Page { manifest, events, signature, .. }: &Page<'_>, style: Style) -
     text
 }
 
-/// Renders the releases of an environment as a table, in the order given.
-pub fn releases(listed: &[Listed], style: Style) -> String {
+/// Renders the releases of an environment as a table, in the order given; those that retention let go are `gone`.
+pub fn releases(listed: &[Listed], gone: &BTreeSet<ReleaseId>, style: Style) -> String {
     if listed.is_empty() {
         return "no releases yet\n".to_owned();
     }
@@ -99,7 +102,7 @@ pub fn releases(listed: &[Listed], style: Style) -> String {
                 let total = manifest.sources.iter().map(|source| source.bytes).sum();
                 table.row(vec![
                     id,
-                    state(manifest.state).to_owned(),
+                    state(manifest.state).to_owned() + if gone.contains(&manifest.id) { ", let go" } else { "" },
                     from(manifest),
                     plain(manifest.release.to.version.as_str()),
                     manifest.sources.len().to_string(),
@@ -207,7 +210,7 @@ fn sources(sources: &[SourceRecord], style: Style) -> String {
     format!("\n{}", heading_and_rows(&table, style))
 }
 
-fn heading_and_rows(table: &Table, style: Style) -> String {
+pub(super) fn heading_and_rows(table: &Table, style: Style) -> String {
     let lines = table.lines();
     let Some((heading, rows)) = lines.split_first() else { return String::new() };
     let mut text = style.dim(heading) + "\n";
@@ -256,8 +259,12 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
         Verdict::Pass => {
             let measured = &manifest.measured;
             let took = duration(measured.capture_seconds + measured.verify_seconds);
-            let by = if manifest.decision.overridden.is_some() { " by override" } else { "" };
-            let pass = style.paint("pass", AnsiColor::Green);
+            // Nobody shall take one for the other.
+            let (by, color) = match &manifest.decision.overridden {
+                Some(overridden) => (plain(&format!(" BY OVERRIDE of {}", overridden.approved_by)), AnsiColor::Yellow),
+                None => (String::new(), AnsiColor::Green),
+            };
+            let pass = style.paint("pass", color);
             let here = manifest.sources.iter().filter(|source| source.was_captured_here());
             let mut proofs = here.filter_map(|source| source.verification.as_ref());
             let read = if proofs.any(|proof| proof.mode != VerifyMode::None) { " and read back" } else { "" };
@@ -276,7 +283,7 @@ fn verdict(manifest: &Manifest, style: Style) -> String {
     }
 }
 
-fn state(state: State) -> &'static str {
+pub(super) fn state(state: State) -> &'static str {
     match state {
         State::Passed => "passed",
         State::Refused => "refused",
@@ -369,8 +376,14 @@ mod tests {
         };
         let broken = Error::new(ErrorCode::ManifestInvalid, "manifest releases/x/manifest.json is truncated");
         let broken = Listed { id: sample::passed().id, record: Err(broken) };
-        insta::assert_snapshot!(releases(&[listed(sample::refused()), broken, listed(sample::passed())], PLAIN));
-        assert_eq!(releases(&[], PLAIN), "no releases yet\n");
+        insta::assert_snapshot!(releases(
+            &[listed(sample::refused()), broken, listed(sample::passed())],
+            &BTreeSet::new(),
+            PLAIN
+        ));
+        let gone = BTreeSet::from([sample::passed().id]);
+        assert!(releases(&[listed(sample::passed())], &gone, PLAIN).contains("passed, let go"));
+        assert_eq!(releases(&[], &gone, PLAIN), "no releases yet\n");
     }
 
     #[test]

@@ -34,7 +34,24 @@ pub(super) struct WayBack {
 
 /// Answers for one release, by its manifest and what happened since.
 pub(super) fn way_back(manifest: &Manifest, events: &[EventRecord]) -> WayBack {
+    if let Some(why) = let_go(events) {
+        return WayBack { answer: Answer::No, headline: "No, it was let go".to_owned(), why: vec![why] };
+    }
     if manifest.state == State::Passed { of_pass(manifest, events) } else { of_refusal(manifest) }
+}
+
+/// Says so if retention let the release go from the store.
+fn let_go(events: &[EventRecord]) -> Option<String> {
+    events.iter().rev().find_map(|record| match &record.event {
+        Event::Pruned { at, copy: None, archive: Some(archive), .. } => {
+            let at = time(*at);
+            Some(format!("Its snapshots were moved to the copy {archive} at {at}: restore from there, by --store."))
+        }
+        Event::Pruned { at, copy: None, archive: None, .. } => {
+            Some(format!("Retention let it go at {}: its snapshots are removed.", time(*at)))
+        }
+        _ => None,
+    })
 }
 
 fn of_pass(manifest: &Manifest, events: &[EventRecord]) -> WayBack {

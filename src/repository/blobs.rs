@@ -33,23 +33,38 @@ impl Repository {
     pub fn index(&self, cancel: &Cancel) -> Result<Indexed> {
         let mut index = Index::default();
         let mut loaded = IdSet::default();
-        let ids = self.list(FileType::Index)?;
+        self.each_index_file(&self.list(FileType::Index)?, cancel, |id, file| {
+            for pack in &file.packs {
+                index.add(pack.id, &pack.locations())?;
+            }
+            loaded.insert(id);
+            Ok(())
+        })?;
+        Ok(Indexed::new(self.clone(), index, loaded))
+    }
+
+    /// Reads the index files that were listed, and hands them to `each` in that order. One that was removed since then was
+    /// replaced: its packs are in another.
+    ///
+    /// # Errors
+    /// What `each` fails with; as [`Repository::index`].
+    pub(super) fn each_index_file(
+        &self,
+        listed: &[(Id, u64)],
+        cancel: &Cancel,
+        mut each: impl FnMut(Id, IndexFile) -> Result<()>,
+    ) -> Result<()> {
         let width = self.storage().parallelism().reads;
         // A few at a time: an index file takes several times its size while it is read.
-        for ids in ids.chunks(width * FILES_EACH) {
-            let files = ask_all(width, ids, cancel, |(id, size)| {
+        for listed in listed.chunks(width * FILES_EACH) {
+            let files = ask_all(width, listed, cancel, |(id, size)| {
                 Ok((*id, self.load_sized::<IndexFile>(FileType::Index, id, *size)?))
             })?;
             for (id, file) in files {
-                // One that was removed since it was listed was replaced: its packs are in another.
-                let Some(file) = file else { continue };
-                for pack in &file.packs {
-                    index.add(pack.id, &pack.locations())?;
-                }
-                loaded.insert(id);
+                file.map_or(Ok(()), |file| each(id, file))?;
             }
         }
-        Ok(Indexed::new(self.clone(), index, loaded))
+        Ok(())
     }
 }
 

@@ -44,6 +44,18 @@ pub fn compress(plain: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// How long a frame is at least that decompressors skip: its mark and its length.
+pub const MIN_PAD: usize = 8;
+
+/// Appends `length` bytes to compressed data that decompressors skip (RFC 8878, "Skippable Frames"); less than
+/// [`MIN_PAD`] are left out.
+pub fn pad(compressed: &mut Vec<u8>, length: usize) {
+    let Some(content) = length.checked_sub(MIN_PAD).and_then(|content| u32::try_from(content).ok()) else { return };
+    compressed.extend_from_slice(&0x184D_2A50_u32.to_le_bytes());
+    compressed.extend_from_slice(&content.to_le_bytes());
+    compressed.resize(compressed.len() + content as usize, 0);
+}
+
 /// A decompressor to keep.
 pub struct Decompressor(zstd::bulk::Decompressor<'static>);
 
@@ -86,4 +98,20 @@ pub fn decompress_file(compressed: &[u8]) -> Result<Vec<u8>> {
 
 fn failed(error: &std::io::Error) -> Error {
     Error::new(ErrorCode::Internal, format!("zstd failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_padded_decompresses_to_the_same() {
+        let compressed = compress(b"orders").unwrap();
+        for length in [0, 7, 8, 9, 1000] {
+            let mut padded = compressed.clone();
+            pad(&mut padded, length);
+            assert_eq!(padded.len(), compressed.len() + if length < MIN_PAD { 0 } else { length });
+            assert_eq!(decompress_file(&padded).unwrap(), b"orders");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::Repository;
 use super::compression;
+use super::crypto;
 use super::id::Id;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -140,11 +141,12 @@ impl Repository {
     /// # Errors
     /// `internal`: it cannot be written, or no random numbers.
     pub fn seal_json<T: Serialize>(&self, value: &T) -> Result<Vec<u8>> {
-        let internal = |what: &str| Error::new(ErrorCode::Internal, format!("cannot {what} a value"));
-        let json = serde_json::to_vec(value).map_err(|error| internal("write").caused_by(error))?;
-        let mut plain = vec![COMPRESSED];
-        plain.extend(compression::compress(&json)?);
-        self.key().seal(&plain).map_err(|error| internal("seal").caused_by(error))
+        self.seal_plain(&plain_file(value)?)
+    }
+
+    fn seal_plain(&self, plain: &[u8]) -> Result<Vec<u8>> {
+        let failed = |error| Error::new(ErrorCode::Internal, "cannot seal a value").caused_by(error);
+        self.key().seal(plain).map_err(failed)
     }
 
     /// Seals and stores a value as a file, and returns its id.
@@ -155,6 +157,20 @@ impl Repository {
         let (id, sealed) = self.seal_file(kind, value)?;
         self.put_file(kind, &id, sealed)?;
         Ok(id)
+    }
+
+    /// Seals and stores a value as a file of exactly `size` bytes where it takes less; returns its id and size.
+    ///
+    /// # Errors
+    /// `store-full` or `store-unavailable`.
+    pub(super) fn save_padded<T: Serialize>(&self, kind: FileType, value: &T, size: u64) -> Result<(Id, u64)> {
+        let mut plain = plain_file(value)?;
+        let missing = size.saturating_sub((plain.len() + crypto::OVERHEAD) as u64);
+        compression::pad(&mut plain, usize::try_from(missing).unwrap_or(0));
+        let sealed = self.seal_plain(&plain)?;
+        let (id, size) = (Id::of(&sealed), sealed.len() as u64);
+        self.put_file(kind, &id, sealed)?;
+        Ok((id, size))
     }
 
     /// Seals a value as a file, and returns its id and what is to be stored.
@@ -170,6 +186,20 @@ impl Repository {
         // The random initialisation vector makes every sealed file another one: it cannot exist before.
         self.storage().put(&kind.key(id), &sealed.into(), PutMode::CreateOnly, class).map(drop)
     }
+}
+
+/// Returns how many bytes a value takes as a stored file.
+pub(super) fn stored_size<T: Serialize>(value: &T) -> Result<u64> {
+    Ok((plain_file(value)?.len() + crypto::OVERHEAD) as u64)
+}
+
+/// Returns a value as what is sealed of it.
+fn plain_file<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let failed = |error| Error::new(ErrorCode::Internal, "cannot write a value").caused_by(error);
+    let json = serde_json::to_vec(value).map_err(failed)?;
+    let mut plain = vec![COMPRESSED];
+    plain.extend(compression::compress(&json)?);
+    Ok(plain)
 }
 
 /// Reads the opened content of a sealed file.

@@ -1,7 +1,7 @@
 //! The index: which pack holds which blob (restic `doc/design.rst`, "Indexing").
 
 use super::id::{Id, IdMap};
-use super::pack::{BlobLocation, BlobType, header_length};
+use super::pack::{self, BlobLocation, BlobType};
 use crate::error::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
@@ -124,8 +124,7 @@ impl Index {
         let number = u32::try_from(self.packs.len())
             .map_err(|error| Error::new(ErrorCode::Internal, "too many packs").caused_by(error))?;
         let number = PackNumber(number);
-        let bytes: u64 = blobs.iter().map(|blob| u64::from(blob.length)).sum();
-        self.packs.push(PackInfo { id: pack, size: bytes + header_length(blobs) as u64 });
+        self.packs.push(PackInfo { id: pack, size: pack::size(blobs) });
         for blob in blobs {
             let slot = Slot {
                 pack: number,

@@ -5,7 +5,7 @@
 //!
 //! From the bottom up: [`id`], [`crypto`], [`keyfile`], [`compression`], [`chunker`]; [`pack`], [`index`], [`tree`]
 //! (with [`name`] and [`mode`]), [`snapshot`], [`files`], [`config`]; and on top of them what is done with them.
-//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`], [`tar`] and [`ls`], [`check`], [`copy`].
+//! [`lock`], [`verify`], [`retention`] and [`publish`], [`restore`], [`stream`], [`tar`] and [`ls`], [`check`], [`copy`], [`prune`].
 //! The order of work is held by types: a [`Repository`] is open, an [`Indexed`] one can look up blobs.
 
 pub mod archive;
@@ -28,6 +28,7 @@ pub mod mode;
 pub mod name;
 pub mod pack;
 pub mod parallel;
+pub mod prune;
 pub mod publish;
 pub mod restore;
 pub mod retention;

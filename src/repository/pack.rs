@@ -81,6 +81,11 @@ pub fn header_length(blobs: &[BlobLocation]) -> usize {
     blobs.iter().map(entry).sum::<usize>() + crypto::OVERHEAD + TRAILER
 }
 
+/// Returns how large a pack with these blobs is.
+pub fn size(blobs: &[BlobLocation]) -> u64 {
+    blobs.iter().map(|blob| u64::from(blob.length)).sum::<u64>() + header_length(blobs) as u64
+}
+
 /// Reads the header of a whole pack.
 ///
 /// # Errors

@@ -4,7 +4,6 @@
 //! A line that is not understood whole makes the whole file useless: an option that is passed over could be the one that
 //! limits a key.
 
-use super::NAMESPACE;
 use super::pattern::matches_list;
 use crate::error::{Error, ErrorCode, IoContext, Result};
 use jiff::Timestamp;
@@ -40,10 +39,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Says why the key of this line may not sign manifests at a time, if it may not.
-    pub(super) fn objection(&self, at: Timestamp) -> Option<String> {
-        if self.namespaces.as_deref().is_some_and(|list| !matches_list(NAMESPACE, list)) {
-            return Some(format!("it is not allowed for the namespace {NAMESPACE}"));
+    /// Says why the key of this line may not sign for a namespace at a time, if it may not.
+    pub(super) fn objection(&self, namespace: &str, at: Timestamp) -> Option<String> {
+        if self.namespaces.as_deref().is_some_and(|list| !matches_list(namespace, list)) {
+            return Some(format!("it is not allowed for the namespace {namespace}"));
         }
         match (self.valid_after, self.valid_before) {
             (Some(after), _) if at < after => Some(format!("it is valid only after {after}")),
@@ -92,6 +91,19 @@ impl AllowedSigners {
         Ok(Self { entries })
     }
 
+    /// Returns the principals of every key that may sign for a namespace at a time, one text for each line.
+    pub fn principals(&self, namespace: &str, at: Timestamp) -> Vec<&str> {
+        let may = self.entries.iter().filter(|entry| entry.objection(namespace, at).is_none());
+        may.map(|entry| entry.principals.as_str()).collect()
+    }
+
+    /// Allows those of another file, too.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self
+    }
+
     pub(super) fn of_key<'a>(&'a self, key: &'a KeyData) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(move |entry| entry.key == *key)
     }
@@ -108,7 +120,7 @@ fn entry(line: &str) -> Result<Entry, String> {
     let public =
         PublicKey::from_openssh(key.trim_start()).map_err(|error| format!("no public key follows: {error}"))?;
     if public.algorithm() != Algorithm::Ed25519 {
-        return Err(format!("the key is {}; only ssh-ed25519 can sign a manifest", public.algorithm()));
+        return Err(format!("the key is {}; only ssh-ed25519 is supported", public.algorithm()));
     }
     let mut entry =
         Entry { principals, key: public.key_data().clone(), namespaces: None, valid_after: None, valid_before: None };

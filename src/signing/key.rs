@@ -58,8 +58,16 @@ impl SigningKey {
     /// # Errors
     /// `internal`: the key does not sign.
     pub fn sign(&self, message: &[u8]) -> Result<String> {
-        let internal = |error| Error::new(ErrorCode::Internal, "cannot sign the manifest").caused_by(error);
-        let signature = self.0.sign(NAMESPACE, HashAlg::Sha512, message).map_err(internal)?;
+        self.sign_for(NAMESPACE, message)
+    }
+
+    /// Does what [`SigningKey::sign`] does for another namespace.
+    ///
+    /// # Errors
+    /// `internal`: the key does not sign.
+    pub fn sign_for(&self, namespace: &str, message: &[u8]) -> Result<String> {
+        let internal = |error| Error::new(ErrorCode::Internal, "the key does not sign").caused_by(error);
+        let signature = self.0.sign(namespace, HashAlg::Sha512, message).map_err(internal)?;
         let mut armoured = signature.to_pem(LineEnding::LF).map_err(internal)?;
         if !armoured.ends_with('\n') {
             armoured.push('\n');

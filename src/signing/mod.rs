@@ -11,7 +11,13 @@ mod verify;
 
 pub use allowed::{AllowedSigners, Signer};
 pub use key::SigningKey;
-pub use verify::{Doubt, fingerprint, verify};
+pub use verify::{Doubt, fingerprint, fingerprint_for, verify, verify_for};
 
-/// What every signature of ours is for; one that was made for something else says nothing about a manifest.
+/// What the signature of a manifest is for; one that was made for something else says nothing about a manifest.
 pub const NAMESPACE: &str = "holdpoint@manifest";
+/// What the signature of a person is for who approves of a release.
+pub const APPROVAL: &str = "holdpoint@approval";
+/// What the signature of a person is for who answers for an override.
+pub const OVERRIDE: &str = "holdpoint@override";
+/// What git signs commits and tags for.
+pub const GIT: &str = "git";

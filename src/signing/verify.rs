@@ -29,16 +29,31 @@ impl fmt::Display for Doubt {
 /// # Errors
 /// The [`Doubt`] about it.
 pub fn verify(message: &[u8], signature: &[u8], signers: &AllowedSigners, at: &[Timestamp]) -> Result<Signer, Doubt> {
-    let signature = read(signature)?;
+    verify_for(NAMESPACE, message, signature, signers, at)
+}
+
+/// Does what [`verify`] does for signatures of another namespace.
+///
+/// # Errors
+/// The [`Doubt`] about it.
+pub fn verify_for(
+    namespace: &str,
+    message: &[u8],
+    signature: &[u8],
+    signers: &AllowedSigners,
+    at: &[Timestamp],
+) -> Result<Signer, Doubt> {
+    let signature = read(namespace, signature)?;
     let key = PublicKey::from(signature.public_key().clone());
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
     // First of all: what follows says whose key it was.
-    key.verify(NAMESPACE, message, &signature).map_err(|_| {
-        Doubt::Invalid("the signature is not over these bytes: the manifest or the signature was altered".to_owned())
+    key.verify(namespace, message, &signature).map_err(|_| {
+        let what = if namespace == NAMESPACE { "the manifest" } else { "what was signed" };
+        Doubt::Invalid(format!("the signature is not over these bytes: {what} or the signature was altered"))
     })?;
     let mut objection = None;
     for entry in signers.of_key(signature.public_key()) {
-        match at.iter().find_map(|at| entry.objection(*at)) {
+        match at.iter().find_map(|at| entry.objection(namespace, *at)) {
             None => return Ok(Signer { principal: entry.principals.clone(), fingerprint }),
             Some(why) => objection = Some(why),
         }
@@ -51,18 +66,23 @@ pub fn verify(message: &[u8], signature: &[u8], signers: &AllowedSigners, at: &[
 
 /// Returns the fingerprint of the key that a signature claims to be by; nothing is checked.
 pub fn fingerprint(signature: &[u8]) -> Option<String> {
-    let signature = read(signature).ok()?;
+    fingerprint_for(NAMESPACE, signature)
+}
+
+/// Does what [`fingerprint`] does for signatures of another namespace.
+pub fn fingerprint_for(namespace: &str, signature: &[u8]) -> Option<String> {
+    let signature = read(namespace, signature).ok()?;
     Some(PublicKey::from(signature.public_key().clone()).fingerprint(HashAlg::Sha256).to_string())
 }
 
-fn read(signature: &[u8]) -> Result<SshSig, Doubt> {
+fn read(namespace: &str, signature: &[u8]) -> Result<SshSig, Doubt> {
     let invalid = |why: String| Doubt::Invalid(format!("the signature cannot be read: {why}"));
     let text = std::str::from_utf8(signature).map_err(|_| invalid("it is not text".to_owned()))?;
     let signature = SshSig::from_pem(text.trim_end()).map_err(|error| invalid(error.to_string()))?;
-    if signature.namespace() != NAMESPACE {
+    if signature.namespace() != namespace {
         // Whoever made it said something about something else.
         return Err(Doubt::Invalid(format!(
-            "the signature was made for {:?}, not for {NAMESPACE}",
+            "the signature was made for {:?}, not for {namespace}",
             signature.namespace()
         )));
     }

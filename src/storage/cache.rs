@@ -140,6 +140,10 @@ impl Storage for CachedStorage {
         self.whole.delete(key)
     }
 
+    fn settle(&self, prefix: &str) -> Result<()> {
+        self.whole.settle(prefix)
+    }
+
     fn lock_terms(&self) -> Option<LockTerms> {
         self.whole.lock_terms()
     }

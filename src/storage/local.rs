@@ -178,6 +178,12 @@ impl Storage for LocalStorage {
         let path = self.path(key);
         found(fs::remove_file(&path), |error| unavailable("delete", &path, error)).map(drop)
     }
+
+    fn settle(&self, prefix: &str) -> Result<()> {
+        let path = self.path(prefix);
+        let synced = File::open(&path).and_then(|folder| folder.sync_all());
+        found(synced, |error| unavailable("sync", &path, error)).map(drop)
+    }
 }
 
 /// Creates a directory, its parents, and their entries on the medium.

@@ -187,6 +187,14 @@ pub trait Storage: Send + Sync + Debug {
     /// `store-unavailable`, naming the key.
     fn delete(&self, key: &str) -> Result<()>;
 
+    /// Returns once what was deleted directly below `prefix` stays deleted, even if the machine stops at once.
+    ///
+    /// # Errors
+    /// `store-unavailable`, naming the prefix.
+    fn settle(&self, _prefix: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns the terms under which objects of the classes that are kept are locked; `None` where nothing is.
     fn lock_terms(&self) -> Option<LockTerms> {
         None

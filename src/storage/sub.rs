@@ -93,6 +93,10 @@ impl Storage for SubStorage {
         self.whole.delete(&self.key(key))
     }
 
+    fn settle(&self, prefix: &str) -> Result<()> {
+        self.whole.settle(&self.key(prefix))
+    }
+
     fn lock_terms(&self) -> Option<LockTerms> {
         self.whole.lock_terms()
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 25] = [
     "init",
     "doctor",
     "plan",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 21] = [
     "guard",
     "snapshot",
     "admit",
+    "approve",
     "reconcile",
     "restore",
     "rollback",
@@ -22,8 +23,11 @@ const COMMANDS: [&str; 21] = [
     "thaw",
     "releases",
     "show",
+    "audit",
     "check",
     "copy",
+    "prune",
+    "hold",
     "ls",
     "schema",
     "completions",

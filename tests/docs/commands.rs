@@ -50,7 +50,8 @@ fn every_command_has_its_page_and_every_page_its_command() {
 fn every_flag_is_on_its_page_and_no_other() {
     for command in commands() {
         let page = read(&docs().join(format!("commands/{}.md", command.get_name())));
-        let expected = flags(command.get_arguments().filter(|argument| !argument.is_global_set()));
+        let below = command.get_subcommands().flat_map(Command::get_arguments);
+        let expected = flags(command.get_arguments().chain(below).filter(|argument| !argument.is_global_set()));
         assert_eq!(documented(&page), expected, "{}", command.get_name());
         assert!(page.contains("## Exit codes"), "{}", command.get_name());
     }

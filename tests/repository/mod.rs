@@ -3,6 +3,7 @@
 mod archive;
 mod damage;
 mod lock;
+mod prune;
 mod publish;
 mod restic;
 mod restore;

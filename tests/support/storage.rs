@@ -2,23 +2,35 @@
 
 use bytes::Bytes;
 use holdpoint::error::Result;
-use holdpoint::storage::{Class, Entry, LocalStorage, Parallelism, PutMode, PutOutcome, ReadFrom, Storage};
+use holdpoint::storage::{
+    Class, Entry, LocalStorage, LockMode, LockTerms, Parallelism, PutMode, PutOutcome, ReadFrom, Storage,
+};
+use jiff::Timestamp;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
+type LockedUntil = Box<dyn Fn(&str) -> Option<Timestamp> + Send + Sync>;
 type Watch = Box<dyn Fn(&str, &str) -> Result<()> + Send + Sync>;
 
 /// A directory as a storage, and who sees what happens to it: `read`, `write`, `list` or `delete`, and the key; and
-/// `written` once something is there, so that its answer can be lost.
+/// `written` or `deleted` once it is done, so that its answer can be lost.
 pub struct Watched {
     inner: LocalStorage,
     watch: Watch,
+    locked_until: Option<LockedUntil>,
 }
 
 impl Watched {
     /// Watches a directory.
     pub fn new(root: &Path, watch: impl Fn(&str, &str) -> Result<()> + Send + Sync + 'static) -> Self {
-        Self { inner: LocalStorage::new(root).unwrap(), watch: Box::new(watch) }
+        Self { inner: LocalStorage::new(root).unwrap(), watch: Box::new(watch), locked_until: None }
+    }
+
+    /// Says until when objects are locked, as a storage that locks would.
+    #[must_use]
+    pub fn locking(self, until: impl Fn(&str) -> Option<Timestamp> + Send + Sync + 'static) -> Self {
+        Self { locked_until: Some(Box::new(until)), ..self }
     }
 }
 
@@ -71,6 +83,15 @@ impl Storage for Watched {
 
     fn delete(&self, key: &str) -> Result<()> {
         (self.watch)("delete", key)?;
-        self.inner.delete(key)
+        self.inner.delete(key)?;
+        (self.watch)("deleted", key)
+    }
+
+    fn lock_terms(&self) -> Option<LockTerms> {
+        self.locked_until.as_ref().map(|_| LockTerms { mode: LockMode::Governance, retain: Duration::from_secs(3600) })
+    }
+
+    fn locked_until(&self, key: &str) -> Result<Option<Timestamp>> {
+        Ok(self.locked_until.as_ref().and_then(|until| until(key)))
     }
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub enum Answer {
     File(std::path::PathBuf),
     /// Sends nothing and keeps the connection open.
     Hang,
+    /// Waits for a while, then sends this status and an empty body.
+    Late(Duration, u16),
     /// Closes the connection.
     HangUp,
 }
@@ -158,6 +161,11 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<Option<TcpS
         Some(Answer::File(path)) => {
             std::fs::read_to_string(path).ok().map(|body| Answer::text("application/json", body))
         }
+        Some(Answer::Late(pause, status)) => {
+            // Only this one client waits for it.
+            std::thread::sleep(pause);
+            Some(Answer::status(status))
+        }
         answer => answer,
     };
     match answer {
@@ -170,7 +178,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<Option<TcpS
             Ok(None)
         }
         Some(Answer::Hang) => Ok(Some(stream)),
-        Some(Answer::HangUp | Answer::File(_)) | None => Ok(None),
+        Some(Answer::HangUp | Answer::File(_) | Answer::Late(..)) | None => Ok(None),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::options::Format;
 use super::super::output;
 use super::super::session::Session;
+use super::trail::Trail;
 use super::{Found, Options, restore_with};
 use crate::error::{Error, ErrorCode, ExitCode, IoContext, Result};
 use crate::report::units;
@@ -21,7 +22,7 @@ pub(super) fn is_wanted(options: &Options) -> bool {
 }
 
 /// Runs `restore --target -`: one stream goes out as it was captured, all else as a tar archive.
-pub(super) fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &Session, options: &Options, trail: &Trail) -> anyhow::Result<ExitCode> {
     if session.format() == Format::Json {
         return Err(Error::new(ErrorCode::Usage, "standard output cannot carry both the data and a JSON document")
             .hint("leave --format json out; the exit code tells whether all of it came, and standard error the rest")
@@ -32,7 +33,7 @@ pub(super) fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCo
             .hint("send it elsewhere: `… --target - > FILE`, or `… --target - | tar x` for files")
             .into());
     }
-    let found = Found::look(session, options)?;
+    let found = Found::look(session, options, trail)?;
     let observer = session.observer();
     let restore = restore_with(session, options, &found.indexed, &*observer);
     let (root, name) = (found.snapshot.tree, options.source.as_deref().unwrap_or("snapshot"));

@@ -61,6 +61,10 @@ pub(super) fn admit(
         actor: request.pipeline.actor.clone(),
         signer: signer.principal.clone(),
     };
+    findings.extend(super::audited(request, ledger, &pass.release, &event));
+    if super::refuses(&findings) {
+        return Ok(Some(Admission::refused(None, Some(signer), findings)));
+    }
     ledger.record_event(&pass.release, &event)?;
     Ok(Some(Admission { back: Some(stored.pass), ..Admission::refused(None, Some(signer), findings) }))
 }

@@ -10,6 +10,7 @@ use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{Manifest, ProbeKind};
 use crate::model::reconciliation::{Outcome, Side};
 use crate::policy::reconcile::compare;
+use crate::policy::windows::judge_deploy;
 use crate::release::probe;
 use crate::signing::{Doubt, Signer, verify};
 use crate::storage::many::ask_all;
@@ -42,6 +43,12 @@ pub(super) fn signature(
     }))
 }
 
+/// Says so if the deploy may not begin now. One that was admitted `again` may be under way: it has to be in its window still.
+pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Option<Finding> {
+    let takes = request.settings.deploy_takes.filter(|_| !again);
+    judge_deploy(request.environment, &request.settings.calendar, takes, now)
+}
+
 /// Says so if the pass was used already.
 pub(super) fn used(pass: &Manifest, events: &[EventRecord]) -> Option<Finding> {
     let (at, run) = events.iter().find_map(|record| match &record.event {
@@ -62,9 +69,7 @@ pub(super) fn overtaken(ledger: &Ledger, pass: &Manifest, others: &[Manifest]) -
     let events = |manifest: &Manifest| ledger.events(&manifest.id);
     let all = ask_all(ledger.storage().parallelism().reads, others, &Cancel::new(), |manifest| events(manifest))?;
     for (manifest, events) in others.iter().zip(all) {
-        let changes = |event: &Event| {
-            !matches!(event, Event::Frozen { .. } | Event::Thawed { .. }) && event.at() > pass.created_at
-        };
+        let changes = |event: &Event| event.is_work_on_the_deployment() && event.at() > pass.created_at;
         if let Some(record) = events.iter().find(|record| changes(&record.event)) {
             let what = if matches!(record.event, Event::Admitted { .. }) { "admitted" } else { "worked on" };
             let message = format!(

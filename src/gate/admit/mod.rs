@@ -4,22 +4,27 @@
 //! since the gate: the freeze, the snapshots, what is deployed. Using the pass and opening the claim happens under the
 //! environment's lease, so that of two that ask at once one deploys.
 
+mod approvals;
 mod back;
 mod checks;
 mod evidence;
 mod find;
 mod take;
 
+use super::audit::{self, Auditor};
+use super::glass;
 use super::place::Place;
 use super::standing;
 use crate::cancel::Cancel;
-use crate::config::ProbeConfig;
+use crate::config::{EnvironmentConfig, ProbeConfig};
 use crate::error::{ExitCode, Result};
 use crate::ledger::claim::Claim;
+use crate::ledger::events::Event;
 use crate::ledger::rollback_pass::RollbackPass;
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode, Level};
-use crate::model::manifest::{Manifest, Pipeline};
+use crate::model::manifest::{Manifest, Override, Pipeline};
+use crate::model::release_id::ReleaseId;
 use crate::model::verdict::Verdict;
 use crate::model::version::{Version, Versioning};
 use crate::policy::admission::{Wanted, judge};
@@ -38,6 +43,8 @@ pub struct Request<'a> {
     pub application: &'a str,
     /// The environment.
     pub environment: &'a str,
+    /// Whether nothing is deployed there any more.
+    pub retired: bool,
     /// The version.
     pub version: &'a Version,
     /// The commit, in full.
@@ -48,12 +55,18 @@ pub struct Request<'a> {
     pub config_digest: Option<&'a str>,
     /// The keys that may have signed.
     pub signers: &'a AllowedSigners,
+    /// The keys that may approve, if they are known.
+    pub approvers: Option<&'a AllowedSigners>,
+    /// How many persons must approve by the configuration that is here, if any.
+    pub approvals: Option<u32>,
     /// Which run of a pipeline asks.
     pub run: &'a str,
     /// What else is known of it.
     pub pipeline: &'a Pipeline,
     /// How what is deployed is observed, if it can be.
     pub probe: Option<&'a ProbeConfig>,
+    /// What the configuration says of the environment; empty if it says nothing.
+    pub settings: &'a EnvironmentConfig,
     /// The directory that a `command` probe runs in.
     pub directory: PathBuf,
     /// How versions are read.
@@ -62,6 +75,8 @@ pub struct Request<'a> {
     pub valid_for: Duration,
     /// How long the deployment may take.
     pub claim_for: Duration,
+    /// Who asks, and who is told of it.
+    pub auditor: &'a Auditor,
 }
 
 /// What was decided.
@@ -105,6 +120,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     let (standing, found) = both(|| both(|| ledger.freeze_at(now), || ledger.claim()), || find::find(request, &ledger));
     let (freeze, claim) = (standing.0?, standing.1?);
     let mut findings: Vec<_> = freeze.iter().map(|freeze| standing::frozen(request.environment, freeze)).collect();
+    findings.extend(standing::retired(request.environment, request.retired));
     let claim = claim.filter(|claim| claim.is_open(now));
     if let Some(freeze) = &freeze
         && let Some(admission) = back::admit(request, &ledger, (freeze, claim.as_ref()), now)?
@@ -121,6 +137,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
     // The same run may ask twice, as when the answer to its first question was lost.
     let again = claim.as_ref().is_some_and(|claim| claim.run == request.run && claim.release == pass.manifest.id);
     findings.extend(claim.as_ref().filter(|_| !again).map(standing::claimed));
+    findings.extend(checks::window(request, again, now));
     let wanted = Wanted {
         application: request.application,
         environment: request.environment,
@@ -138,6 +155,11 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
         }
     };
     let events = ledger.events(&pass.manifest.id)?;
+    findings.extend(standing::let_go(&pass.manifest.id, &events));
+    findings.extend(approvals::approved(request, &pass, signer.as_ref(), &events, now)?);
+    let overridden = pass.manifest.decision.overridden.as_ref();
+    findings.extend(overridden.map(by_override));
+    findings = glass::by_pass(overridden, findings);
     if !again {
         findings.extend(checks::used(&pass.manifest, &events));
         findings.extend(checks::overtaken(&ledger, &pass.manifest, &others)?);
@@ -149,7 +171,7 @@ pub fn admit(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result
             || if again { Ok(Vec::new()) } else { checks::deployed(request, &pass.manifest, cancel, runtime) },
         );
         findings.extend(evidence?);
-        findings.extend(deployed?);
+        findings.extend(glass::by_pass(overridden, deployed?));
     }
     if refuses(&findings) {
         return Ok(Admission::refused(Some(pass), signer, findings));
@@ -162,6 +184,14 @@ fn refuses(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.level == Level::Refusal)
 }
 
+/// Says that the pass rests on an override.
+fn by_override(overridden: &Override) -> Finding {
+    let Override { approved_by, reason, codes, .. } = overridden;
+    let codes = codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+    let message = format!("the pass was given by an OVERRIDE of {approved_by}: {codes}: {reason}");
+    Finding::warning(FindingCode::Overridden, message)
+}
+
 /// Says so if the ledger is not the one that the gate wrote to: in a copy of it nobody would see that the pass is used.
 fn elsewhere(request: &Request<'_>, pass: &Manifest) -> Option<Finding> {
     let (theirs, ours) = (&pass.store.location, request.place.location());
@@ -170,4 +200,10 @@ fn elsewhere(request: &Request<'_>, pass: &Manifest) -> Option<Finding> {
         Finding::refusal(FindingCode::PassStore, message)
             .hint("name the gate's store by --store; a copy of it cannot tell which passes are used")
     })
+}
+
+/// Writes the line of an admission before it is one; what refuses is that nobody took it.
+fn audited(request: &Request<'_>, ledger: &Ledger, id: &ReleaseId, admitted: &Event) -> Vec<Finding> {
+    let written = request.auditor.write_event(ledger, Some(id), admitted);
+    written.unwrap_or_else(|error| vec![audit::unwritten(&error)])
 }

@@ -3,12 +3,13 @@
 use super::{Admission, Request, checks, find, standing};
 use crate::cancel::Cancel;
 use crate::error::{ErrorCode, Result};
+use crate::gate::glass;
 use crate::ledger::claim::Claim;
 use crate::ledger::events::Event;
 use crate::ledger::lease::{self, Acquired, Owner};
 use crate::ledger::{Ledger, Stored};
 use crate::model::finding::{Finding, FindingCode};
-use crate::policy::admission::judge_age;
+use crate::policy::admission::{judge_age, judge_override};
 use crate::signing::Signer;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
@@ -32,7 +33,10 @@ pub(super) fn take(
         // Its own claim keeps everybody else out, `guard` holds the lease itself. Only the mark may be missing, if the
         // run was cut off in between.
         findings.extend(judge_age(&pass.manifest, Timestamp::now(), None, request.valid_for));
-        if ledger.use_pass(&id, &admitted(request, signer.as_ref(), claim.opened_at))?.is_none() {
+        findings.extend(judge_override(&pass.manifest, Timestamp::now(), None));
+        let admitted = admitted(request, signer.as_ref(), claim.opened_at);
+        findings.extend(super::audited(request, ledger, &id, &admitted));
+        if !super::refuses(&findings) && ledger.use_pass(&id, &admitted)?.is_none() {
             findings.extend(not_by(&claim, ledger, &pass)?);
         }
         if !super::refuses(&findings) {
@@ -52,12 +56,18 @@ pub(super) fn take(
     // What was seen before the lease may have changed since.
     let now = Timestamp::now();
     findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
+    findings.extend(checks::window(request, false, now));
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
-    findings.extend(judge_age(&pass.manifest, now, ledger.age_by_store(&id)?, request.valid_for));
+    let age = ledger.age_by_store(&id)?;
+    findings.extend(judge_age(&pass.manifest, now, age, request.valid_for));
+    findings.extend(judge_override(&pass.manifest, now, age));
     match find::find(request, ledger)? {
         Ok(found) if found.pass.digest == pass.digest => {
-            findings.extend(checks::used(&pass.manifest, &ledger.events(&id)?));
+            let events = ledger.events(&id)?;
+            findings.extend(checks::used(&pass.manifest, &events));
+            // A prune that decided before has told by now.
+            findings.extend(standing::let_go(&id, &events));
             findings.extend(checks::overtaken(ledger, &pass.manifest, &found.others)?);
         }
         Ok(found) => {
@@ -67,12 +77,19 @@ pub(super) fn take(
         Err(why) => findings.extend(why),
     }
     if !super::refuses(&findings) {
-        for finding in checks::deployed(request, &pass.manifest, cancel, runtime)? {
+        let deployed = checks::deployed(request, &pass.manifest, cancel, runtime)?;
+        for finding in glass::by_pass(pass.manifest.decision.overridden.as_ref(), deployed) {
             if !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
     }
+    if super::refuses(&findings) {
+        return Ok(Admission::refused(Some(pass), signer, findings));
+    }
+    let admitted = admitted(request, signer.as_ref(), now);
+    // Before the pass is used: one whose line could not be written can be used later.
+    findings.extend(super::audited(request, ledger, &id, &admitted));
     if super::refuses(&findings) {
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
@@ -90,7 +107,7 @@ pub(super) fn take(
         findings.push(other.as_ref().map_or_else(came_and_went, standing::claimed));
         return Ok(Admission::refused(Some(pass), signer, findings));
     }
-    let used = lease.check().and_then(|()| ledger.use_pass(&id, &admitted(request, signer.as_ref(), now)));
+    let used = lease.check().and_then(|()| ledger.use_pass(&id, &admitted));
     if !matches!(used, Ok(Some(_))) {
         // Nothing is deployed by this run: nobody should wait for it.
         let closed = ledger.close_claim(&id);

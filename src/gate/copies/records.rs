@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 const HEAD: &str = "head.json";
 const RELEASES: &str = "releases";
 const ATTEMPTS: &str = "attempts";
+const AUDIT: &str = "audit";
 const MANIFEST: &str = "manifest.json";
 
 /// How many releases a copy may lack before listing all of them costs fewer requests than following the chain.
@@ -65,6 +66,7 @@ impl Records {
             Scope::Everything => {
                 records.add(RELEASES, trust)?;
                 records.add(ATTEMPTS, trust)?;
+                records.add(AUDIT, trust)?;
             }
             Scope::Chain(newest) => records.follow(newest.as_ref(), trust, cancel)?,
         }
@@ -230,9 +232,16 @@ fn is_manifest(key: &str) -> bool {
     key.starts_with(RELEASES) && id_and_rest(key).is_some_and(|(id, rest)| rest == MANIFEST && is_id(id))
 }
 
-/// Says whether a key is that of a record beside a manifest, or of an attempt; other names are not ours.
+/// Says whether a key is that of a record beside a manifest, of an attempt, or of a line of the audit; other names are not ours.
 fn is_other(key: &str) -> bool {
-    id_and_rest(key).is_some_and(|(id, _)| is_id(id)) && !is_manifest(key)
+    is_line(key) || (id_and_rest(key).is_some_and(|(id, _)| is_id(id)) && !is_manifest(key))
+}
+
+/// Says whether a key is that of a line of the audit: `audit/FOLDER/NUMBER.json`.
+fn is_line(key: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = key.strip_prefix(AUDIT).and_then(|rest| rest.strip_prefix('/')?.strip_suffix(".json"));
+    name.and_then(|name| name.split_once('/')).is_some_and(|(folder, number)| digits(folder) && digits(number))
 }
 
 fn is_id(text: &str) -> bool {
@@ -245,7 +254,10 @@ fn check(key: &str, bytes: &[u8]) -> Result<()> {
         Error::new(ErrorCode::Damaged, format!("the record {key} {what}, and was not copied"))
             .hint("run `holdpoint releases` to see which records can be read")
     };
-    let Some((id, rest)) = id_and_rest(key) else { return Ok(()) };
+    let Some((id, rest)) = id_and_rest(key) else {
+        let read = serde_json::from_slice::<serde::de::IgnoredAny>(bytes);
+        return read.map(drop).map_err(|error| damaged("cannot be read").caused_by(error));
+    };
     if rest == MANIFEST || rest.is_empty() {
         let named: Named = serde_json::from_slice(bytes).map_err(|error| damaged("cannot be read").caused_by(error))?;
         return if named.id == id { Ok(()) } else { Err(damaged(&format!("calls itself {}", named.id))) };
@@ -270,7 +282,15 @@ mod tests {
             assert!(is_other(&format!("{folder}/{rest}")) && !is_manifest(&format!("{folder}/{rest}")), "{rest}");
         }
         assert!(is_other(attempt) && !is_manifest(attempt));
-        for foreign in ["releases/notes.txt", "releases/2026/11/20/stray/manifest.json", "lease/1.json", "head.json"] {
+        assert!(is_other("audit/000001/000001234.json"));
+        for foreign in [
+            "audit/head.json",
+            "audit/000001/x.json",
+            "releases/notes.txt",
+            "releases/2026/11/20/stray/manifest.json",
+            "lease/1.json",
+            "head.json",
+        ] {
             assert!(!is_other(foreign) && !is_manifest(foreign), "{foreign}");
         }
     }

@@ -17,6 +17,7 @@ mod supervise;
 
 pub use supervise::drill;
 
+use super::audit::Auditor;
 use super::place::Place;
 use super::rollback::Given;
 use crate::config::{Config, EnvironmentConfig};
@@ -50,6 +51,8 @@ pub struct Request {
     pub escrow_is_daily: bool,
     /// Who asks.
     pub by: String,
+    /// Who is told of it.
+    pub auditor: Auditor,
     /// What vouches for the record.
     pub signer: Option<SigningKey>,
 }

@@ -1,7 +1,9 @@
 //! The record of a drill: an event beside the manifest, signed as manifests are.
 
+use super::super::audit::unwritten;
 use super::{Outcome, Request};
 use crate::ledger::Ledger;
+use crate::ledger::events::Event;
 use crate::model::drill::{Drill, DrillResult};
 use crate::model::finding::{Finding, FindingCode, Level};
 use jiff::Timestamp;
@@ -18,7 +20,17 @@ pub(super) fn record(request: &Request, mut drill: Drill) -> Outcome {
     drill = judged(drill);
     let ledger = Ledger::new(request.place.ledger_storage());
     let sign = |bytes: &[u8]| request.signer.as_ref().map(|key| key.sign(bytes)).transpose();
-    match ledger.record_drill(Timestamp::now(), drill.clone(), sign) {
+    let at = Timestamp::now();
+    let event = Event::Drilled { at, drill: Box::new(drill.clone()) };
+    let found = request.auditor.write_event(&ledger, Some(&drill.release), &event);
+    let found = found.unwrap_or_else(|error| vec![unwritten(&error)]);
+    if !found.is_empty() {
+        // What failed by itself says more than that the audit does not say it.
+        let failed = drill.result == DrillResult::Failed;
+        drill.findings.extend(found.into_iter().map(|found| if failed { found.softened() } else { found }));
+        drill = judged(drill);
+    }
+    match ledger.record_drill(at, drill.clone(), sign) {
         Ok(record) => Outcome { drill, record: Some(record) },
         Err(error) => {
             let message = format!("the drill is not recorded: {}", error.chain());

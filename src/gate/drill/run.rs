@@ -3,6 +3,7 @@
 use super::super::restore::find_recorded;
 use super::super::rollback::{doubt, restorable};
 use super::super::scratch::Scratch;
+use super::super::standing;
 use super::Request;
 use super::apart::Origin;
 use super::one::Restorable;
@@ -10,6 +11,7 @@ use super::place::Place;
 use crate::cancel::Cancel;
 use crate::config::SourceConfig;
 use crate::error::{Error, ErrorCode, Result};
+use crate::ledger::Ledger;
 use crate::model::drill::{Drill, DrillResult, DrilledSource};
 use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::SourceRecord;
@@ -80,7 +82,9 @@ impl Run<'_> {
         }
         let _lock = repository.lock(LockKind::Shared, PATIENCE, self.cancel)?;
         let indexed = Arc::new(repository.index(self.cancel)?);
-        let sources = self.prepare(&indexed)?;
+        let sources = self
+            .prepare(&indexed)
+            .map_err(|error| standing::explain(error, &Ledger::new(place.ledger_storage()), &manifest.id))?;
         let captured = sources.iter().filter(|source| source.source.is_none());
         let captured = captured.flat_map(|source| source.snapshot.paths.iter().map(PathBuf::from));
         let origin = Origin::of(self.request, captured);

@@ -64,7 +64,7 @@ impl Rollback<'_> {
                 steps: self.plan.steps.iter().map(RollbackStep::planned).collect(),
                 go_on: Some(go_on(self.request, self.plan.way)),
             };
-            self.ledger.record_event(id, &began)?;
+            self.event(&began)?;
         }
         Ok(freeze)
     }
@@ -75,6 +75,9 @@ impl Rollback<'_> {
         if let Some(claim) = claim.filter(|claim| claim.release != self.plan.id) {
             let finding = standing::claimed(&claim);
             return Err(Error::new(ErrorCode::Busy, finding.message).hint(finding.hint.unwrap_or_default()));
+        }
+        if self.plan.way == WayKind::FullRestore {
+            standing::refuse_let_go(&self.ledger, &self.plan.id)?;
         }
         let seen = fit::look(self.request, &self.ledger, self.hands.cancel, self.hands.runtime)?;
         match seen.finding.filter(|finding| finding.level == Level::Refusal) {
@@ -127,7 +130,7 @@ impl Rollback<'_> {
 
     fn frozen(&self, freeze: Freeze) -> Result<Freeze> {
         let Freeze { at, by, reason, .. } = freeze.clone();
-        self.ledger.record_event(&self.plan.id, &Event::Frozen { at, by, reason, until: None })?;
+        self.event(&Event::Frozen { at, by, reason, until: None })?;
         Ok(freeze)
     }
 }

@@ -1,5 +1,6 @@
 //! Doing what was planned, step by step, under the lease and the freeze of the environment.
 
+use super::super::audit::unwritten;
 use super::super::reconcile::{self, Observe};
 use super::command::{command, go_on};
 use super::journal::{self, Came, Clock};
@@ -13,6 +14,8 @@ use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::freeze::Freeze;
 use crate::ledger::lease::Lease;
+use crate::model::audit::Action;
+use crate::model::finding::Finding;
 use crate::model::progress::Observer;
 use crate::model::reconciliation::{Outcome as Reconciliation, Side};
 use crate::model::release_id::ReleaseId;
@@ -77,6 +80,16 @@ pub fn perform(
         stopped: None,
     };
     let error = rollback.perform(lease).err();
+    if let Some(error) = &error {
+        let auditor = &request.run.auditor;
+        let mut line = auditor.failed(Action::Rollback, error).of(&rollback.plan.id);
+        if let Some(step) = rollback.stopped.and_then(|number| rollback.plan.steps.get(number)) {
+            line = line.detail("step", &step.step);
+            // What a program of the configuration prints may hold secrets, and a line goes to others.
+            line = if step.task.runs_a_program() { line.why(Some(error.message())) } else { line };
+        }
+        rollback.say(auditor.note(&rollback.ledger, &line));
+    }
     let Rollback { plan, freeze, stopped, began, .. } = rollback;
     let go_on = if began { go_on(request, plan.way) } else { command(request, plan.way) };
     Outcome { plan, freeze, stopped, error, go_on }
@@ -241,7 +254,7 @@ impl Rollback<'_> {
             instances: reconciled.instances,
             explanation: reconciled.explanation.clone(),
         };
-        self.ledger.record_event(&manifest.id, &event)?;
+        self.event(&event)?;
         if reconciled.outcome == Reconciliation::Matched {
             return Ok(reconciled.explanation);
         }
@@ -276,7 +289,20 @@ impl Rollback<'_> {
         let explanation = format!("{explanation}{}", self.lost());
         self.ledger.close_claim(&self.plan.id)?;
         let event = Event::RolledBack { at: self.clock.next(), by: self.request.by.clone(), explanation };
-        self.ledger.record_event(&self.plan.id, &event).map(drop)
+        self.event(&event)
+    }
+
+    /// Writes the line of an event, which stops no rollback, and the event beside the manifest.
+    pub(super) fn event(&self, event: &Event) -> Result<()> {
+        let written = self.request.run.auditor.write_event(&self.ledger, Some(&self.plan.id), event);
+        self.say(written.unwrap_or_else(|error| vec![unwritten(&error)]));
+        self.ledger.record_event(&self.plan.id, event).map(drop)
+    }
+
+    fn say(&self, found: Vec<Finding>) {
+        for finding in found {
+            self.hands.observer.note(&format!("warning: {}", finding.message));
+        }
     }
 
     /// Says which step an error kept from being done.

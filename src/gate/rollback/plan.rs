@@ -1,6 +1,7 @@
 //! What a rollback will do: looked up, and shown before anything is changed.
 
 use super::super::last_drill;
+use super::super::standing;
 use super::against::against;
 use super::estimates::Estimates;
 use super::journal::Journal;
@@ -54,6 +55,9 @@ pub fn plan(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
             now,
         },
     );
+    if way == WayKind::FullRestore {
+        findings.extend(standing::let_go(&manifest.id, &ledger.events(&manifest.id)?));
+    }
     findings.extend(another_way(request, &journal, way));
     findings.extend(against(way, request, &presents));
     findings.extend(configuration(request));

@@ -1,9 +1,12 @@
 //! What the policy says of a run, before anything is captured: how large a step it is, what has to be captured, and whether it
 //! may begin at all.
 
+mod require;
 pub mod scope;
+mod windows;
 
 use super::request::Request;
+use crate::config::Requirement;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::model::changes::Changes;
@@ -14,7 +17,7 @@ use crate::policy::effective::{Effective, effective};
 pub use crate::policy::scope::Choice;
 use crate::policy::severity::severity;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What the rules look at.
@@ -49,6 +52,10 @@ pub struct Ruling {
     pub findings: Vec<Finding>,
     /// Every rule that was asked.
     pub rules: Vec<Rule>,
+    /// What the release must have.
+    pub require: BTreeSet<Requirement>,
+    /// How many persons must approve before it is admitted, if any.
+    pub approvals: Option<u32>,
 }
 
 /// Asks every rule.
@@ -58,7 +65,17 @@ pub struct Ruling {
 pub fn rule(facts: &Facts<'_>) -> Result<Ruling> {
     let severity = severity(facts.from, &facts.request.target.version);
     let effective = effective(&facts.request.config.policy, &[severity], facts.request.settings.tier.as_deref());
-    let mut ruling = Ruling { severity, effective, choices: BTreeMap::new(), findings: Vec::new(), rules: Vec::new() };
+    let mut ruling = Ruling {
+        severity,
+        effective,
+        choices: BTreeMap::new(),
+        findings: Vec::new(),
+        rules: Vec::new(),
+        require: BTreeSet::new(),
+        approvals: None,
+    };
     scope::judge(facts, &mut ruling)?;
+    windows::judge(facts, &mut ruling)?;
+    require::judge(facts, &mut ruling)?;
     Ok(ruling)
 }

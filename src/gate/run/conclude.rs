@@ -1,12 +1,14 @@
 //! The way out: the verdict, the record, and what is given back.
 
+use super::super::audit;
 use super::super::copies;
 use super::super::record;
-use crate::error::{ExitCode, Result};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::Lease;
-use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::Manifest;
+use crate::model::audit::AuditLink;
+use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::manifest::{Manifest, Purpose};
 use crate::storage::many::both;
 
 use super::{Held, Outcome, Run};
@@ -15,7 +17,10 @@ impl Run<'_> {
     /// Computes the verdict, writes the record, gives back what is held.
     pub(super) fn conclude(&self, mut held: Held) -> Outcome {
         let ledger = Ledger::new(self.request.place.ledger_storage());
-        let mut holds_the_lease = self.still_holds(&held);
+        let (end, mut holds_the_lease) = both(|| ledger.audit_end(), || self.still_holds(&held));
+        // Looked for already, so that the line takes one request; where that failed, writing it says why.
+        let mut end = end.ok();
+        self.draft(|draft| draft.audit = end.clone());
         // The ledger must not say that a run passed whose caller has no manifest, so that comes first.
         let (mut manifest, mut exit) = self.verdict();
         // Whoever supervises this run may have given it up meanwhile: then it did not pass.
@@ -30,6 +35,7 @@ impl Run<'_> {
             if let Err((name, finding)) = copies::step::announce(copies, &manifest) {
                 self.draft(|draft| copies::step::mark_failed(&mut draft.copies, &name, &finding));
                 self.find([finding]);
+                self.settle();
             }
             // That may have taken a while, or have failed only because the run was to end.
             holds_the_lease = self.still_holds(&held);
@@ -38,6 +44,11 @@ impl Run<'_> {
             if self.refuses() {
                 (manifest, exit) = self.verdict();
             }
+        }
+        // Whoever asks the ledger for a pass must find its line: it comes before the record.
+        if !self.audit(&ledger, &manifest, end.take()) && exit == ExitCode::Pass {
+            (manifest, exit) = self.verdict();
+            self.audit(&ledger, &manifest, None);
         }
         // Whoever prunes now finds the snapshots; the lease stays until the record is there.
         let lock = held.lock.take();
@@ -49,7 +60,12 @@ impl Run<'_> {
             both(gone, || record::write_ledger(&ledger, &manifest, self.request.signer.as_ref(), holds_the_lease));
         if let Err(error) = &recorded {
             self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
+            let was = exit;
             (manifest, exit) = self.verdict();
+            // The line before says that it passed.
+            if was == ExitCode::Pass {
+                self.audit(&ledger, &manifest, None);
+            }
         }
         if announces && exit != ExitCode::Pass {
             copies::step::withdraw(copies);
@@ -77,6 +93,29 @@ impl Run<'_> {
                 finished()
             }
         }
+    }
+
+    /// Writes the line of the audit; says whether everybody took it who must. Of a run that is refused anyway it is a
+    /// warning that they did not: what refused it says more.
+    fn audit(&self, ledger: &Ledger, manifest: &Manifest, end: Option<AuditLink>) -> bool {
+        let line = manifest
+            .to_json()
+            .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))
+            .map(|json| audit::of_manifest(&self.request.auditor, manifest, &json));
+        let auditor = &self.request.auditor;
+        let mut found = line
+            .and_then(|line| auditor.write(ledger, end, &line))
+            .unwrap_or_else(|error| vec![audit::unwritten(&error)]);
+        if let Some(line) = audit::of_override(auditor, manifest) {
+            let written = auditor.write(ledger, None, &line);
+            found.extend(written.unwrap_or_else(|error| vec![audit::unwritten(&error)]));
+        }
+        // Nor does it keep anybody from a rollback, which saves the present state first.
+        let only_said = self.refuses() || self.request.purpose == Purpose::Safety;
+        let found: Vec<_> = found.into_iter().map(|found| if only_said { found.softened() } else { found }).collect();
+        let taken = !found.iter().any(|finding| finding.level == Level::Refusal);
+        self.find(found);
+        taken
     }
 
     /// Looks whether the run holds its lease: only who does adds to the chain. That it was lost is a finding.

@@ -55,7 +55,7 @@ impl Run<'_> {
         let request = self.request;
         let id = self.draft(|draft| draft.id.clone());
         let owner = Owner::current(Some(id), request.pipeline.run_url.clone())?;
-        match lease::acquire(request.place.ledger_storage(), owner, self.cancel) {
+        match lease::acquire_within(request.place.ledger_storage(), owner, self.patience(), self.cancel) {
             Ok(acquired) => {
                 self.find(acquired.finding);
                 held.lease = Some(acquired.lease);
@@ -103,7 +103,7 @@ impl Run<'_> {
         let search = comparable?;
         self.find(judge::unseen(&search));
         let last = search.found;
-        let Ruling { severity, rules, findings, choices, .. } = ruling::rule(&Facts {
+        let Ruling { severity, rules, findings, choices, require, approvals, .. } = ruling::rule(&Facts {
             request: self.request,
             from: &from,
             changes: &changes,
@@ -118,6 +118,8 @@ impl Run<'_> {
             draft.changed_paths = changes.paths.unwrap_or_default();
             draft.severity = Some(severity);
             draft.rules = rules;
+            draft.require = require.into_iter().map(|requirement| requirement.as_str().to_owned()).collect();
+            draft.approvals = approvals;
         });
         Ok(Asked { last, choices })
     }

@@ -14,11 +14,13 @@ use super::ahead::Ahead;
 use super::capture;
 use super::copies;
 use super::earlier;
+use super::glass::Glass;
 use super::judge;
 use super::manifest::{self, Draft};
 use super::request::Request;
 use super::retention::Kept;
 use super::scratch::Scratch;
+use super::standing;
 use super::survey::{self};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
@@ -28,6 +30,7 @@ use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::{Manifest, Purpose, Severity, SourceRecord, VerifyMode};
 use crate::model::progress::Observer;
 use crate::model::release_id::ReleaseId;
+use crate::policy::requirements;
 use crate::policy::severity::severity;
 use crate::repository::lock::LockGuard;
 use crate::storage::Look;
@@ -84,8 +87,11 @@ impl Run<'_> {
         let mut held = Held { lease, ..Held::default() };
         if let Err(error) = self.stages(&mut held) {
             // What ended the stages may have been found already, under a code that says more.
-            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain())) {
-                self.find([Finding::from_error(&error, FindingCode::StoreFailed)]);
+            if !self.draft(|draft| draft.findings.iter().any(|finding| finding.message == error.chain()))
+                || !self.refuses()
+            {
+                // What ends a run is never set aside: it did not come to its end.
+                self.draft(|draft| draft.findings.push(Finding::from_error(&error, FindingCode::StoreFailed)));
             }
         }
         // A cancellation that no stage ran into, such as one during the last of them, counts all the same.
@@ -99,6 +105,7 @@ impl Run<'_> {
         let request = self.request;
         let (from, findings) = survey::observe(request, self.cancel, self.runtime)?;
         let as_it_is = request.purpose == Purpose::Safety;
+        self.find(standing::retired(&request.environment, request.settings.retired).filter(|_| !as_it_is));
         self.find(findings.into_iter().map(|finding| if as_it_is { finding.softened() } else { finding }));
         self.draft(|draft| draft.from = from.clone());
         if request.config.gate.verify == VerifyMode::None {
@@ -118,6 +125,7 @@ impl Run<'_> {
                 "`holdpoint admit` refuses it; give the gate a key by HOLDPOINT_SIGNING_KEY or [signing] key_file",
             )]);
         }
+        self.find(request.glass.as_ref().and_then(Glass::refused).cloned());
         // Deriving the key takes a while, and so do the requests before it.
         let place = request.place.clone();
         let opening = Ahead::start(move || place.open())?;
@@ -181,7 +189,20 @@ impl Run<'_> {
             lease.check()?;
         }
         self.publish(&ready, &runs, &known, &proofs, &indexed)?;
-        self.copy(&kept, &indexed)
+        self.copy(&kept, &indexed)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Asks again what is required and only now is a fact.
+    fn settle(&self) {
+        if self.refuses() {
+            return;
+        }
+        self.find(self.draft(|draft| {
+            let demanded = draft.require.iter().map(String::as_str);
+            requirements::at_the_end(demanded, &draft.copies, &draft.sources, draft.object_lock.as_ref())
+        }));
     }
 
     /// Returns how long to wait for whoever locks the repository: most of what is left of the deadline, so that the
@@ -203,6 +224,7 @@ impl Run<'_> {
     fn find(&self, findings: impl IntoIterator<Item = Finding>) {
         self.draft(|draft| {
             for finding in findings {
+                let finding = draft.weigh(self.request, finding);
                 if !draft.findings.contains(&finding) {
                     draft.findings.push(finding);
                 }

@@ -99,6 +99,9 @@ impl Run<'_> {
                     let plausible = content::judge(&ready.config.expect, &content.unwrap_or_default(), before);
                     findings.extend(plausible.into_iter().map(|finding| finding.of_source(name)));
                     findings.extend(inspection.findings.into_iter().map(|finding| finding.of_source(name)));
+                    // What is whole and only smaller than somebody expected is published where that is overridden.
+                    findings =
+                        self.draft(|draft| findings.into_iter().map(|it| draft.weigh(self.request, it)).collect());
                     // What is not what it should be is not published, even if the deploy may go on without it.
                     if findings.iter().all(|finding| finding.level != Level::Refusal) {
                         proofs.insert(name.clone(), verified);

@@ -33,7 +33,10 @@ use crate::storage::SharedStorage;
 use jiff::Timestamp;
 use record::{Claim, Files, Record};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often a holder that is waited for is looked at.
+const POLL: Duration = Duration::from_millis(100);
 
 /// How long a lease lasts, and how often it is renewed.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +68,29 @@ pub struct Acquired {
 /// # Errors
 /// `busy` if another run holds it, naming the holder; `store-unsafe` if the store cannot keep two runs apart; its own; or the reason of the cancellation.
 pub fn acquire(storage: SharedStorage, owner: Owner, cancel: &Cancel) -> Result<Acquired> {
-    acquire_with(storage, owner, cancel, Arc::new(SystemClock), Terms::default())
+    acquire_within(storage, owner, Duration::ZERO, cancel)
+}
+
+/// [`acquire`], which waits as long as `patience` lasts for a holder that only removes what nobody needs.
+///
+/// # Errors
+/// As [`acquire`].
+pub fn acquire_within(storage: SharedStorage, owner: Owner, patience: Duration, cancel: &Cancel) -> Result<Acquired> {
+    let began = Instant::now();
+    loop {
+        let error = match acquire_with(storage.clone(), owner.clone(), cancel, Arc::new(SystemClock), Terms::default())
+        {
+            Err(error) if error.code() == ErrorCode::Busy => error,
+            result => return result,
+        };
+        let files = Files::new(storage.clone());
+        let holder = files.read(files.highest()?)?;
+        // One that is not there any more was renewed or given back since.
+        if began.elapsed() >= patience || holder.is_some_and(|holder| !holder.owner.yields && !holder.released) {
+            return Err(error);
+        }
+        cancel.sleep(POLL)?;
+    }
 }
 
 /// [`acquire`] with a clock and terms of one's own.

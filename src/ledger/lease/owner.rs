@@ -28,6 +28,9 @@ pub struct Owner {
     /// The CI run, without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_url: Option<String>,
+    /// Whether it only removes what nobody needs: then others wait a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yields: bool,
     /// Random digits that no other run has: tells our own lease, whatever else is equal.
     pub token: String,
 }
@@ -50,8 +53,15 @@ impl Owner {
             pid_namespace,
             release,
             run_url,
+            yields: false,
             token: hex::encode(token),
         })
+    }
+
+    /// Returns the same owner, for whom gates wait instead of refusing at once.
+    #[must_use]
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
     }
 
     /// Says whether this owner is proved dead as seen by `observer`: same host, boot and namespace, and no such process,

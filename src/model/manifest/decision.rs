@@ -1,7 +1,7 @@
 //! The verdict of a run, and what led to it.
 
 use super::DateTime;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, FindingCode};
 use crate::model::rule::Rule;
 use crate::model::verdict::Verdict;
 use jiff::Timestamp;
@@ -22,6 +22,9 @@ pub struct Decision {
     /// Who took it upon themselves to go on all the same.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "override")]
     pub overridden: Option<Override>,
+    /// The change ticket, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
 }
 
 /// The rules behind a decision.
@@ -35,6 +38,12 @@ pub struct Policy {
     /// The same rules with what they looked at and what they decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// What the release had to have, as `require` names it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<String>,
+    /// How many persons must approve before the release is admitted; absent if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<u32>,
 }
 
 /// A refusal that a person turned into a pass.
@@ -50,4 +59,17 @@ pub struct Override {
     /// When.
     #[schemars(with = "DateTime")]
     pub at: Timestamp,
+    /// The codes of the refusals that were set aside.
+    #[serde(default)]
+    pub codes: Vec<FindingCode>,
+    /// Until when the pass counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub expires_at: Option<Timestamp>,
+    /// The fingerprint of the key by which they proved who they are; without it the name is what the caller wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Their signature, which was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }

@@ -18,6 +18,7 @@ pub use source::{
 pub use store::{CopyRecord, CopyState, LockMode, ObjectLock, StoreRecord};
 pub use way_back::{Commands, Measured, Objectives, Playbook, Reconciliation, Step};
 
+use super::audit::AuditLink;
 use super::release_id::ReleaseId;
 use super::version::Version;
 use jiff::Timestamp;
@@ -47,6 +48,9 @@ pub struct Manifest {
     /// The record before this one in the environment's ledger; absent in the first, and in runs that never held the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
+    /// The newest line of the environment's audit before the one of this run; absent where it was not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditLink>,
     /// What is deployed.
     pub application: String,
     /// Where it is deployed.

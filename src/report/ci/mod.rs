@@ -140,7 +140,12 @@ impl<'a> CiReport<'a> {
         };
         match closing(self.exit, words) {
             Some([_, last]) => last,
-            None => "passed".to_owned(),
+            None => match self.manifest.and_then(|manifest| manifest.decision.overridden.as_ref()) {
+                Some(by) if matches!(self.command, "gate" | "guard" | "admit") => {
+                    format!("passed BY OVERRIDE of {}: {}", by.approved_by, by.reason)
+                }
+                _ => "passed".to_owned(),
+            },
         }
     }
 

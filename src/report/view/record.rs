@@ -43,7 +43,14 @@ pub(super) fn overridden(manifest: &Manifest) -> Option<Vec<Fact>> {
     let by = manifest.decision.overridden.as_ref()?;
     let ticket = by.ticket.as_ref().map(|ticket| fact("Ticket", ticket));
     let facts = [fact("Reason", &by.reason), fact("Approved by", &by.approved_by), fact("At", time(by.at))];
-    Some(facts.into_iter().chain(ticket).collect())
+    let codes = by.codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ");
+    let proof = match &by.key {
+        Some(key) => format!("signed by the key {key}"),
+        None => "none: whoever started the run wrote the name".to_owned(),
+    };
+    let more = [fact("Set aside", codes), fact("Proof of who it was", proof)];
+    let until = by.expires_at.map(|at| fact("The pass counts until", time(at)));
+    Some(facts.into_iter().chain(ticket).chain(more).chain(until).collect())
 }
 
 /// Says where the snapshots and their copies are.
@@ -86,6 +93,8 @@ pub(super) fn record(page: &Page<'_>) -> Vec<Fact> {
         Some(url) => facts.push(fact("Run", url)),
         None => facts.push(fact("Run", "not started by a known CI system")),
     }
+    facts.extend(manifest.decision.ticket.as_ref().map(|ticket| fact("Ticket", ticket)));
+    facts.extend(manifest.decision.policy.approvals.map(|wanted| fact("Approvals needed", wanted.to_string())));
     facts.extend(pipeline.actor.as_ref().map(|actor| fact("Started by", actor)));
     facts.extend(manifest.decision.policy.config_digest.as_ref().map(|digest| fact("Configuration", digest)));
     facts

@@ -22,6 +22,7 @@ pub use adopt::adopt_orphans;
 pub use outcome::{Archived, Issue, IssueKind};
 pub use stream::{Store, archive_streams};
 pub use tree::{TreeRequest, archive_tree};
+pub(super) use writer::{MAX_BLOBS, PACK_SIZE};
 pub use writer::{PackWriter, StoredPacks};
 
 /// Returns how many workers archive one source.

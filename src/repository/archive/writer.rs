@@ -17,10 +17,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A pack is stored before it grows beyond this size; less than restic's 16 MiB, because several are in memory at once.
-const PACK_SIZE: usize = 12 << 20;
+pub(in crate::repository) const PACK_SIZE: usize = 12 << 20;
 /// A pack is stored, and an index file written, when it has so many blobs: tiny files would make a pack whose header
 /// no client accepts, and an index file that takes much memory.
-const MAX_BLOBS: usize = 50_000;
+pub(in crate::repository) const MAX_BLOBS: usize = 50_000;
 /// Locks that the set of claimed blobs is spread over.
 const SHARDS: usize = 16;
 /// An index file is written when a pack has waited for one so long, so that a run that is killed loses little.

@@ -5,7 +5,7 @@ use super::super::blobs::Indexed;
 use super::super::files::FileType;
 use super::super::id::{Id, IdMap};
 use super::super::index::IndexFile;
-use super::super::pack::{BlobType, header_length};
+use super::super::pack::{self, BlobType};
 use super::super::parallel::Workers;
 use super::{Route, Tally, Trust};
 use crate::cancel::Cancel;
@@ -233,10 +233,9 @@ fn packs(indexed: &Indexed, index: &[(Id, u64, Class)], cancel: &Cancel) -> Resu
         let read = indexed.repository().load_json::<IndexFile>(FileType::Index, id, ReadFrom::Anywhere)?;
         for pack in read.into_iter().flat_map(|file| file.packs) {
             let blobs = pack.locations();
-            let size: u64 = blobs.iter().map(|blob| u64::from(blob.length)).sum();
             let holds_data = blobs.iter().all(|blob| blob.kind == BlobType::Data);
             let class = if holds_data { Class::Data } else { Class::Record };
-            packs.entry(pack.id).or_insert((size + header_length(&blobs) as u64, class));
+            packs.entry(pack.id).or_insert((pack::size(&blobs), class));
         }
     }
     let mut packs: Vec<_> = packs.into_iter().map(|(id, (size, class))| (id, size, class)).collect();

@@ -85,6 +85,35 @@ impl LockGuard {
         &self.removed
     }
 
+    /// Says whether it keeps everybody else out of a repository.
+    pub fn shuts(&self, repository: &Repository) -> bool {
+        self.held.kind == LockKind::Exclusive && self.held.repository.location() == repository.location()
+    }
+
+    /// Fails once others may soon take the lock for stale, or the run was cancelled; asks nobody.
+    ///
+    /// # Errors
+    /// `lease-lost`; a cancellation.
+    pub fn check(&self) -> Result<()> {
+        if self.held.is_lost() {
+            self.held.cancel.cancel(Reason::LeaseLost);
+        }
+        self.held.cancel.check()
+    }
+
+    /// Makes sure that the lock still stands before something is done that relies on it: asks the store. One that is lost
+    /// cancels the run.
+    ///
+    /// # Errors
+    /// `lease-lost`: somebody took it for stale, or it could not be refreshed; `store-unavailable`; a cancellation.
+    pub fn confirm(&self) -> Result<()> {
+        self.check()?;
+        if !self.held.is_there()? {
+            self.held.cancel.cancel(Reason::LeaseLost);
+        }
+        self.check()
+    }
+
     /// Removes the lock.
     ///
     /// # Errors
@@ -141,13 +170,25 @@ impl Held {
         Timestamp::now().duration_since(self.state().refreshed) > self.timing.lost
     }
 
+    /// Says whether our newest lock is in the store.
+    fn is_there(&self) -> Result<bool> {
+        loop {
+            let newest = self.state().files.last().copied();
+            let Some(file) = newest else { return Ok(true) };
+            if self.repository.storage().size(&FileType::Lock.key(&file))?.is_some() {
+                return Ok(true);
+            }
+            // It may have been refreshed while we looked.
+            if self.state().files.last().copied() == newest {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Writes a new lock and deletes the old one; `false` if somebody took the old one for stale and removed it, as
     /// happens to a machine that slept.
     fn refresh(&self) -> Result<bool> {
-        let newest = self.state().files.last().copied();
-        if let Some(newest) = newest
-            && self.repository.storage().size(&FileType::Lock.key(&newest))?.is_none()
-        {
+        if !self.is_there()? {
             return Ok(false);
         }
         let file = LockFile::own(self.kind);
@@ -241,8 +282,10 @@ mod tests {
         let after = locks(&repository);
         assert_eq!(after.len(), 1);
         assert_ne!(before, after);
+        guard.confirm().unwrap();
         repository.storage().delete(&FileType::Lock.key(&after[0])).unwrap();
         assert!(!guard.held.refresh().unwrap());
+        assert_eq!(guard.confirm().unwrap_err().code(), ErrorCode::LeaseLost);
     }
 
     #[test]

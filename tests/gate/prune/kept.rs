@@ -1,0 +1,143 @@
+//! What stays whatever the rules say.
+
+use super::super::shop::{STAGING, Shop};
+use super::{BARE, Passed, gate, prune, releases, restores, run};
+use holdpoint::ledger::Ledger;
+use holdpoint::ledger::claim::Claim;
+use holdpoint::model::release_id::ReleaseId;
+use holdpoint::storage::LocalStorage;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+fn gates(shop: &Shop, versions: &[&str]) -> Vec<Passed> {
+    versions.iter().map(|version| gate(shop, version)).collect()
+}
+
+fn ledger(shop: &Shop) -> Ledger {
+    Ledger::new(Arc::new(LocalStorage::new(shop.place(STAGING)).unwrap()))
+}
+
+#[test]
+fn what_somebody_holds_stays_until_it_is_lifted() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0"]);
+    let held = ["hold", &all[0].id, "--reason", "case 4711"];
+    run(&shop, &held).expect(0).says(&["held by", "case 4711"]);
+    let done = prune(&shop, &[]);
+    assert_eq!(releases(&done, true), [&*all[1].id]);
+    assert!(done.to_string().contains("held: case 4711"));
+    restores(&shop, &all[0]);
+    run(&shop, &["hold", &all[1].id, "--reason", "late"]).expect(2).says(&["was let go"]);
+    run(&shop, &["hold", &all[0].id, "--reason", "over", "--lift"]).expect(0).says(&["every hold was lifted"]);
+    assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
+    run(&shop, &["hold", &all[2].id, "--reason", "soon over", "--until", "1h"]).expect(0);
+    shop.restic(STAGING).check();
+}
+
+#[test]
+fn nothing_is_removed_while_it_is_frozen_or_somebody_deploys() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0"]);
+    run(&shop, &["freeze", "--reason", "year's end"]).expect(0);
+    let refused = run(&shop, &["prune", "--yes"]).expect(14);
+    refused.says(&["is frozen", "nothing was removed", "holdpoint thaw"]);
+    run(&shop, &["prune", "--dry-run"]).expect(0).says(&["cannot be done now", "is frozen"]);
+    run(&shop, &["thaw", "--reason", "over"]).expect(0);
+    let now = Timestamp::now();
+    let claim = Claim {
+        release: ReleaseId::parse(&all[1].id).unwrap(),
+        version: "1.1.0".to_owned().into(),
+        run: "42".to_owned(),
+        run_url: None,
+        opened_at: now,
+        expires_at: now + SignedDuration::from_hours(1),
+    };
+    assert!(ledger(&shop).open_claim(&claim, None).unwrap());
+    run(&shop, &["prune", "--yes"]).expect(14).says(&["was admitted", "nothing was removed"]);
+    all.iter().for_each(|passed| restores(&shop, passed));
+    assert!(ledger(&shop).close_claim(&claim.release).unwrap());
+    assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
+}
+
+#[test]
+fn what_runs_is_kept_and_nothing_goes_while_nobody_knows_what_runs() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0"]);
+    let probe = "\n[environment.staging.deployed]\nkind = \"file\"\npath = \"VERSION\"\n";
+    shop.write("holdpoint.toml", format!("{BARE}{probe}"));
+    run(&shop, &["prune", "--yes"]).expect(15).says(&["what runs could not be observed", "nothing is removed"]);
+    shop.write("VERSION", "1.0.0\n");
+    let done = prune(&shop, &[]);
+    assert_eq!(releases(&done, true), [&*all[1].id]);
+    assert!(done.to_string().contains("it runs, as far as is known"));
+    restores(&shop, &all[0]);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_keeps_all_that_is_older() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
+    let id = &all[1].id;
+    let path = format!("releases/{}/{}/{}/{id}/manifest.json", &id[..4], &id[4..6], &id[6..8]);
+    let path = shop.place(STAGING).join(path);
+    let manifest = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &manifest[..manifest.len() / 2]).unwrap();
+    let done = prune(&shop, &["--unreferenced-older-than", "1h"]);
+    assert_eq!(releases(&done, true), [&*all[2].id]);
+    assert_eq!(done["plan"]["unreadable"], serde_json::json!([id]));
+    std::fs::write(&path, manifest).unwrap();
+    [0, 1, 3].iter().for_each(|place| restores(&shop, &all[*place]));
+}
+
+#[test]
+fn what_a_kept_release_leans_on_stays() {
+    let reuse = format!("{BARE}\n[policy.first]\nreuse_within = \"1h\"\n");
+    let shop = Shop::with(&reuse);
+    let captured = gate(&shop, "1.0.0");
+    shop.holdpoint.run(super::super::shop::arguments("gate", STAGING, "1.1.0", &[])).expect(0);
+    let manifest = shop.manifest();
+    assert_eq!(manifest.source("data")["outcome"], "stood_in", "{:#}", manifest.0["decision"]);
+    let done = prune(&shop, &[]);
+    assert_eq!(releases(&done, true), [""; 0]);
+    assert!(done.to_string().contains("leans on it"));
+    restores(&shop, &captured);
+    restores(&shop, &Passed { id: manifest.0["id"].as_str().unwrap().to_owned(), ..captured });
+}
+
+#[test]
+fn others_at_work_are_waited_for_and_then_nothing_is_removed() {
+    use holdpoint::cancel::Cancel;
+    use holdpoint::ledger::lease::{Owner, acquire};
+    use holdpoint::repository::Repository;
+    use holdpoint::repository::lock::LockKind;
+    use std::time::Duration;
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0"]);
+    let storage = Arc::new(LocalStorage::new(shop.place(STAGING).join("repository")).unwrap());
+    let repository = Repository::open(storage, shop.read(".holdpoint/key").trim()).unwrap();
+    let cancel = Cancel::new();
+    // A restore, say.
+    let lock = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
+    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).says(&["is locked"]);
+    run(&shop, &["prune", "--dry-run"]).expect(0);
+    lock.release().unwrap();
+    // A gate that is about to write its record.
+    let lease = acquire(ledger(&shop).storage(), Owner::current(None, None).unwrap(), &cancel).unwrap().lease;
+    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).says(&["another run holds this environment"]);
+    lease.release().unwrap();
+    all.iter().for_each(|passed| restores(&shop, passed));
+    assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
+    // A gate waits for whoever only prunes, as long as its deadline lets it.
+    let owner = Owner::current(None, None).unwrap().yielding();
+    let lease = acquire(ledger(&shop).storage(), owner, &cancel).unwrap().lease;
+    let mut waiting = shop.start(&[]);
+    let numbers = || super::super::shop::names(&shop.place(STAGING).join("lease"));
+    let held = numbers();
+    assert!(!waiting.ends_within(Duration::from_millis(300)), "it waits");
+    assert_eq!(numbers(), held);
+    lease.release().unwrap();
+    waiting.wait().expect(0);
+    let owner = Owner::current(None, None).unwrap().yielding();
+    let _lease = acquire(ledger(&shop).storage(), owner, &cancel).unwrap().lease;
+    shop.gate(&["--timeout", "2s"]).expect(14).says(&["another run holds this environment"]);
+}

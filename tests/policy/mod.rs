@@ -1,0 +1,5 @@
+//! What the policy decides, and how it explains it.
+
+mod decisions;
+mod history;
+mod plan;
