@@ -56,7 +56,8 @@ pub(super) fn take(
     // What was seen before the lease may have changed since.
     let now = Timestamp::now();
     findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
-    let closed = glass::by_pass(pass.manifest.decision.overridden.as_ref(), checks::window(request, false, now));
+    let overridden = pass.manifest.decision.overridden.as_ref();
+    let closed = glass::by_pass(overridden, checks::window(request, false, now));
     findings.extend(closed.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
