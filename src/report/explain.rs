@@ -29,18 +29,22 @@ impl<'a> Explanation<'a> {
     /// documentation nor the rules know it.
     pub fn of(code: &'a str, found: &'a [Finding], rules: &'a [Rule]) -> Option<Self> {
         let findings: Vec<_> = found.iter().filter(|finding| finding.code.as_str() == code).collect();
-        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || behind(code) == Some(&rule.name)).collect();
+        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || is_behind(code, &rule.name)).collect();
         let meaning = meaning(code);
         (meaning.is_some() || !rules.is_empty()).then_some(Self { code, meaning, findings, rules })
     }
 }
 
-/// Returns the rule that a finding comes from, where it has another name than the finding.
-fn behind(code: &str) -> Option<&'static str> {
+/// Says whether a finding comes from the rule, where they do not have one name.
+fn is_behind(code: &str, rule: &str) -> bool {
     match code {
-        "changes-unknown" => Some("changes"),
-        "same-version" => Some("severity"),
-        _ => None,
+        "changes-unknown" => rule == "changes",
+        "same-version" => rule == "severity",
+        "deadline-too-short" => rule == "gate.timeout",
+        "outside-window" | "blackout" | "window-too-short" => {
+            [".window", ".blackout"].iter().any(|kind| rule.contains(kind))
+        }
+        _ => false,
     }
 }
 
@@ -61,7 +65,11 @@ fn section<'a>(page: &'a str, mark: &str, heading: &str) -> Option<&'a str> {
 
 /// Returns the name of a rule with placeholders for what the configuration names.
 fn pattern(rule: &str) -> String {
-    if let Some((_, key)) = rule.strip_prefix("environment.").and_then(|rest| rest.rsplit_once('.')) {
+    if let Some(rest) = rule.strip_prefix("environment.") {
+        // The environment is named as somebody likes, and so are its windows.
+        let last = rest.rsplit('.').next().unwrap_or(rest);
+        let named = ["window", "blackout"].into_iter().find(|kind| rest.contains(&format!(".{kind}.")));
+        let key = if matches!(last, "require" | "drill_within") { last } else { named.unwrap_or(last) };
         return format!("environment.NAME.{key}");
     }
     let Some(rest) = rule.strip_prefix("policy.") else { return rule.to_owned() };
@@ -120,6 +128,10 @@ mod tests {
         let scope = meaning("policy.patch.scope").unwrap();
         assert_eq!(meaning("policy.pre-release.tier.a.b.scope").as_ref(), Some(&scope));
         assert!(meaning("policy.raise.anything").is_some() && meaning("severity").is_some());
+        assert!(
+            meaning("environment.review/x.window.office").is_some() && meaning("environment.a.blackout.b").is_some()
+        );
+        assert!(meaning("environment.production.window").is_some() && meaning("gate.timeout").is_some());
         assert_eq!(meaning("policy.patsh.scope"), None);
     }
 
