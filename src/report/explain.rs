@@ -29,18 +29,25 @@ impl<'a> Explanation<'a> {
     /// documentation nor the rules know it.
     pub fn of(code: &'a str, found: &'a [Finding], rules: &'a [Rule]) -> Option<Self> {
         let findings: Vec<_> = found.iter().filter(|finding| finding.code.as_str() == code).collect();
-        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || behind(code) == Some(&rule.name)).collect();
+        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || is_behind(code, rule)).collect();
         let meaning = meaning(code);
         (meaning.is_some() || !rules.is_empty()).then_some(Self { code, meaning, findings, rules })
     }
 }
 
-/// Returns the rule that a finding comes from, where it has another name than the finding.
-fn behind(code: &str) -> Option<&'static str> {
+/// Says whether findings of a code come from a rule.
+fn is_behind(code: &str, rule: &Rule) -> bool {
+    let is = |name: &str| rule.name == name || pattern(&rule.name) == name;
     match code {
-        "changes-unknown" => Some("changes"),
-        "same-version" => Some("severity"),
-        _ => None,
+        "changes-unknown" => is("changes"),
+        "same-version" => is("severity"),
+        "deadline-too-short" | "may-not-fit" => is("gate.timeout"),
+        "outside-window" | "window-too-short" => is("environment.NAME.window"),
+        "blackout" => is("environment.NAME.blackout"),
+        "require-drill" => rule.name.ends_with(".drill_within"),
+        code => code
+            .strip_prefix("require-")
+            .is_some_and(|asked| rule.inputs.get("requirement").is_some_and(|it| it == asked)),
     }
 }
 
@@ -61,7 +68,11 @@ fn section<'a>(page: &'a str, mark: &str, heading: &str) -> Option<&'a str> {
 
 /// Returns the name of a rule with placeholders for what the configuration names.
 fn pattern(rule: &str) -> String {
-    if let Some((_, key)) = rule.strip_prefix("environment.").and_then(|rest| rest.rsplit_once('.')) {
+    if let Some(rest) = rule.strip_prefix("environment.") {
+        // Names of environments and windows may have dots themselves.
+        let of_calendar =
+            ["window", "blackout"].into_iter().find(|kind| format!("{rest}.").contains(&format!(".{kind}.")));
+        let key = of_calendar.or_else(|| rest.rsplit_once('.').map(|(_, key)| key)).unwrap_or(rest);
         return format!("environment.NAME.{key}");
     }
     let Some(rest) = rule.strip_prefix("policy.") else { return rule.to_owned() };
@@ -121,6 +132,24 @@ mod tests {
         assert_eq!(meaning("policy.pre-release.tier.a.b.scope").as_ref(), Some(&scope));
         assert!(meaning("policy.raise.anything").is_some() && meaning("severity").is_some());
         assert_eq!(meaning("policy.patsh.scope"), None);
+    }
+
+    #[test]
+    fn a_finding_is_explained_by_the_rule_that_it_comes_from() {
+        for (code, rule, expected) in [
+            ("outside-window", Rule::fired("environment.a.b.window.at.night", ""), true),
+            ("outside-window", Rule::fired("environment.production.blackout.xmas", ""), false),
+            ("blackout", Rule::fired("environment.production.blackout", ""), true),
+            ("deadline-too-short", Rule::fired("gate.timeout", ""), true),
+            ("require-copy", Rule::fired("policy.major.require", "").saw("requirement", "copy"), true),
+            ("require-copy", Rule::fired("policy.major.require", "").saw("requirement", "signed"), false),
+            ("require-drill", Rule::fired("environment.production.drill_within", ""), true),
+            ("same-version", Rule::fired("severity", ""), true),
+            ("stream-empty", Rule::fired("severity", ""), false),
+        ] {
+            assert_eq!(is_behind(code, &rule), expected, "{code} {}", rule.name);
+            assert!(meaning(&rule.name).is_some(), "docs/policy.md says nothing of {}", rule.name);
+        }
     }
 
     #[test]
