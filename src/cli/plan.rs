@@ -15,6 +15,7 @@ use std::time::Duration;
 
 /// What is planned, and what is explained.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     #[command(flatten)]
     gate: gate::GateOptions,
@@ -80,7 +81,9 @@ fn line(source: &PlannedSource) -> String {
     let required = if source.required { "" } else { ", not required" };
     let action = match source.action {
         Action::Capture => "capture",
-        Action::StandIn => "reuse or capture",
+        Action::StandIn => "reuse",
     };
-    format!("{action} {}: {} by {}{what}, {before}{required}", source.name, source.kind, source.method)
+    let older = source.stand_in.as_ref().map(|older| format!(", the snapshot of {}", units::time(older.captured_at)));
+    let older = older.unwrap_or_default();
+    format!("{action} {}: {} by {}{what}, {before}{older}{required}", source.name, source.kind, source.method)
 }

@@ -1,6 +1,6 @@
 //! The secrets that a command learns, to mask them in the log before anything could print them.
 
-use super::session::{ESCROW_PASSWORD, variable};
+use super::session::{APPROVAL_KEY, ESCROW_PASSWORD, SIGNING_KEY, variable};
 use crate::config::{Config, ProbeTarget, SourceKind, Text};
 use percent_encoding::percent_decode_str;
 use std::path::Path;
@@ -12,7 +12,8 @@ const SECRET: [&str; 5] =
 /// Returns the secrets in the environment of this process.
 pub fn of_environment() -> Vec<String> {
     let values = SECRET.iter().filter_map(|name| variable(name));
-    values.chain(variable("HOLDPOINT_SIGNING_KEY").iter().flat_map(|given| of_key(given))).collect()
+    let keys = [SIGNING_KEY, APPROVAL_KEY].into_iter().filter_map(variable);
+    values.chain(keys.flat_map(|given| of_key(&given))).collect()
 }
 
 /// Returns the secrets that the configuration names: what it takes from variables and files, and the passwords in its

@@ -39,7 +39,7 @@ const PASSWORD: &str = "HOLDPOINT_PASSWORD";
 pub const ESCROW_PASSWORD: &str = "HOLDPOINT_ESCROW_PASSWORD";
 
 /// The variable that gives the key which signs: a path, or its text.
-const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
+pub const SIGNING_KEY: &str = "HOLDPOINT_SIGNING_KEY";
 
 /// The variable that gives the key of who approves: a path, or its text.
 pub const APPROVAL_KEY: &str = "HOLDPOINT_APPROVAL_KEY";

@@ -4,6 +4,7 @@
 //! Every mistake is collected with its place in the file; none is shown alone while others wait.
 
 mod audit;
+mod calendar;
 mod definition;
 mod drills;
 mod environments;
@@ -30,6 +31,7 @@ mod webhooks;
 mod windows;
 
 pub use audit::{AuditConfig, Syslog};
+pub use calendar::{Annual, Blackout, Calendar, Closed, Open, Repeated, Window};
 pub use http::{header_map, http_url};
 pub use load::{FILE_NAME, load, parse};
 pub use mistakes::{Mistake, Mistakes};
@@ -43,4 +45,3 @@ pub use stores::{BucketConfig, CacheConfig, CopyConfig, ObjectLockConfig, Sse, S
 pub use template::{Found, FoundServer, template};
 pub use types::*;
 pub use webhooks::{WebhookConfig, WebhookEvent, WebhookFormat};
-pub use windows::{Annual, Blackout, Calendar, Closed, Open, Repeated, Window};

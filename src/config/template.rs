@@ -76,6 +76,19 @@ retry = { attempts = 3, backoff = \"5s\" }
 # key_file = { env = \"HOLDPOINT_SIGNING_KEY\" }          # the gate's secret
 # allowed_signers = \"/etc/holdpoint/allowed_signers\"   # where whoever is deployed cannot write
 
+# How much is captured before which kind of release, and what each must have (docs/policy.md). Without rules: everything.
+# [policy.patch]
+# scope = \"changed\"               # sources whose `when_changed` matches what changed since the deployed commit
+# reuse_within = \"1h\"             # a verified snapshot this young need not be taken again
+# [policy.major]
+# require = [\"signed\", \"approval\"]
+# drill_within = \"30d\"
+
+# Which releases keep their snapshots when `holdpoint prune` runs (docs/retention.md).
+# [retention]
+# keep_last = 20
+# keep_monthly = 12
+
 # What must be restorable before a deploy may go on.
 ";
 
@@ -105,6 +118,7 @@ fn sources(text: &mut String, found: &Found) {
 # name = \"orders\"
 # kind = \"postgres\"               # postgres mysql mariadb redis mongodb sqlite
 # url = { env = \"DATABASE_URL\" }
+# when_changed = [\"migrations/**\"] # for `scope = \"changed\"`: releases that touch none of these leave it as it is
 # expect = { min_bytes = \"1MiB\", max_shrink = \"30%\", min_rows = { orders = 1 } }
 
 # [[source]]
@@ -184,6 +198,13 @@ fn environment(text: &mut String, name: &str) {
 # tier = \"critical\"
 # rpo = \"1h\"                      # how old the data may be after a restore
 # rto = \"30m\"                     # how long a restore may take
+# time_zone = \"Europe/Berlin\"     # of its change windows
+
+# [[environment.{name}.window]]
+# name = \"office hours\"
+# days = [\"mon\", \"tue\", \"wed\", \"thu\"]
+# from = \"09:00\"
+# to = \"16:00\"
 
 # [environment.{name}.deployed]
 # kind = \"http\"                   # http | command | file

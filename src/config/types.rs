@@ -1,13 +1,13 @@
 //! The validated configuration: what the other rooms see.
 
 use super::audit::AuditConfig;
+use super::calendar::Calendar;
 use super::overrides::OverrideConfig;
 use super::policy::PolicyConfig;
 use super::requirements::Requirement;
 use super::retention::RetentionConfig;
 use super::stores::StoreConfig;
 use super::webhooks::WebhookConfig;
-use super::windows::Calendar;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::manifest::{Purpose, VerifyMode};
 use crate::model::version::Versioning;

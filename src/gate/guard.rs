@@ -3,6 +3,7 @@
 //! A pass of this very run needs no signature: nobody else had it in hands. It is used and claimed as `admit` does it, so
 //! that no other deploy step is admitted, and one inside of the guarded command may ask as the same run.
 
+use super::glass;
 use super::request::Request;
 use super::run::Outcome;
 use super::standing;
@@ -41,7 +42,9 @@ pub fn open(request: &Request, outcome: &Outcome, run: &str) -> Result<Vec<Findi
     }
     // Nor does a window stay open for as long as a gate takes.
     let settings = &request.settings;
-    if let Some(finding) = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now) {
+    let closed = judge_deploy(&request.environment, &settings.calendar, settings.deploy_takes, now);
+    let closed = glass::by_pass(manifest.decision.overridden.as_ref(), closed.into_iter().collect());
+    if let Some(finding) = closed.into_iter().find(|finding| finding.level == Level::Refusal) {
         return Err(Error::new(ErrorCode::PolicyRefused, finding.message).hint(finding.hint.unwrap_or_default()));
     }
     let old = ledger.claim()?;

@@ -13,9 +13,9 @@ use crate::error::ExitCode;
 pub fn overridable(code: FindingCode) -> Result<(), &'static str> {
     use FindingCode::{
         BelowMinBytes, BelowMinRows, BelowMinTables, CopyFailed, CopySameFailureDomain, DatabaseUndeclared,
-        InstancesDisagree, LeftToSnapshot, MayNotFit, NotTransactional, Overridden, OverrideRefused, PathMissing,
-        PreflightFailed, PrivilegeMissing, ProbeFailed, RegionNotAllowed, ServerUnreachable, SizeShrank, SourceFailed,
-        SourceUnreadable, TableEmptied, VersionMismatch,
+        EnvironmentRetired, InstancesDisagree, LeftToSnapshot, MayNotFit, NotTransactional, Overridden,
+        OverrideRefused, PathMissing, PreflightFailed, PrivilegeMissing, ProbeFailed, RegionNotAllowed,
+        ServerUnreachable, SizeShrank, SourceFailed, SourceUnreadable, TableEmptied, VersionMismatch,
     };
     match code {
         // A source that cannot be had: the release goes without it, and the manifest says so.
@@ -27,6 +27,7 @@ pub fn overridable(code: FindingCode) -> Result<(), &'static str> {
         BelowMinBytes | BelowMinTables | BelowMinRows | TableEmptied | SizeShrank => Ok(()),
         // An application that is down answers no probe, and may need this very release.
         ProbeFailed | InstancesDisagree => Ok(()),
+        EnvironmentRetired => Err("what it had may be gone already: take `retired` out of the configuration"),
         RegionNotAllowed => Err("data that went to a forbidden region cannot be called back"),
         Overridden | OverrideRefused => Err("it tells of an override itself"),
         other => by_class(other.exit()),

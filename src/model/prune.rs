@@ -55,7 +55,7 @@ pub struct PrunedRelease {
     pub goes: bool,
     /// Why it stays.
     pub kept_by: BTreeSet<String>,
-    /// The snapshots of its run that are there; of one that goes, those that are removed.
+    /// The snapshots that it names and that are there; of one that goes, those that are removed.
     pub snapshots: Vec<String>,
     /// How large its sources were when they were captured, in bytes.
     pub bytes: u64,

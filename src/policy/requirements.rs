@@ -5,7 +5,7 @@
 
 use crate::config::Requirement;
 use crate::model::finding::{Finding, FindingCode};
-use crate::model::manifest::{CopyRecord, CopyState, ObjectLock, SourceOutcome, SourceRecord};
+use crate::model::manifest::{CopyRecord, CopyState, ObjectLock, SourceRecord};
 use crate::model::rule::Rule;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -221,7 +221,7 @@ pub fn at_the_end<'a>(
     sources: &[SourceRecord],
     lock: Option<&ObjectLock>,
 ) -> Vec<Finding> {
-    let captured = sources.iter().any(|source| source.outcome == SourceOutcome::Verified);
+    let captured = sources.iter().any(SourceRecord::is_proved);
     let judge = |word: &str| {
         if word == Requirement::Copy.as_str() && copies.iter().all(|copy| copy.state != CopyState::Verified) {
             let why = copies.iter().find_map(|copy| Some(format!(": {}: {}", copy.name, copy.error.as_ref()?)));

@@ -35,19 +35,20 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// Says whether findings of a code come from a rule.
+/// Says whether findings of a code come from a rule, where they do not have one name.
 fn is_behind(code: &str, rule: &Rule) -> bool {
-    let is = |name: &str| rule.name == name || pattern(&rule.name) == name;
+    let name = rule.name.as_str();
     match code {
-        "changes-unknown" => is("changes"),
-        "same-version" => is("severity"),
-        "deadline-too-short" | "may-not-fit" => is("gate.timeout"),
-        "outside-window" | "window-too-short" => is("environment.NAME.window"),
-        "blackout" => is("environment.NAME.blackout"),
-        "require-drill" => rule.name.ends_with(".drill_within"),
+        "changes-unknown" => name == "changes",
+        "same-version" => name == "severity",
+        "deadline-too-short" => name == "gate.timeout",
+        "outside-window" | "blackout" | "window-too-short" => {
+            [".window", ".blackout"].iter().any(|kind| name.contains(kind))
+        }
+        "require-drill" => name.ends_with(".drill_within"),
         code => code
             .strip_prefix("require-")
-            .is_some_and(|asked| rule.inputs.get("requirement").is_some_and(|it| it == asked)),
+            .is_some_and(|asked| rule.inputs.get("requirement").is_some_and(|met| met == asked)),
     }
 }
 
@@ -69,10 +70,10 @@ fn section<'a>(page: &'a str, mark: &str, heading: &str) -> Option<&'a str> {
 /// Returns the name of a rule with placeholders for what the configuration names.
 fn pattern(rule: &str) -> String {
     if let Some(rest) = rule.strip_prefix("environment.") {
-        // Names of environments and windows may have dots themselves.
-        let of_calendar =
-            ["window", "blackout"].into_iter().find(|kind| format!("{rest}.").contains(&format!(".{kind}.")));
-        let key = of_calendar.or_else(|| rest.rsplit_once('.').map(|(_, key)| key)).unwrap_or(rest);
+        // The environment is named as somebody likes, and so are its windows.
+        let last = rest.rsplit('.').next().unwrap_or(rest);
+        let named = ["window", "blackout"].into_iter().find(|kind| rest.contains(&format!(".{kind}.")));
+        let key = if matches!(last, "require" | "drill_within") { last } else { named.unwrap_or(last) };
         return format!("environment.NAME.{key}");
     }
     let Some(rest) = rule.strip_prefix("policy.") else { return rule.to_owned() };
@@ -131,14 +132,18 @@ mod tests {
         let scope = meaning("policy.patch.scope").unwrap();
         assert_eq!(meaning("policy.pre-release.tier.a.b.scope").as_ref(), Some(&scope));
         assert!(meaning("policy.raise.anything").is_some() && meaning("severity").is_some());
+        assert!(
+            meaning("environment.review/x.window.office").is_some() && meaning("environment.a.blackout.b").is_some()
+        );
+        assert!(meaning("environment.production.window").is_some() && meaning("gate.timeout").is_some());
         assert_eq!(meaning("policy.patsh.scope"), None);
     }
 
     #[test]
     fn a_finding_is_explained_by_the_rule_that_it_comes_from() {
         for (code, rule, expected) in [
-            ("outside-window", Rule::fired("environment.a.b.window.at.night", ""), true),
-            ("outside-window", Rule::fired("environment.production.blackout.xmas", ""), false),
+            ("outside-window", Rule::fired("environment.a.b.window.night", ""), true),
+            ("window-too-short", Rule::fired("gate.timeout", ""), false),
             ("blackout", Rule::fired("environment.production.blackout", ""), true),
             ("deadline-too-short", Rule::fired("gate.timeout", ""), true),
             ("require-copy", Rule::fired("policy.major.require", "").saw("requirement", "copy"), true),

@@ -48,7 +48,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// Formats a time to the second: `2026-11-20 21:30:00 UTC`.
-pub(super) fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

@@ -100,21 +100,17 @@ fn nothing_is_captured_while_no_window_is_open() {
     timed.gate(night).refuses("outside-window", &["no open change window at Sun 2026-11-22 00:30 CET", opens]);
     let manifest = timed.shop.manifest();
     assert_eq!(manifest["sources"][0]["outcome"], "not_captured");
-    let rule = &manifest["decision"]["policy"]["rules"][0];
-    assert_eq!(
-        (&rule["name"], &rule["inputs"]["time_zone"]),
-        (&"environment.staging.window".into(), &"Europe/Berlin".into())
-    );
+    let rules = manifest["decision"]["policy"]["rules"].as_array().unwrap();
+    let rule = rules.iter().find(|rule| rule["name"] == "environment.staging.window").unwrap();
+    assert_eq!(rule["inputs"]["time_zone"], "Europe/Berlin");
     assert_eq!(timed.snapshots(), 0);
     // What deploys nothing needs no window.
     timed.at("2026-11-21 23:40:00", &["snapshot", "-e", "staging"]).expect(0);
 
     timed.gate("2026-11-23 07:59:00").refuses("outside-window", &["Mon 2026-11-23 08:59 CET"]);
     timed.gate("2026-11-23 15:10:00").expect(0);
-    assert_eq!(
-        timed.shop.manifest()["decision"]["policy"]["rules_fired"],
-        serde_json::json!(["environment.staging.window.office"])
-    );
+    let fired = timed.shop.manifest()["decision"]["policy"]["rules_fired"].clone();
+    assert!(fired.as_array().unwrap().contains(&"environment.staging.window.office".into()), "{fired}");
     // The pass would count until 17:10, but the window closes at 16:30.
     timed
         .release("2026-11-23 15:30:01", "admit", &[])

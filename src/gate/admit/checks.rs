@@ -44,9 +44,9 @@ pub(super) fn signature(
 }
 
 /// Says so if the deploy may not begin now. One that was admitted `again` may be under way: it has to be in its window still.
-pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Option<Finding> {
+pub(super) fn window(request: &Request<'_>, again: bool, now: Timestamp) -> Vec<Finding> {
     let takes = request.settings.deploy_takes.filter(|_| !again);
-    judge_deploy(request.environment, &request.settings.calendar, takes, now)
+    judge_deploy(request.environment, &request.settings.calendar, takes, now).into_iter().collect()
 }
 
 /// Says so if the pass was used already.

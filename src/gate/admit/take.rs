@@ -56,7 +56,9 @@ pub(super) fn take(
     // What was seen before the lease may have changed since.
     let now = Timestamp::now();
     findings.extend(ledger.freeze_at(now)?.map(|freeze| standing::frozen(request.environment, &freeze)));
-    findings.extend(checks::window(request, false, now));
+    let overridden = pass.manifest.decision.overridden.as_ref();
+    let closed = glass::by_pass(overridden, checks::window(request, false, now));
+    findings.extend(closed.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
     let old = ledger.claim()?;
     findings.extend(old.as_ref().filter(|claim| claim.is_open(now)).map(standing::claimed));
     let age = ledger.age_by_store(&id)?;
@@ -78,7 +80,7 @@ pub(super) fn take(
     }
     if !super::refuses(&findings) {
         let deployed = checks::deployed(request, &pass.manifest, cancel, runtime)?;
-        for finding in glass::by_pass(pass.manifest.decision.overridden.as_ref(), deployed) {
+        for finding in glass::by_pass(overridden, deployed) {
             if !findings.contains(&finding) {
                 findings.push(finding);
             }

@@ -38,7 +38,7 @@ pub struct Release {
     pub state: State,
     /// What its run was for.
     pub purpose: Purpose,
-    /// The snapshots of its run that are in the repository.
+    /// The snapshots that it names and that are in the repository; of one that goes, those that are removed.
     pub snapshots: BTreeSet<Id>,
     /// How large its sources were when they were captured, in bytes.
     pub bytes: u64,
@@ -77,12 +77,25 @@ impl Choice {
         of_releases.chain(unnamed).chain(self.leftovers.iter().copied()).collect()
     }
 
-    /// Keeps every release of which a snapshot is among `locked`, and says until when it is; snapshots without a release
-    /// stay, too.
+    /// Keeps every release of which a snapshot is among `locked`, and says until when it is, and every release that has one
+    /// in common with it; snapshots without a release stay, too.
     pub fn withhold(&mut self, locked: &BTreeMap<Id, String>) {
-        for release in self.releases.iter_mut().filter(|release| release.goes()) {
-            let why: BTreeSet<String> = release.snapshots.iter().filter_map(|id| locked.get(id)).cloned().collect();
-            release.kept_by = why;
+        let mut staying = locked.clone();
+        loop {
+            let before = staying.len();
+            for release in self.releases.iter_mut().filter(|release| release.goes()) {
+                release.kept_by = release.snapshots.iter().filter_map(|id| staying.get(id)).cloned().collect();
+                if release.goes() {
+                    continue;
+                }
+                for id in &release.snapshots {
+                    let why = || format!("{}, which stays, has a snapshot in common with it", release.id);
+                    staying.entry(*id).or_insert_with(why);
+                }
+            }
+            if staying.len() == before {
+                break;
+            }
         }
         self.unnamed.retain(|unnamed| !locked.contains_key(&unnamed.id));
         self.leftovers.retain(|id| !locked.contains_key(id));
@@ -115,6 +128,7 @@ pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice
     };
     needed.extend(facts.present.iter().filter(|(_, snapshot)| unreadable(snapshot)).map(|(id, _)| *id));
 
+    let mut going: BTreeSet<Id> = BTreeSet::new();
     let mut choice = Choice { without_rule, unreadable: facts.unreadable.clone(), ..Choice::default() };
     for (((candidate, manifest), names), kept_by) in
         facts.candidates.iter().zip(&facts.manifests).zip(&facts.names).zip(kept)
@@ -132,11 +146,19 @@ pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice
             }
             continue;
         }
-        let snapshots = if kept_by.is_empty() { free } else { own };
-        if !snapshots.is_empty() {
-            choice.releases.push(release(manifest, snapshots, kept_by));
+        if kept_by.is_empty() {
+            going.extend(free);
         }
+        choice.releases.push(release(manifest, names.clone(), kept_by));
     }
+    going.extend(choice.leftovers.iter().copied());
+    for release in &mut choice.releases {
+        // Of one that goes, also what another run captured and this one took over, as that goes with it.
+        release
+            .snapshots
+            .retain(|id| if release.kept_by.is_empty() { going.contains(id) } else { facts.present.contains_key(id) });
+    }
+    choice.releases.retain(|release| !release.snapshots.is_empty());
     if let Some(age) = request.unreferenced_older_than {
         choice.unnamed = unnamed(request, facts, age, now);
         if let Some(shown) = shown {
@@ -187,4 +209,32 @@ fn unnamed(request: &Request<'_>, facts: &Facts, age: Duration, now: Timestamp) 
     };
     let found = facts.present.iter().filter(is_it);
     found.map(|(id, snapshot)| Unnamed { id: *id, at: snapshot.time, tags: snapshot.tags.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_of_which_something_is_locked_stays_as_a_whole_and_what_it_leans_on() {
+        let id = |number: u8| Id::of(&[number]);
+        let release = |name: &str, snapshots: &[u8]| Release {
+            id: ReleaseId::parse(&format!("20261120T213000Z-{name}-3f9c2ab1")).unwrap(),
+            version: name.to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            state: State::Passed,
+            purpose: Purpose::Gate,
+            snapshots: snapshots.iter().map(|number| id(*number)).collect(),
+            bytes: 0,
+            kept_by: BTreeSet::new(),
+        };
+        // The second stands in with what the third captured; nothing of the fourth is locked.
+        let releases = vec![release("3", &[1, 2]), release("2", &[3, 4]), release("1", &[2, 3]), release("0", &[5])];
+        let mut choice = Choice { releases, leftovers: BTreeSet::from([id(6), id(7)]), ..Choice::default() };
+        assert_eq!(choice.remove().len(), 7);
+        choice.withhold(&BTreeMap::from([(id(4), "locked".to_owned()), (id(7), "locked".to_owned())]));
+        assert_eq!(choice.remove(), BTreeSet::from([id(5), id(6)]));
+        assert_eq!(choice.releases[1].kept_by, BTreeSet::from(["locked".to_owned()]));
+        assert!(choice.releases[0].kept_by.iter().next().unwrap().contains("20261120T213000Z-1-3f9c2ab1, which stays"));
+    }
 }

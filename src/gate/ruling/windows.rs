@@ -26,9 +26,9 @@ pub fn judge(facts: &Facts<'_>, ruling: &mut Ruling) -> Result<()> {
         return Ok(());
     }
     let settings = &request.settings;
-    let expected = expected(facts)?;
     // How long it takes to see that older snapshots are whole was not measured; it is short, unless one of them is not.
     let may_stand_in = ruling.choices.values().any(|choice| matches!(choice, Choice::StandIn { .. }));
+    let expected = expected(facts, may_stand_in)?;
     let asked = Asked {
         environment: &request.environment,
         calendar: &settings.calendar,
@@ -63,11 +63,13 @@ fn left_of(expected: Expected, facts: &Facts<'_>) -> Duration {
     expected.whole.saturating_sub(elapsed).max(expected.work)
 }
 
-/// Returns how long the gate takes, by what it took before. More than the last release is read where it is a near thing only.
-fn expected(facts: &Facts<'_>) -> Result<Option<Expected>> {
+/// Returns how long the gate takes, by what it took before. More than the last release is read where it is a near thing only,
+/// and never for a gate that may be over in no time.
+fn expected(facts: &Facts<'_>, may_stand_in: bool) -> Result<Option<Expected>> {
     let Some(last) = facts.last else { return Ok(None) };
-    if let Some(last) = took(last).filter(|last| is_ample(*last, facts)) {
-        return Ok(expect(&[last]));
+    let last = took(last);
+    if may_stand_in || last.is_some_and(|last| is_ample(last, facts)) {
+        return Ok(last.and_then(|last| expect(&[last])));
     }
     let listed = facts.ledger.list(LOOKED_AT)?;
     let releases = listed.iter().filter_map(|entry| entry.record.as_ref().ok());

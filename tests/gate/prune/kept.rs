@@ -101,7 +101,18 @@ fn what_a_kept_release_leans_on_stays() {
     assert_eq!(releases(&done, true), [""; 0]);
     assert!(done.to_string().contains("leans on it"));
     restores(&shop, &captured);
-    restores(&shop, &Passed { id: manifest.0["id"].as_str().unwrap().to_owned(), ..captured });
+    let stood_in = Passed { id: manifest.0["id"].as_str().unwrap().to_owned(), ..captured.clone() };
+    restores(&shop, &stood_in);
+    // Once neither is needed, both are let go, and both say so.
+    shop.write("holdpoint.toml", BARE);
+    gate(&shop, "1.2.0");
+    let done = prune(&shop, &[]);
+    assert_eq!(releases(&done, true), [&*stood_in.id, &captured.id]);
+    assert_eq!(done["plan"]["totals"]["snapshots_removed"], 1);
+    for id in [&stood_in.id, &captured.id] {
+        run(&shop, &["rollback", "--id", id, "--plan"]).expect(16).says(&["retention let"]);
+    }
+    shop.restic(STAGING).check();
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::fs;
 fn what_stood_in_is_admitted_rolled_back_to_and_says_from_when_it_is() {
     let world = World::new(HOOKS);
     let configuration = world.shop.read("holdpoint.toml");
-    world.shop.write("holdpoint.toml", format!("{configuration}\n[policy.minor]\nreuse_within = \"1h\"\n"));
+    world.shop.write(
+        "holdpoint.toml",
+        format!("{configuration}\n[policy]\nbuiltin_raise = false\n[policy.minor]\nreuse_within = \"1h\"\n"),
+    );
     let captured = world.gate("1.4.0", NEW);
     let started = |manifest: &Value| {
         manifest["sources"]
@@ -39,7 +42,10 @@ fn what_stood_in_is_admitted_rolled_back_to_and_says_from_when_it_is() {
 fn a_pass_whose_older_snapshot_is_gone_admits_nobody() {
     let world = World::new(HOOKS);
     let configuration = world.shop.read("holdpoint.toml");
-    world.shop.write("holdpoint.toml", format!("{configuration}\n[policy.minor]\nreuse_within = \"1h\"\n"));
+    world.shop.write(
+        "holdpoint.toml",
+        format!("{configuration}\n[policy]\nbuiltin_raise = false\n[policy.minor]\nreuse_within = \"1h\"\n"),
+    );
     let captured = world.gate("1.4.0", NEW);
     world.gate("1.4.0", NEW);
     let manifest = world.shop.manifest();
