@@ -57,8 +57,10 @@ def measure(bench, holdpoint, restic, scratch, data, runs):
 
 
 def prune_by_holdpoint(_bench, holdpoint, _repository, unused):
+    config = holdpoint.place / "prune.toml"
+    config.write_text('[retention]\nfloor = { releases = 1, age = "0s" }\n')
     return holdpoint.call(
-        "prune", "--application", "bench", "--environment", "bench", "--store", holdpoint.place / "store", "--yes",
+        "prune", "--config", config, "--application", "bench", "--environment", "bench", "--store", holdpoint.place / "store", "--yes",
         "--keep-last", str(KEPT), "--max-unused", unused)
 
 
