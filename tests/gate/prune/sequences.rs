@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 
 const CONFIGURATION: &str = r#"
 application = "shop"
+[gate]
+pass_valid_for = "1ms"
 [retention]
+keep_targets = 1
 floor = { releases = 1, age = "0s" }
 [environment.staging.deployed]
 kind = "file"
@@ -63,6 +66,7 @@ struct House {
     kept: Vec<Kept>,
     live: Option<String>,
     others: Vec<String>,
+    killed_gates: usize,
     count: u64,
     /// How long a gate and a prune take, undisturbed.
     takes: [Duration; 2],
@@ -73,7 +77,8 @@ impl House {
         let shop = Shop::with(CONFIGURATION);
         shop.write("deployed", "0.9.0\n");
         let takes = [Duration::from_millis(300); 2];
-        let mut house = Self { shop, kept: Vec::new(), live: None, others: Vec::new(), count: 0, takes };
+        let mut house =
+            Self { shop, kept: Vec::new(), live: None, others: Vec::new(), killed_gates: 0, count: 0, takes };
         house.gate(&[(0, 300_000), (1, 10)], None);
         house.gate(&[(1, 200_000)], None);
         house
@@ -112,6 +117,8 @@ impl House {
             let data = self.shop.beside(&id);
             assert!(Command::new("cp").arg("-a").args([&self.shop.path("data"), &data]).status().unwrap().success());
             self.kept.push(Kept { id, version, data });
+        } else {
+            self.killed_gates += 1;
         }
     }
 
@@ -204,6 +211,10 @@ fn whatever_comes_after_what_what_is_kept_restores() {
         }
         // Killed or not, what was let go is gone after one more that is not.
         house.prune(1, 0, None);
+        // Of a gate that was killed between its snapshot and its record, the snapshot is left.
+        let snapshots = names(&house.repository().join("snapshots")).len();
+        let most = house.kept.len() + house.others.len() + house.killed_gates;
+        assert!(snapshots <= most, "{snapshots} snapshots are left, {most} at most should be");
         house.shop.restic(STAGING).check();
         house.assert_all_restores();
         Ok(())
