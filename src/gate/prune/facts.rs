@@ -63,7 +63,7 @@ pub(super) fn gather(
     }
     // Of one second, the record that was written later is newer.
     let order = |manifest: &Manifest| (manifest.id.as_str().get(..16).map(str::to_owned), manifest.created_at);
-    read.sort_by(|(one, _), (two, _)| order(two).cmp(&order(one)));
+    read.sort_by_key(|(manifest, _)| std::cmp::Reverse(order(manifest)));
     let owners = owners(&read);
     for (manifest, events) in &read {
         let names = names(manifest);
