@@ -185,7 +185,7 @@ impl Run<'_> {
         let left = request.timeout.saturating_sub(self.started.elapsed());
         self.find(comparable.and_then(|last| earlier::check_fit(last, &ready, &known, left)));
         let since = Timestamp::now();
-        let (runs, written) = self.capture(&ready, &never, &known, &indexed)?;
+        let (runs, written) = self.capture(&ready, &never, &known, &indexed, held.lock.as_ref())?;
         let packs = [written.packs.as_slice(), &adopted].concat();
         let read_back = self.read_back(&indexed, &packs, listed)?;
         let proofs = self.prove(&ready, &runs, comparable, &indexed, &read_back);

@@ -8,7 +8,7 @@ mod file;
 mod guard;
 
 pub use file::LockFile;
-pub use guard::LockGuard;
+pub use guard::{LockGuard, LockWatch};
 
 use super::Repository;
 use super::files::FileType;
