@@ -63,23 +63,22 @@ pub fn write_local(request: &Request, manifest: &Manifest) -> Result<()> {
     }
 }
 
-/// Writes the manifest to the ledger: as a release, with its signature, if the run held the lease, else as an attempt.
+/// Writes the manifest to the ledger as a release, with its signature, if the run still `holds` the lease right before;
+/// says whether it did.
 ///
 /// # Errors
 /// The store's own.
-pub fn write_ledger(
+pub fn write_release(
     ledger: &Ledger,
     manifest: &Manifest,
     signer: Option<&SigningKey>,
-    held_the_lease: bool,
-) -> Result<()> {
-    if !held_the_lease {
-        return ledger.record_attempt(manifest).map(drop);
-    }
+    holds: impl FnOnce() -> bool,
+) -> Result<bool> {
     if let Some(signer) = signer {
         ledger.record_signature(&manifest.id, &signer.sign(&to_json(manifest)?)?)?;
     }
-    ledger.record(manifest).map(drop)
+    // Writing the signature may have taken long; one without a manifest means nothing.
+    Ok(holds() && ledger.record(manifest).map(|_| true)?)
 }
 
 fn to_json(manifest: &Manifest) -> Result<Vec<u8>> {

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
+
+/// The namespace of process ids that every other one is in (`PROC_PID_INIT_INO` of Linux).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// A process of some host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +53,7 @@ impl Identity {
                 Seen::Gone | Seen::Untold => None,
             },
             boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned()),
-            pid_namespace: fs::read_link("/proc/self/ns/pid").ok().map(|link| link.display().to_string()),
+            pid_namespace: own_namespace(),
         }
     }
 
@@ -85,14 +89,48 @@ impl Seen {
         match fs::read_to_string(format!("/proc/{pid}/stat")) {
             Ok(stat) => parse_stat(&stat),
             // No `/proc` at all proves nothing about one process.
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound && fs::exists("/proc/self/stat").unwrap_or(false) =>
-            {
+            Err(error) if error.kind() == ErrorKind::NotFound && fs::exists("/proc/self/stat").unwrap_or(false) => {
                 Self::Gone
             }
             Err(_) => Self::Untold,
         }
     }
+}
+
+fn own_namespace() -> Option<String> {
+    fs::read_link("/proc/self/ns/pid").ok().map(|link| link.display().to_string())
+}
+
+/// Says whether no process of this machine has an id, in whatever namespace it may count. Only who sees them all can
+/// tell: inside a container the answer is always no.
+pub fn is_nowhere(pid: u32) -> bool {
+    // Where the processes of others are hidden (`hidepid`), the first one is, too.
+    let sees_all =
+        own_namespace().as_deref() == Some(FIRST_PID_NAMESPACE) && fs::exists("/proc/1/status").is_ok_and(|is| is);
+    let Some(entries) = fs::read_dir("/proc").ok().filter(|_| sees_all) else { return false };
+    for entry in entries {
+        let Ok(entry) = entry else { return false };
+        if entry.file_name().to_str().is_none_or(|name| name.parse::<u32>().is_err()) {
+            continue;
+        }
+        match fs::read_to_string(entry.path().join("status")) {
+            Ok(status) if !runs_under(&status, pid) => {}
+            // One that ended while we looked.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Says whether `/proc/PID/status` is that of a process which knows itself under this id: the last of `NSpid` (proc(5)).
+/// Without that line nothing is known, so it may be.
+fn runs_under(status: &str, pid: u32) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let own = field("NSpid:").and_then(|ids| ids.split_ascii_whitespace().next_back()?.parse::<u32>().ok());
+    own.is_none_or(|own| own == pid) && !field("State:").is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Reads state (field 3) and start time (field 22) of `/proc/PID/stat`; the name in field 2 may hold anything.
@@ -125,6 +163,22 @@ mod tests {
         let ended = Identity::of(child.id());
         child.wait().unwrap();
         assert!(ended.is_proved_dead(&me) && !ended.is_proved_running(&me));
+    }
+
+    #[test]
+    fn only_a_process_that_is_nowhere_is() {
+        assert!(!is_nowhere(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        // Another container may have it, for all that is seen from inside of one.
+        assert_eq!(is_nowhere(pid), own_namespace().as_deref() == Some(FIRST_PID_NAMESPACE));
+        let status = |state: &str, ids: &str| format!("Name:\ta\nState:\t{state}\nPid:\t4711\nNSpid:\t{ids}\n");
+        assert!(runs_under(&status("S (sleeping)", "4711"), 4711));
+        assert!(runs_under(&status("S (sleeping)", "4711\t7"), 7));
+        assert!(!runs_under(&status("S (sleeping)", "4711\t7"), 4711));
+        assert!(!runs_under(&status("Z (zombie)", "7"), 7));
+        assert!(runs_under("Pid:\t8\n", 7));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod tail;
 mod watch;
 
 pub use attend::{Attended, attend};
-pub use identity::{Identity, Seen};
+pub use identity::{Identity, Seen, is_nowhere};
 pub use program::Program;
 pub use run::{Output, feed, run_shown, run_to_end};
 pub use secret_file::SecretFile;

@@ -1,5 +1,6 @@
 //! The audit: a line for everything that is done, and nothing that is taken out of it unseen.
 
+use super::shop::{Manifest, lease, until};
 use crate::support::holdpoint::Output;
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
@@ -223,6 +224,30 @@ fn a_receiver_that_takes_no_line_refuses_where_that_is_demanded() {
     let outcomes: Vec<_> = said(&shop);
     assert_eq!(outcomes, ["gate passed 0", "gate passed 0", "gate refused 10"], "the last word is that it is refused");
     verify(&shop, 0);
+}
+
+#[test]
+fn a_lease_that_is_lost_while_the_line_is_written_leaves_no_release() {
+    let (_keys, shop) = shop("[audit]\nfile = \"pipe\"\n");
+    let pipe = shop.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let gate = ["gate", "-e", "staging", "--release", "1.3.0", "--commit", COMMIT, "--first"];
+    let mut running = shop.holdpoint().start(gate);
+    // The pipe holds up the run as long as nobody reads: the store has the line, and not yet the record.
+    until(&mut running, "it wrote its line", || line_file(&shop, 1).exists());
+    let mut stolen = lease(&place(&shop)).unwrap();
+    stolen["owner"]["host"] = "elsewhere.invalid".into();
+    stolen["owner"]["token"] = "another".into();
+    stolen["expires_at"] = stolen["acquired_at"].clone();
+    std::fs::write(place(&shop).join("lease/1000.json"), serde_json::to_vec(&stolen).unwrap()).unwrap();
+    let _reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    running.wait().expect(14);
+    Manifest::read(&shop.path().join("holdpoint-manifest.json")).assert_refused("refused", &["lease-lost"]);
+    assert_eq!(said(&shop), ["gate passed 0", "gate refused 14"], "the last word is that it is refused");
+    verify(&shop, 0);
+    shop.run(&["releases", "-e", "staging"]).expect(0);
+    shop.gate("1.3.0", &["--first"]).expect(0);
+    assert!(shop.manifest()["previous"].is_null());
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Lab {
     }
 
     fn writer(&self, repository: &Repository) -> PackWriter {
-        PackWriter::start(Arc::new(repository.index(&self.cancel).unwrap()), self.cancel.clone()).unwrap()
+        PackWriter::start(Arc::new(repository.index(&self.cancel).unwrap()), None, self.cancel.clone()).unwrap()
     }
 
     fn archive_with(&self, repository: &Repository, request: &TreeRequest) -> Result<(Archived, StoredPacks)> {
@@ -504,16 +504,16 @@ fn what_a_killed_run_stored_is_not_stored_again() {
     fs::write(&torn, noise(5000, 1)).unwrap();
     let indexed = Arc::new(repository.index(&lab.cancel).unwrap());
     let sizes = repository.pack_sizes().unwrap();
-    let adopted = adopt_orphans(&indexed, &sizes, &lab.cancel).unwrap();
+    let adopted = adopt_orphans(&indexed, &sizes, None, &lab.cancel).unwrap();
     assert_eq!(adopted.len(), sizes.len() - 1);
     fs::remove_file(&torn).unwrap();
-    let writer = PackWriter::start(indexed, lab.cancel.clone()).unwrap();
+    let writer = PackWriter::start(indexed, None, lab.cancel.clone()).unwrap();
     let archived = lab.stream(&writer, data.as_slice()).unwrap();
     assert_eq!((archived.data_blobs, archived.bytes), (0, 40 << 20));
     writer.finish().unwrap();
     lab.publish(&archived);
     lab.check();
-    assert_eq!(adopt_orphans(&lab.restic.open().index(&lab.cancel).unwrap(), &sizes, &lab.cancel).unwrap(), []);
+    assert_eq!(adopt_orphans(&lab.restic.open().index(&lab.cancel).unwrap(), &sizes, None, &lab.cancel).unwrap(), []);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 const HEAD: &str = "head.json";
 const RELEASES: &str = "releases";
 const ATTEMPTS: &str = "attempts";
-const AUDIT: &str = "audit";
-const AUDIT_HEAD: &str = "audit/head.json";
+pub(super) const AUDIT: &str = "audit";
+pub(super) const AUDIT_HEAD: &str = "audit/head.json";
 const MANIFEST: &str = "manifest.json";
 
 /// How many releases a copy may lack before listing all of them costs fewer requests than following the chain.

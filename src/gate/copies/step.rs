@@ -8,6 +8,7 @@ use super::super::place::Place;
 use super::super::request::Request;
 use super::super::retention::{self, Kept};
 use super::bring::{Bring, Scope};
+use super::records::{AUDIT, AUDIT_HEAD};
 use super::{CopyStore, join};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -19,8 +20,9 @@ use crate::model::release_id::ReleaseId;
 use crate::repository::copy::CopyReport;
 use crate::repository::{Id, Indexed, Repository};
 use crate::storage::transfer::put_verified;
-use crate::storage::{Class, Look, PutMode, ReadFrom};
+use crate::storage::{Class, Look, PutMode, ReadFrom, SharedStorage};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -199,7 +201,8 @@ pub fn record_everywhere(
         for copy in copies {
             let written = write_signature(&store, &copy, &manifest.id)
                 .and_then(|()| write_to(&copy, &key(&manifest), &manifest, PutMode::CreateOnly, Class::Record))
-                .and_then(|()| write_head(&store, &copy));
+                .and_then(|()| write_head(&store, &copy))
+                .and_then(|()| write_lines(&store, &copy));
             if written.is_ok() {
                 withdraw(std::slice::from_ref(&copy));
             }
@@ -250,6 +253,25 @@ fn write_head(store: &Place, copy: &CopyStore) -> Result<()> {
     let (from, to) = (store.ledger_storage(), copy.place.ledger_storage());
     match from.get("head.json", ReadFrom::Anywhere)? {
         Some(head) => to.put("head.json", &head.into(), PutMode::Overwrite, Class::Transient).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Brings the newest lines of the audit, that of this run among them, and then the head that names the last.
+fn write_lines(store: &Place, copy: &CopyStore) -> Result<()> {
+    let (from, to) = (store.ledger_storage(), copy.place.ledger_storage());
+    let head = from.get(AUDIT_HEAD, ReadFrom::Anywhere)?;
+    let Some(folder) = Ledger::new(SharedStorage::clone(&from)).audit_end()?.folder() else { return Ok(()) };
+    let folder = format!("{AUDIT}/{folder:06}");
+    let there: BTreeSet<_> = to.list_names(&folder)?.into_iter().collect();
+    for name in from.list_names(&folder)?.iter().filter(|name| !there.contains(*name)) {
+        let key = format!("{folder}/{name}");
+        let Some(line) = from.get(&key, ReadFrom::Anywhere)? else { continue };
+        let digest = Id::of(&line);
+        put_verified(&*to, &key, line.into(), digest.as_bytes(), PutMode::CreateOnly, Class::Record)?;
+    }
+    match head {
+        Some(head) => to.put(AUDIT_HEAD, &head.into(), PutMode::Overwrite, Class::Transient).map(drop),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use super::super::audit;
 use super::super::copies;
 use super::super::record;
-use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::error::{Error, ErrorCode, ExitCode};
 use crate::ledger::Ledger;
 use crate::ledger::lease::Lease;
 use crate::model::audit::AuditLink;
@@ -49,14 +49,20 @@ impl Run<'_> {
             (manifest, exit) = self.verdict();
             self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
         }
-        // Whoever prunes now finds the snapshots; the lease stays until the record is there.
-        let lock = held.lock.take();
-        let gone = || -> Result<()> {
-            drop(lock);
-            Ok(())
+        let signer = self.request.signer.as_ref();
+        let mut recorded = if holds_the_lease {
+            record::write_release(&ledger, &manifest, signer, || self.still_holds(&held))
+        } else {
+            Ok(false)
         };
-        let (_, recorded) =
-            both(gone, || record::write_ledger(&ledger, &manifest, self.request.signer.as_ref(), holds_the_lease));
+        // Lost while the line was written, which may have said that it passed.
+        if holds_the_lease && matches!(recorded, Ok(false)) {
+            (manifest, exit) = self.verdict();
+            self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
+        }
+        if matches!(recorded, Ok(false)) {
+            recorded = ledger.record_attempt(&manifest).map(|_| false);
+        }
         if let Err(error) = &recorded {
             self.find([Finding::refusal(FindingCode::RecordFailed, error.chain())]);
             let was = exit;
@@ -69,15 +75,22 @@ impl Run<'_> {
         if announces && exit != ExitCode::Pass {
             copies::step::withdraw(copies);
         }
-        let in_ledger = recorded.is_ok() && holds_the_lease;
-        // That a copy may lack the record of a pass is said even if there is no time left to wait for it.
-        let copies = if in_ledger && (exit == ExitCode::Pass || !self.cancel.is_cancelled()) {
-            copies::step::record_everywhere(&self.request.place, copies, &manifest, self.observer, self.cancel)
-        } else {
-            Vec::new()
-        };
+        let in_ledger = matches!(recorded, Ok(true));
         let keeps_lease = self.request.keeps_lease && in_ledger && exit == ExitCode::Pass;
-        let lease = held.lease.take().filter(|_| keeps_lease);
+        // Whoever prunes now finds the record, and in it what must stay.
+        let lock = held.lock.take();
+        let (_, (copies, lease)) = both(
+            || drop(lock),
+            || {
+                // That a copy may lack the record of a pass is said even if there is no time left to wait for it.
+                let copies = if in_ledger && (exit == ExitCode::Pass || !self.cancel.is_cancelled()) {
+                    copies::step::record_everywhere(&self.request.place, copies, &manifest, self.observer, self.cancel)
+                } else {
+                    Vec::new()
+                };
+                (copies, held.lease.take().filter(|_| keeps_lease))
+            },
+        );
         Outcome { manifest, exit, in_ledger, copies, lease, unrecorded }
     }
 

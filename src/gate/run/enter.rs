@@ -154,7 +154,10 @@ impl Run<'_> {
         let (packs, indexed) = both(|| self.list_alone(&repository), || repository.index(self.cancel));
         let (packs, indexed) = (packs?, Arc::new(indexed?));
         let adopted = match &packs {
-            Some(packs) => adopt_orphans(&indexed, packs.sizes(), self.cancel)?,
+            Some(packs) => {
+                let lock = lock.as_ref().map(LockGuard::watch);
+                adopt_orphans(&indexed, packs.sizes(), lock.as_ref(), self.cancel)?
+            }
             None => Vec::new(),
         };
         Ok(Some(Entered { indexed, adopted, packs }))

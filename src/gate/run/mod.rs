@@ -83,6 +83,16 @@ struct Held {
     lease: Option<Lease>,
 }
 
+impl Held {
+    /// Makes sure, by asking the stores, that nobody took over the environment, and nobody could remove what the run
+    /// wrote or leans on.
+    fn confirm(&self) -> Result<()> {
+        let lock = || self.lock.as_ref().map_or(Ok(()), LockGuard::confirm);
+        let (locked, leased) = both(lock, || self.lease.as_ref().map_or(Ok(()), Lease::check));
+        leased.and(locked)
+    }
+}
+
 impl Run<'_> {
     /// Runs the gate, under `lease` if the caller has one. Whatever happens, there is a record.
     pub fn perform(&self, lease: Option<Lease>) -> Outcome {
@@ -177,7 +187,7 @@ impl Run<'_> {
         let left = request.timeout.saturating_sub(self.started.elapsed());
         self.find(comparable.and_then(|last| earlier::check_fit(last, &ready, &known, left)));
         let since = Timestamp::now();
-        let (runs, written) = self.capture(&ready, &never, &known, &indexed)?;
+        let (runs, written) = self.capture(&ready, &never, &known, &indexed, held.lock.as_ref())?;
         let packs = [written.packs.as_slice(), &adopted].concat();
         let read_back = self.read_back(&indexed, &packs, listed)?;
         let proofs = self.prove(&ready, &runs, comparable, &indexed, &read_back);
@@ -187,9 +197,7 @@ impl Run<'_> {
         let trees = proofs.values().collect();
         let kept = Kept { trees, leaned: &leaned, written: &written, since };
         self.keep(&kept, &indexed)?;
-        if let Some(lease) = &held.lease {
-            lease.check()?;
-        }
+        held.confirm()?;
         self.publish(&ready, &runs, &known, &proofs, &indexed)?;
         self.copy(&kept, &indexed)?;
         self.settle();

@@ -15,6 +15,7 @@ use crate::model::finding::{Finding, FindingCode, Level};
 use crate::model::manifest::Manifest;
 use crate::policy::content;
 use crate::repository::archive::{PackWriter, StoredPacks};
+use crate::repository::lock::LockGuard;
 use crate::repository::verify::Verified;
 use crate::repository::{Id, Indexed};
 use std::collections::BTreeMap;
@@ -32,12 +33,13 @@ impl Run<'_> {
         never: &[PathBuf],
         known: &BTreeMap<String, Known>,
         indexed: &Arc<Indexed>,
+        lock: Option<&LockGuard>,
     ) -> Result<(Vec<SourceRun>, StoredPacks)> {
         if ready.is_empty() {
             return Ok((Vec::new(), StoredPacks::default()));
         }
         let clock = Instant::now();
-        let writer = PackWriter::start(Arc::clone(indexed), self.cancel.clone())?;
+        let writer = PackWriter::start(Arc::clone(indexed), lock.map(LockGuard::watch), self.cancel.clone())?;
         let runs = capture::capture_all(self.request, ready, never, known, &writer, self.observer, self.cancel);
         let stored = writer.finish();
         self.draft(|draft| draft.measured.capture_seconds = clock.elapsed().as_secs_f64());

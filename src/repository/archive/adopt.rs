@@ -4,6 +4,7 @@ use super::super::blobs::Indexed;
 use super::super::files::FileType;
 use super::super::id::{Id, IdMap, IdSet};
 use super::super::index::{IndexFile, PackEntry};
+use super::super::lock::LockWatch;
 use super::super::pack;
 use super::super::verify::PACKS_AT_ONCE;
 use crate::cancel::Cancel;
@@ -14,11 +15,18 @@ use crate::storage::many::ask_all;
 /// Indexes every whole pack that no index file lists, so that its blobs are not stored again; returns the packs.
 ///
 /// `sizes` is the listing of all packs. A pack that is not what its name says is left alone: it is of no use, and
-/// nothing refers to it. Only to be called while no other client can be writing packs that it has not indexed yet.
+/// nothing refers to it. Only to be called while no other client can be writing packs that it has not indexed yet; once
+/// `lock` is lost, which keeps others from removing them, none is indexed. `None` is only for where nobody else can be at
+/// work.
 ///
 /// # Errors
-/// A failure of the store, a cancellation.
-pub fn adopt_orphans(indexed: &Indexed, sizes: &IdMap<u64>, cancel: &Cancel) -> Result<Vec<Id>> {
+/// `lease-lost`, a failure of the store, a cancellation.
+pub fn adopt_orphans(
+    indexed: &Indexed,
+    sizes: &IdMap<u64>,
+    lock: Option<&LockWatch>,
+    cancel: &Cancel,
+) -> Result<Vec<Id>> {
     let known: IdSet = indexed.with_index(|index| index.packs().map(|(_, pack)| pack.id).collect());
     let repository = indexed.repository();
     let orphans: Vec<Id> = sizes.keys().filter(|id| !known.contains(*id)).copied().collect();
@@ -40,6 +48,8 @@ pub fn adopt_orphans(indexed: &Indexed, sizes: &IdMap<u64>, cancel: &Cancel) -> 
         file.packs.push(PackEntry::new(*id, &blobs));
     }
     if !file.packs.is_empty() {
+        // Reading them may have taken long.
+        lock.map_or(Ok(()), LockWatch::confirm)?;
         repository.save_json(FileType::Index, &file)?;
     }
     Ok(file.packs.into_iter().map(|pack| pack.id).collect())

@@ -5,6 +5,7 @@ use super::super::chunker::Chunker;
 use super::super::files::FileType;
 use super::super::id::{Id, IdSet};
 use super::super::index::{IndexFile, PackEntry};
+use super::super::lock::LockWatch;
 use super::super::pack::{self, BlobLocation, BlobType};
 use super::encoder::Encoder;
 use crate::cancel::Cancel;
@@ -79,6 +80,7 @@ struct Unindexed {
 struct Shared {
     indexed: Arc<Indexed>,
     cancel: Cancel,
+    lock: Option<LockWatch>,
     /// Blobs on their way into packs that are not in the index yet.
     claimed: [[Mutex<IdSet>; SHARDS]; 2],
     unindexed: Mutex<Unindexed>,
@@ -90,14 +92,16 @@ struct Shared {
 }
 
 impl PackWriter {
-    /// Starts a writer whose packs go to the store of `indexed`.
+    /// Starts a writer whose packs go to the store of `indexed`. Once `lock` is lost it lists none of them in the index any
+    /// more; `None` is only for where nobody else can be at work.
     ///
     /// # Errors
     /// `internal`: no threads to be had.
-    pub fn start(indexed: Arc<Indexed>, cancel: Cancel) -> Result<Self> {
+    pub fn start(indexed: Arc<Indexed>, lock: Option<LockWatch>, cancel: Cancel) -> Result<Self> {
         let shared = Arc::new(Shared {
             indexed,
             cancel,
+            lock,
             claimed: Default::default(),
             unindexed: Mutex::default(),
             stored: Mutex::default(),
@@ -176,7 +180,7 @@ impl PackWriter {
     /// Stores what is left, writes the index, and returns what this run added.
     ///
     /// # Errors
-    /// The first failure of the run; what was stored before it is indexed all the same.
+    /// The first failure of the run; what was stored before it is indexed all the same, unless the lock was lost.
     pub fn finish(mut self) -> Result<StoredPacks> {
         let flushed = self.flush();
         self.close();
@@ -310,6 +314,9 @@ impl Shared {
         if packs.is_empty() {
             return Ok(());
         }
+        // Without the lock a prune may have removed these packs, and whoever trusts an index that lists them stores what
+        // they held no more. Packs without an index harm nobody.
+        self.lock.as_ref().map_or(Ok(()), LockWatch::confirm)?;
         let file = IndexFile { supersedes: Vec::new(), packs };
         let id = self.indexed.repository().save_json(FileType::Index, &file)?;
         lock(&self.stored).index_files.push(id);
@@ -335,6 +342,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::lock::LockKind;
     use super::super::super::{Cost, Creator, Repository};
     use super::*;
     use crate::storage::{LocalStorage, ReadFrom};
@@ -346,7 +354,7 @@ mod tests {
         let storage = Arc::new(LocalStorage::new(folder.path()).unwrap());
         let repository = Repository::create(storage, "secret", Cost::RandomKey, Creator::default()).unwrap();
         let cancel = Cancel::new();
-        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), cancel.clone()).unwrap();
+        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), None, cancel.clone()).unwrap();
         let mut encoder = Encoder::new().unwrap();
         let mut add = |text: &str| writer.add(&mut encoder, BlobType::Data, Id::of(text.as_bytes()), text.as_bytes());
         assert!(add("before").unwrap().is_some());
@@ -359,13 +367,46 @@ mod tests {
         assert_eq!(told(writer.finish().unwrap_err()), cause);
     }
 
+    /// As after a machine slept, and a prune removed what no index listed.
+    #[test]
+    fn nothing_is_indexed_once_the_lock_is_lost() {
+        for ended_early in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let storage = Arc::new(LocalStorage::new(folder.path()).unwrap());
+            let repository = Repository::create(storage, "secret", Cost::RandomKey, Creator::default()).unwrap();
+            for lost in [true, false] {
+                let cancel = Cancel::new();
+                let lock = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
+                let indexed = Arc::new(repository.index(&cancel).unwrap());
+                let writer = PackWriter::start(indexed, Some(lock.watch()), cancel.clone()).unwrap();
+                let mut encoder = Encoder::new().unwrap();
+                writer.add(&mut encoder, BlobType::Data, Id::of(b"data"), b"data").unwrap().unwrap();
+                writer.flush().unwrap();
+                if lost {
+                    for (id, _) in repository.list(FileType::Lock).unwrap() {
+                        repository.storage().delete(&FileType::Lock.key(&id)).unwrap();
+                    }
+                }
+                if ended_early {
+                    drop(writer);
+                    assert_eq!(cancel.is_cancelled(), lost);
+                } else {
+                    let code = writer.finish().map(drop).map_err(|error| error.code());
+                    assert_eq!(code, if lost { Err(ErrorCode::LeaseLost) } else { Ok(()) });
+                }
+                assert_eq!(repository.list(FileType::Index).unwrap().is_empty(), lost);
+                assert!(!repository.pack_sizes().unwrap().is_empty());
+            }
+        }
+    }
+
     #[test]
     fn a_pack_of_tiny_blobs_stays_small() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(LocalStorage::new(folder.path()).unwrap());
         let repository = Repository::create(storage, "secret", Cost::RandomKey, Creator::default()).unwrap();
         let cancel = Cancel::new();
-        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), cancel.clone()).unwrap();
+        let writer = PackWriter::start(Arc::new(repository.index(&cancel).unwrap()), None, cancel.clone()).unwrap();
         let mut encoder = Encoder::new().unwrap();
         let mut add = |number: usize| {
             let plain = number.to_string().into_bytes();

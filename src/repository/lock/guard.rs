@@ -38,6 +38,10 @@ pub struct LockGuard {
     removed: Vec<LockFile>,
 }
 
+/// Asks after a lock that somebody else holds: for whoever writes at the end, also of a run that was cancelled.
+#[derive(Debug, Clone)]
+pub struct LockWatch(Arc<Held>);
+
 #[derive(Debug)]
 struct Held {
     repository: Repository,
@@ -114,6 +118,11 @@ impl LockGuard {
         self.check()
     }
 
+    /// Returns what asks after the lock where it is not held.
+    pub fn watch(&self) -> LockWatch {
+        LockWatch(Arc::clone(&self.held))
+    }
+
     /// Removes the lock.
     ///
     /// # Errors
@@ -131,6 +140,24 @@ impl LockGuard {
             return Err(Error::new(ErrorCode::Internal, "the thread that refreshes the lock panicked"));
         }
         self.held.delete_all_but(0)
+    }
+}
+
+impl LockWatch {
+    /// Makes sure that the lock still stands: asks the store. One that is lost cancels the run; that the run was cancelled
+    /// for another reason is none to fail.
+    ///
+    /// # Errors
+    /// `lease-lost`: it was lost, or given back; `store-unavailable`.
+    pub fn confirm(&self) -> Result<()> {
+        let Self(held) = self;
+        if !held.state().ended && !held.is_lost() && held.is_there()? {
+            return Ok(());
+        }
+        held.cancel.cancel(Reason::LeaseLost);
+        let message = format!("the lock on the repository at {} was lost", held.repository.location());
+        Err(Error::new(ErrorCode::LeaseLost, message)
+            .hint("start the run again; what it stored already is found again"))
     }
 }
 
@@ -286,6 +313,23 @@ mod tests {
         repository.storage().delete(&FileType::Lock.key(&after[0])).unwrap();
         assert!(!guard.held.refresh().unwrap());
         assert_eq!(guard.confirm().unwrap_err().code(), ErrorCode::LeaseLost);
+    }
+
+    #[test]
+    fn a_lock_is_asked_after_also_when_the_run_was_cancelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        let cancel = Cancel::new();
+        let guard = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
+        let watch = guard.watch();
+        cancel.cancel(Reason::Interrupt);
+        watch.confirm().unwrap();
+        guard.held.state().refreshed -= SignedDuration::from_mins(23);
+        assert_eq!(watch.confirm().unwrap_err().code(), ErrorCode::LeaseLost);
+        guard.held.state().refreshed = Timestamp::now();
+        watch.confirm().unwrap();
+        guard.release().unwrap();
+        assert_eq!(watch.confirm().unwrap_err().code(), ErrorCode::LeaseLost);
     }
 
     #[test]

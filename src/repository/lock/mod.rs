@@ -2,13 +2,13 @@
 //!
 //! A lock is a sealed file in `locks/`. Its owner writes it, then looks for others that conflict; of two that write at
 //! once, at least one sees the other. It is refreshed every five minutes, and is stale once it is thirty minutes old or
-//! its process is gone (restic `doc/design.rst`, "Locks").
+//! its process is proved dead (restic `doc/design.rst`, "Locks", where a host and a process id prove it).
 
 mod file;
 mod guard;
 
 pub use file::LockFile;
-pub use guard::LockGuard;
+pub use guard::{LockGuard, LockWatch};
 
 use super::Repository;
 use super::files::FileType;
@@ -83,7 +83,7 @@ impl Repository {
         let locks = ask_all(self.storage().parallelism().reads, &ids, cancel, |id| self.read_lock(id, cancel))?;
         for (id, lock) in ids.into_iter().zip(locks) {
             let Some(lock) = lock else { continue };
-            if lock.is_stale()? {
+            if lock.is_stale() {
                 self.storage().delete(&FileType::Lock.key(&id))?;
                 removed.push(lock);
             } else if kind == LockKind::Exclusive || lock.exclusive {
@@ -118,7 +118,7 @@ fn busy(location: &str, holder: &LockFile) -> Error {
     let message = format!(
         "the repository at {location} is locked: process {pid} of {username} on {hostname} has held {kind} lock since {time:.0}"
     );
-    Error::new(ErrorCode::Busy, message).hint("wait until it is done; a lock whose process is gone is removed unaided")
+    Error::new(ErrorCode::Busy, message).hint("wait until it is done; a lock whose process is proved dead, or that is not refreshed for thirty minutes, is removed unaided")
 }
 
 /// Keeps two that wait for each other from meeting again at the same instant.

@@ -33,7 +33,7 @@ impl MaxUnused {
 }
 
 /// Decides on every pack, in their order: those of which nothing is needed go. Of the others, packs of trees, packs that
-/// hold both, and small ones are written anew where anything in them is of no use, for these are read by every run; packs of
+/// hold both, small ones and damaged ones are written anew where anything in them is of no use, for these are read by every run; packs of
 /// data, the most useless first, until no more is useless than is allowed.
 pub(super) fn choose(packs: &[PackUse], options: &Options) -> Vec<Fate> {
     let mut fates = vec![Fate::Keep; packs.len()];
@@ -56,7 +56,7 @@ pub(super) fn choose(packs: &[PackUse], options: &Options) -> Vec<Fate> {
     if small.len() >= MANY {
         partly.append(&mut small);
     }
-    let matters = |pack: &PackUse| pack.content != Content::Data || pack.size < SMALL;
+    let matters = |pack: &PackUse| pack.damaged || pack.content != Content::Data || pack.size < SMALL;
     partly.sort_unstable_by(|(_, one), (_, two)| {
         let ratio = |one: &PackUse, two: &PackUse| u128::from(one.unused) * u128::from(two.used);
         let by_ratio = ratio(two, one).cmp(&ratio(one, two));
@@ -86,7 +86,7 @@ mod tests {
 
     fn pack(used: u64, unused: u64, content: Content) -> PackUse {
         let id = Id::of(format!("{used} {unused}").as_bytes());
-        PackUse { id, size: used + unused + 100, used, unused, content, stays: false }
+        PackUse { id, size: used + unused + 100, used, unused, content, stays: false, damaged: false }
     }
 
     fn fates(packs: &[PackUse], max_unused: MaxUnused, max_repack: Option<u64>) -> Vec<Fate> {
@@ -126,6 +126,8 @@ mod tests {
             pack(10, 0, Content::Data),
         ];
         assert_eq!(fates(&packs, MaxUnused::Percent(99), None), [Repack, Repack, Repack, Keep, Keep]);
+        let damaged = PackUse { damaged: true, ..pack(LARGE, 1, Content::Data) };
+        assert_eq!(fates(&[damaged], MaxUnused::Percent(99), None), [Repack]);
         let small: Vec<PackUse> = (1..=10).map(|used| pack(used, 0, Content::Data)).collect();
         assert_eq!(fates(&small, MaxUnused::Percent(5), None), [Repack; 10]);
         assert_eq!(fates(&small[1..], MaxUnused::Percent(5), None), [Keep; 9]);

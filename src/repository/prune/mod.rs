@@ -18,6 +18,7 @@ mod remove;
 mod repack;
 mod share;
 mod survey;
+mod twice;
 mod used;
 
 pub use plan::{Left, Plan, Pruned, Totals, Why, plan};

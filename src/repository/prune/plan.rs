@@ -7,6 +7,7 @@ use super::index::Rewrite;
 use super::layout::{Batch, Moved, lay_out};
 use super::share::Shares;
 use super::survey::Survey;
+use super::twice;
 use super::used::{Used, refused};
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -96,7 +97,7 @@ pub struct Left {
 pub enum Why {
     /// The store keeps it from being deleted until then. A snapshot stays with all that it needs.
     Locked(Timestamp),
-    /// It is partly needed, and lies in a storage class from which that part cannot be read at once.
+    /// What is needed of it, or the other copy of that, lies in a storage class from which it cannot be read at once.
     Cold,
     /// The store refused to delete it, and said so.
     Refused(String),
@@ -118,7 +119,7 @@ pub struct Pruned {
 /// shared lock does. Where the repository holds no snapshot at all and none is to go, nothing is: it may be that they
 /// cannot be seen.
 ///
-/// The progress counts the bytes of trees that are read.
+/// The progress counts the bytes of trees that are read, and of packs that hold what is stored twice.
 ///
 /// # Errors
 /// `damaged`, naming what is damaged or missing of what other snapshots need; `object-cold` if it is a tree that cannot
@@ -143,7 +144,7 @@ pub fn plan(repository: &Repository, remove: &BTreeSet<Id>, options: &Options, w
     }
     let used = Used::find(&survey.indexed, &roots, workers)?;
     let mut shares = Shares::find(&survey, &used);
-    let fates = asker.choose(&mut shares, options, &mut left)?;
+    let fates = twice::choose(repository, &asker, &mut shares, options, &mut left, workers)?;
     plan.orphans = asker.free(survey.orphans(), &mut left)?;
     let cut = survey.unusable.iter().filter_map(|id| Some((*id, *survey.sizes.get(id)?)));
     plan.packs = asker.free(cut.collect(), &mut left)?;

@@ -1,5 +1,6 @@
 //! How much of each pack is needed. Of a blob that is stored twice, one place counts.
 
+use super::choose::Fate;
 use super::survey::Survey;
 use super::used::Used;
 use crate::repository::id::Id;
@@ -27,13 +28,18 @@ pub(super) struct PackUse {
     pub(super) content: Content,
     /// Whether it cannot go, or not be read, for now.
     pub(super) stays: bool,
+    /// Whether it holds a needed blob that is not what its id says, and is whole elsewhere.
+    pub(super) damaged: bool,
 }
+
+/// A place of a blob.
+pub(super) type Place = (PackNumber, BlobLocation);
 
 /// How much of each pack is needed, in the order of the index.
 pub(super) struct Shares {
     pub(super) packs: Vec<PackUse>,
-    /// The places that count of needed blobs which are stored more than once.
-    places: BTreeMap<(BlobType, Id), (PackNumber, BlobLocation)>,
+    /// The places of needed blobs which are stored more than once; the first one counts.
+    places: BTreeMap<(BlobType, Id), Vec<Place>>,
 }
 
 impl Shares {
@@ -42,7 +48,7 @@ impl Shares {
         survey.indexed.with_index(|index| {
             let packs = index.packs().map(|(_, pack)| {
                 let (id, size) = (pack.id, pack.size);
-                PackUse { id, size, used: 0, unused: 0, content: Content::Data, stays: false }
+                PackUse { id, size, used: 0, unused: 0, content: Content::Data, stays: false, damaged: false }
             });
             let mut shares = Self { packs: packs.collect(), places: BTreeMap::new() };
             let mut kinds = vec![[false; 2]; shares.packs.len()];
@@ -51,7 +57,7 @@ impl Shares {
                     kinds[usize::from(blob.kind == BlobType::Tree)] = true;
                 }
             };
-            let mut rivals = BTreeMap::<(BlobType, Id), Vec<(PackNumber, BlobLocation)>>::new();
+            let mut rivals = BTreeMap::<(BlobType, Id), Vec<Place>>::new();
             for (pack, blob) in &survey.again {
                 note(*pack, blob);
                 if used.contains(blob.kind, &blob.id) {
@@ -80,11 +86,7 @@ impl Shares {
     }
 
     /// Returns every needed blob and the place of it that counts.
-    pub(super) fn needed<'a>(
-        &'a self,
-        index: &'a Index,
-        used: &'a Used,
-    ) -> impl Iterator<Item = (PackNumber, BlobLocation)> + 'a {
+    pub(super) fn needed<'a>(&'a self, index: &'a Index, used: &'a Used) -> impl Iterator<Item = Place> + 'a {
         let needed = index.blobs().filter(|(_, blob)| used.contains(blob.kind, &blob.id));
         needed.map(|place| {
             let (_, blob) = &place;
@@ -92,7 +94,7 @@ impl Shares {
             if self.places.is_empty() {
                 place
             } else {
-                self.places.get(&(blob.kind, blob.id)).copied().unwrap_or(place)
+                self.places.get(&(blob.kind, blob.id)).and_then(|places| places.first()).copied().unwrap_or(place)
             }
         })
     }
@@ -106,7 +108,7 @@ impl Shares {
 
     /// Chooses between the places of each blob. What stays anyhow comes first: a pack without anything useless, such as
     /// one that an interrupted prune wrote; then the one of which most is needed.
-    fn decide(&mut self, rivals: BTreeMap<(BlobType, Id), Vec<(PackNumber, BlobLocation)>>) {
+    fn decide(&mut self, rivals: BTreeMap<(BlobType, Id), Vec<Place>>) {
         let rank = |pack: &PackUse| (pack.unused > 0, Reverse(pack.used), Reverse(pack.size), pack.id);
         let mut order: Vec<usize> = (0..self.packs.len()).collect();
         order.sort_unstable_by_key(|position| self.packs.get(*position).map(rank));
@@ -121,9 +123,50 @@ impl Shares {
             for (place, (pack, blob)) in rivals.iter().enumerate() {
                 self.count(*pack, blob, place == 0);
             }
-            if let Some(first) = rivals.first() {
-                self.places.insert(id, *first);
+            self.places.insert(id, rivals);
+        }
+    }
+
+    /// Returns the places that count and stay, of blobs of which another place goes.
+    pub(super) fn relied_on<'a>(&'a self, fates: &'a [Fate]) -> impl Iterator<Item = Place> + 'a {
+        let stays = |(pack, _): &Place| fates.get(pack.position()) == Some(&Fate::Keep);
+        let given_up = move |places: &&Vec<Place>| places.first().is_some_and(stays) && !places.iter().all(stays);
+        self.places.values().filter(given_up).filter_map(|places| places.first().copied())
+    }
+
+    /// Lets the next place of a blob count, for the one that did is damaged; `false` if there is no other.
+    pub(super) fn reject(&mut self, blob: &BlobLocation) -> bool {
+        let Some(places) = self.places.get_mut(&(blob.kind, blob.id)).filter(|places| places.len() > 1) else {
+            return false;
+        };
+        let (pack, damaged) = places.remove(0);
+        let next = places.first().copied();
+        if let Some(pack) = self.packs.get_mut(pack.position()) {
+            pack.used = pack.used.saturating_sub(damaged.length.into());
+            pack.damaged = true;
+        }
+        self.count(pack, &damaged, false);
+        if let Some((pack, blob)) = next {
+            if let Some(pack) = self.packs.get_mut(pack.position()) {
+                pack.unused = pack.unused.saturating_sub(blob.length.into());
+            }
+            self.count(pack, &blob, true);
+        }
+        true
+    }
+
+    /// Keeps all packs that hold a blob; returns those that were to go.
+    pub(super) fn hold(&mut self, blob: &BlobLocation, fates: &[Fate]) -> Vec<(Id, u64)> {
+        let Some(places) = self.places.get(&(blob.kind, blob.id)) else { return Vec::new() };
+        let mut held = Vec::new();
+        for (pack, _) in places {
+            let position = pack.position();
+            let goes = fates.get(position).is_some_and(|fate| *fate != Fate::Keep);
+            if let Some(pack) = self.packs.get_mut(position).filter(|pack| goes && !pack.stays) {
+                pack.stays = true;
+                held.push((pack.id, pack.size));
             }
         }
+        held
     }
 }

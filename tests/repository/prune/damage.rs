@@ -3,7 +3,7 @@
 use super::{ALL, Lab, history, prune};
 use crate::support::sample::noise;
 use holdpoint::cancel::Cancel;
-use holdpoint::error::ErrorCode;
+use holdpoint::error::{Error, ErrorCode};
 use holdpoint::repository::pack::BlobType;
 use holdpoint::repository::{FileType, Id};
 use std::collections::BTreeSet;
@@ -114,4 +114,37 @@ fn damage_of_what_nobody_needs_goes_with_it() {
     assert_eq!(lab.stored(), before - u64::try_from(totals.freed()).unwrap());
     assert!(!file(&lab, &alone[0]).exists() && !orphan.exists());
     lab.assert_restores(&kept);
+}
+
+#[test]
+fn of_what_is_stored_twice_a_whole_copy_stays() {
+    let (house, gone, kept) = house();
+    let before = house.packs();
+    // Ended before anything goes: what was written anew is there twice.
+    let asked = FileType::Snapshot.key(&Id::from_bytes([0; 32]));
+    let stops =
+        house.watched(move |verb, key| match verb == "delete" && key.starts_with("snapshots/") && key != asked {
+            true => Err(Error::new(ErrorCode::StoreUnavailable, "gone")),
+            false => Ok(()),
+        });
+    assert_eq!(prune(&stops, &gone, ALL).unwrap_err().code(), ErrorCode::StoreUnavailable);
+    let new: Vec<Id> = house.packs().difference(&before).map(|name| Id::parse(name).unwrap()).collect();
+    let mut pruned = 0;
+    for pack in &new {
+        let lab = house.twin();
+        flip(&file(&lab, pack));
+        match lab.prune(&gone, ALL) {
+            Ok(_) => {
+                pruned += 1;
+                assert!(!file(&lab, pack).exists());
+            }
+            // A tree that cannot be read where the index finds it first.
+            Err(error) => {
+                assert_eq!(error.code(), ErrorCode::Damaged, "{error:?}");
+                flip(&file(&lab, pack));
+            }
+        }
+        lab.assert_whole(&kept);
+    }
+    assert!(pruned > 0, "of {new:?} none holds data");
 }
