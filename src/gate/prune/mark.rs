@@ -1,0 +1,62 @@
+//! Saying what goes, before it does.
+
+use super::Request;
+use super::choice::{Choice, Release};
+use crate::cancel::Cancel;
+use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::ledger::Ledger;
+use crate::ledger::events::Event;
+use crate::ledger::lease::Lease;
+use crate::model::audit::{Action, Outcome};
+use crate::model::finding::Level;
+use crate::storage::many::ask_all;
+use jiff::Timestamp;
+
+/// Writes the one line of the audit that tells of all that goes: releases, and snapshots beside them.
+fn audit(request: &Request<'_>, ledger: &Ledger, at: Timestamp, choice: &Choice, going: &[&Release]) -> Result<()> {
+    let line = request.auditor.line(Action::Prune, Outcome::Done).at(at).exits(ExitCode::Pass.number());
+    let ids: Vec<_> = going.iter().map(|release| release.id.as_str()).collect();
+    let line = line.detail("releases", ids.join(" "));
+    let unnamed: Vec<_> = choice.unnamed.iter().map(|unnamed| unnamed.id.to_string()).collect();
+    let leftovers: Vec<_> = choice.leftovers.iter().map(ToString::to_string).collect();
+    let snapshots = [("unnamed", unnamed), ("leftovers", leftovers)].into_iter().filter(|(_, ids)| !ids.is_empty());
+    let line = snapshots.fold(line, |line, (name, ids)| line.detail(name, ids.join(" ")));
+    let line = request.copy.iter().fold(line, |line, copy| line.detail("copy", &copy.name));
+    let line = request.archive.iter().fold(line, |line, archive| line.detail("archive", &archive.name));
+    for finding in request.auditor.write(ledger, None, &line)? {
+        if finding.level == Level::Refusal {
+            return Err(Error::new(ErrorCode::AuditFailed, finding.message).hint(finding.hint.unwrap_or_default()));
+        }
+        request.observer.note(&format!("warning: {}", finding.message));
+    }
+    Ok(())
+}
+
+/// Writes beside each release that goes that it does, as long as the lease stands: nobody came to rely on it meanwhile.
+///
+/// # Errors
+/// `audit-failed`; `lease-lost`; the store's own; a cancellation.
+pub(super) fn mark(
+    request: &Request<'_>,
+    ledger: &Ledger,
+    lease: &Lease,
+    choice: &Choice,
+    cancel: &Cancel,
+) -> Result<()> {
+    lease.check()?;
+    let at = Timestamp::now();
+    let going: Vec<_> = choice.let_go().collect();
+    audit(request, ledger, at, choice, &going)?;
+    ask_all(ledger.storage().parallelism().uploads, &going, cancel, |release| {
+        let event = Event::Pruned {
+            at,
+            by: request.by.clone(),
+            snapshots: release.snapshots.iter().map(ToString::to_string).collect(),
+            copy: request.copy.map(|copy| copy.name.clone()),
+            archive: request.archive.map(|copy| copy.name.clone()),
+        };
+        lease.check()?;
+        ledger.record_event(&release.id, &event)
+    })?;
+    Ok(())
+}
