@@ -79,8 +79,9 @@ pub(super) fn bind(candidates: &mut [Candidate], read: &[(Manifest, Vec<EventRec
         }
     }
     // What ran when the newest gate looked.
-    let last = read.iter().find(|(manifest, _)| is_gate(manifest)).map(|(manifest, _)| &manifest.release.from);
-    versions.extend(last.and_then(|from| Some((from.version.clone()?, from.commit.clone()))));
+    let newest_gate = both(&|place| read.get(*place).is_some_and(|(manifest, _)| is_gate(manifest)));
+    let before = newest_gate.iter().filter_map(|place| read.get(*place)).map(|(manifest, _)| &manifest.release.from);
+    versions.extend(before.filter_map(|from| Some((from.version.clone()?, from.commit.clone()))));
     for (version, commit) in &versions {
         let runs = |manifest: &Manifest| {
             let to = &manifest.release.to;
