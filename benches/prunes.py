@@ -34,9 +34,12 @@ def measure(bench, holdpoint, restic, scratch, data, runs):
     """Returns how many bytes the repository had before, and by workload and tool how many it has afterwards."""
     house = scratch / "house"
     holdpoint.start(house)
+    # A pass that could still be used would be kept.
+    config = house / "prune.toml"
+    config.write_text('[gate]\npass_valid_for = "1ms"\n[retention]\nkeep_targets = 1\nfloor = { releases = 1, age = "0s" }\n')
     for number in range(RELEASES):
         age(data, number)
-        holdpoint.backup(data)
+        holdpoint.gate("--config", config, data)
     place, left = scratch / "place", {}
     before = size(holdpoint.repository())
     for _ in range(runs):
@@ -51,6 +54,8 @@ def measure(bench, holdpoint, restic, scratch, data, runs):
                 # Whoever pruned: what stays is whole.
                 holdpoint.check()
                 left[key, tool.name] = size(repository)
+                if left[key, tool.name] > before / 2:
+                    raise RuntimeError(f"{tool.name} removed next to nothing")
                 shutil.rmtree(place)
     shutil.rmtree(house)
     return before, left
@@ -58,7 +63,7 @@ def measure(bench, holdpoint, restic, scratch, data, runs):
 
 def prune_by_holdpoint(_bench, holdpoint, _repository, unused):
     return holdpoint.call(
-        "prune", "--application", "bench", "--environment", "bench", "--store", holdpoint.place / "store", "--yes",
+        "prune", "--config", holdpoint.place / "prune.toml", "--application", "bench", "--environment", "bench", "--store", holdpoint.place / "store", "--yes",
         "--keep-last", str(KEPT), "--max-unused", unused)
 
 

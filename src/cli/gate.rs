@@ -116,7 +116,7 @@ fn capture(session: &Session, request: Request, html: Option<&Path>, command: &s
 }
 
 /// Ends telling of the verdict; returns the manifest as it is shown, with what was found after it was written: that
-/// somebody was not told.
+/// somebody did not take its line in the audit, or was not told.
 pub(super) fn finish_telling(
     session: &Session,
     telling: Telling<'_>,
@@ -133,7 +133,7 @@ pub(super) fn finish_telling(
         output::note(&format!("warning: {}", error.chain()));
     }
     let mut shown = outcome.manifest.clone();
-    shown.decision.findings.extend(untold);
+    shown.decision.findings.extend(outcome.unrecorded.iter().cloned().chain(untold));
     shown.decision.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     shown
 }

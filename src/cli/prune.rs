@@ -1,5 +1,6 @@
 //! `prune`: retention.
 
+use super::audited;
 use super::freeze::who;
 use super::options::Format;
 use super::output;
@@ -8,9 +9,11 @@ use super::prompt;
 use super::session::Session;
 use crate::config::RetentionConfig;
 use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::gate::audit::Auditor;
 use crate::gate::copies::CopyStore;
 use crate::gate::prune::{self, Done, Release, Request, Unnamed};
 use crate::ledger::Ledger;
+use crate::model::audit::{Action, AuditLine, Outcome};
 use crate::model::prune::{LeftFile, PrunePlan, PruneTotals, PrunedRelease, UnnamedSnapshot};
 use crate::report::prune as text;
 use crate::repository::prune::{Left, MaxUnused, Options as Engine, Totals, Why};
@@ -113,6 +116,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         output::note("note: the environment is retired and names no archive, so the rules of [retention] hold");
     }
     let retention = retention(session, options);
+    let auditor = session.auditor(&environment)?;
     let observer = session.observer();
     let engine = match (options.max_unused, copy) {
         (Some(max_unused), _) => Engine { max_unused, ..Engine::default() },
@@ -135,7 +139,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         patience: options.wait,
         by: who(session),
         run_url: session.ci.as_ref().and_then(|ci| ci.pipeline.run_url.clone()),
-        auditor: &session.auditor(&environment)?,
+        auditor: &auditor,
         observer: &*observer,
     };
     let (cancel, runtime) = (&session.cancel, session.runtime.handle());
@@ -162,15 +166,31 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         false => Ok(()),
     };
     let began = Instant::now();
-    let done = prune::perform(&request, shown.as_ref(), &mut show, cancel, runtime)?;
+    let ledger = Ledger::new(place.ledger_storage());
+    let ended = prune::perform(&request, shown.as_ref(), &mut show, cancel, runtime);
+    // That it began is known, whatever becomes of this line.
+    audited::warn(&auditor.note(&ledger, &end(&auditor, &ended)));
+    let done = ended?;
     let plan = report(&request, &done);
     drop(observer);
-    pages(session, &Ledger::new(place.ledger_storage()), &done);
+    pages(session, &ledger, &done);
     match session.format() {
         Format::Text => output::print(&text::outcome(&plan, began.elapsed().as_secs_f64()))?,
         Format::Json => print_json(&plan, true)?,
     }
     Ok(ExitCode::Pass)
+}
+
+/// Returns the line of the audit that says how it ended.
+fn end(auditor: &Auditor, ended: &Result<Done>) -> AuditLine {
+    match ended {
+        Ok(Done { pruned, .. }) => auditor
+            .line(Action::Prune, Outcome::Done)
+            .exits(ExitCode::Pass.number())
+            .detail("snapshots_removed", pruned.totals.snapshots_removed.to_string())
+            .detail("bytes_freed", pruned.totals.freed().to_string()),
+        Err(error) => auditor.failed(Action::Prune, error),
+    }
 }
 
 fn unknown(name: &str, copies: &[CopyStore]) -> Error {

@@ -94,7 +94,7 @@ pub struct Annual {
 #[derive(Debug, Clone)]
 pub struct Repeated {
     /// When it begins; it does begin some time.
-    pub cron: Cron,
+    pub cron: Box<Cron>,
     /// How long it is, as time passes: a clock that is changed meanwhile does not matter.
     pub lasts: Duration,
 }

@@ -140,7 +140,7 @@ fn repeated(table: &Table<'_>) -> Option<Option<Option<Repeated>>> {
     match (cron, lasts) {
         (None, None) => Some(None),
         (Some((_, cron)), Some((_, lasts))) => {
-            Some(Some(cron.zip(lasts).map(|(cron, lasts)| Repeated { cron, lasts })))
+            Some(Some(cron.zip(lasts).map(|(cron, lasts)| Repeated { cron: Box::new(cron), lasts })))
         }
         (Some((value, _)), None) => {
             value.mistake("`cron` says when it begins: give `lasts`, too");

@@ -103,5 +103,5 @@ fn give_up(request: &Request, draft: &Mutex<Draft>, observer: &dyn Observer, fin
     if let Err(error) = record::write_local(request, &manifest) {
         observer.note(&error.chain());
     }
-    Outcome { manifest, exit, in_ledger: false, copies: Vec::new(), lease: None }
+    Outcome { manifest, exit, in_ledger: false, copies: Vec::new(), lease: None, unrecorded: Vec::new() }
 }

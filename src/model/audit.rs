@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// The schema of a line that this program writes, and the newest that it reads.
 pub const AUDIT_SCHEMA_VERSION: u32 = 1;
 
+/// Lines of one folder in the store: a page of a listing.
+pub const LINES_OF_A_FOLDER: u64 = 1000;
+
 /// The longest reason of a line, in characters: what a receiver of syslog must take is not much more.
 const LONGEST_REASON: usize = 1000;
 /// How many finding codes a line names at most.
@@ -140,6 +143,13 @@ pub struct AuditLink {
     /// The digest of the line, `sha256:…`; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+}
+
+impl AuditLink {
+    /// Returns the number of the folder that the line is in, of a thousand lines each; `None` before the first line.
+    pub fn folder(&self) -> Option<u64> {
+        (self.number > 0).then_some(self.number / LINES_OF_A_FOLDER)
+    }
 }
 
 /// One line of the audit. It holds no secrets: no commands of the configuration, no addresses with passwords.

@@ -29,22 +29,26 @@ impl<'a> Explanation<'a> {
     /// documentation nor the rules know it.
     pub fn of(code: &'a str, found: &'a [Finding], rules: &'a [Rule]) -> Option<Self> {
         let findings: Vec<_> = found.iter().filter(|finding| finding.code.as_str() == code).collect();
-        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || is_behind(code, &rule.name)).collect();
+        let rules: Vec<_> = rules.iter().filter(|rule| rule.name == code || is_behind(code, rule)).collect();
         let meaning = meaning(code);
         (meaning.is_some() || !rules.is_empty()).then_some(Self { code, meaning, findings, rules })
     }
 }
 
-/// Says whether a finding comes from the rule, where they do not have one name.
-fn is_behind(code: &str, rule: &str) -> bool {
+/// Says whether findings of a code come from a rule, where they do not have one name.
+fn is_behind(code: &str, rule: &Rule) -> bool {
+    let name = rule.name.as_str();
     match code {
-        "changes-unknown" => rule == "changes",
-        "same-version" => rule == "severity",
-        "deadline-too-short" => rule == "gate.timeout",
+        "changes-unknown" => name == "changes",
+        "same-version" => name == "severity",
+        "deadline-too-short" => name == "gate.timeout",
         "outside-window" | "blackout" | "window-too-short" => {
-            [".window", ".blackout"].iter().any(|kind| rule.contains(kind))
+            [".window", ".blackout"].iter().any(|kind| name.contains(kind))
         }
-        _ => false,
+        "require-drill" => name.ends_with(".drill_within"),
+        code => code
+            .strip_prefix("require-")
+            .is_some_and(|asked| rule.inputs.get("requirement").is_some_and(|met| met == asked)),
     }
 }
 
@@ -133,6 +137,24 @@ mod tests {
         );
         assert!(meaning("environment.production.window").is_some() && meaning("gate.timeout").is_some());
         assert_eq!(meaning("policy.patsh.scope"), None);
+    }
+
+    #[test]
+    fn a_finding_is_explained_by_the_rule_that_it_comes_from() {
+        for (code, rule, expected) in [
+            ("outside-window", Rule::fired("environment.a.b.window.night", ""), true),
+            ("window-too-short", Rule::fired("gate.timeout", ""), false),
+            ("blackout", Rule::fired("environment.production.blackout", ""), true),
+            ("deadline-too-short", Rule::fired("gate.timeout", ""), true),
+            ("require-copy", Rule::fired("policy.major.require", "").saw("requirement", "copy"), true),
+            ("require-copy", Rule::fired("policy.major.require", "").saw("requirement", "signed"), false),
+            ("require-drill", Rule::fired("environment.production.drill_within", ""), true),
+            ("same-version", Rule::fired("severity", ""), true),
+            ("stream-empty", Rule::fired("severity", ""), false),
+        ] {
+            assert_eq!(is_behind(code, &rule), expected, "{code} {}", rule.name);
+            assert!(meaning(&rule.name).is_some(), "docs/policy.md says nothing of {}", rule.name);
+        }
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn what_snapshots_need_is_locked_and_nothing_else() {
         house.shop.gate("1.1.0", &["--first"]).expect(0);
         let second = house.locks();
         for (key, until) in &second {
-            let is_replaced = ["lease/", "head.json", "retention.json", "repository/locks/"];
+            let is_replaced = ["lease/", "head.json", "audit/head.json", "retention.json", "repository/locks/"];
             let is_replaced = is_replaced.iter().any(|start| key.starts_with(start)) || key.ends_with("/manifest.html");
             assert_eq!(until.is_none(), is_replaced, "{mode} {key}: {until:?}");
         }
@@ -247,7 +247,8 @@ fn a_store_that_cannot_lock_refuses_before_anything_is_written() {
     let house = House::on(server, bucket, lock);
     house.shop.gate("1.0.0", &["--first"]).expect(10).says(&["has no Object Lock"]);
     assert!(has(&house.shop.manifest(), "store-not-immutable", "refusal"));
-    assert!(house.objects().keys().all(|key| key.starts_with("attempts/")), "{:?}", house.objects().keys());
+    let is_record = |key: &String| key.starts_with("attempts/") || key.starts_with("audit/");
+    assert!(house.objects().keys().all(is_record), "{:?}", house.objects().keys());
     let doctor = house.shop.run(&["doctor", "-e", "staging", "--first"]).expect(10);
     assert!(doctor.stdout.contains("store-not-immutable"), "{}", doctor.stdout);
     // A directory cannot, either.

@@ -35,9 +35,9 @@ pub fn of_manifest(auditor: &Auditor, manifest: &Manifest, bytes: &[u8]) -> Audi
     }
 }
 
-/// Returns the line of what a person took upon themselves in a run; `None` if nobody did.
+/// Returns the line of what a person took upon themselves in a run that passed by that; `None` of any other.
 pub fn of_override(auditor: &Auditor, manifest: &Manifest) -> Option<AuditLine> {
-    let overridden = manifest.decision.overridden.as_ref()?;
+    let overridden = manifest.decision.overridden.as_ref().filter(|_| manifest.decision.result == Verdict::Pass)?;
     let to = &manifest.release.to;
     let line = auditor.line(Action::Override, Outcome::Done).at(overridden.at).of(&manifest.id);
     let line = line.why(Some(&overridden.reason)).detail("approved_by", &overridden.approved_by);

@@ -18,6 +18,7 @@ const HEAD: &str = "head.json";
 const RELEASES: &str = "releases";
 const ATTEMPTS: &str = "attempts";
 const AUDIT: &str = "audit";
+const AUDIT_HEAD: &str = "audit/head.json";
 const MANIFEST: &str = "manifest.json";
 
 /// How many releases a copy may lack before listing all of them costs fewer requests than following the chain.
@@ -40,6 +41,8 @@ pub(super) struct Records {
     source: Vec<Entry>,
     there: BTreeMap<String, Entry>,
     head: Option<Vec<u8>>,
+    /// The head of the audit.
+    audit_head: Option<Vec<u8>>,
     /// Whether what is missing is written; otherwise what is there is read only.
     pub(super) writes: bool,
 }
@@ -61,14 +64,19 @@ impl Records {
         let (from, to) = (store.ledger_storage(), copy.ledger_storage());
         // Before the releases, so that the one it names is among them.
         let head = from.get(HEAD, ReadFrom::Anywhere)?;
-        let mut records = Self { from, to, source: Vec::new(), there: BTreeMap::new(), head, writes: true };
+        let audit_head = from.get(AUDIT_HEAD, ReadFrom::Anywhere)?;
+        let (source, there) = (Vec::new(), BTreeMap::new());
+        let mut records = Self { from, to, source, there, head, audit_head, writes: true };
         match scope {
             Scope::Everything => {
                 records.add(RELEASES, trust)?;
                 records.add(ATTEMPTS, trust)?;
                 records.add(AUDIT, trust)?;
             }
-            Scope::Chain(newest) => records.follow(newest.as_ref(), trust, cancel)?,
+            Scope::Chain(newest) => {
+                records.follow(newest.as_ref(), trust, cancel)?;
+                records.add_lines(trust, cancel)?;
+            }
         }
         Ok(records)
     }
@@ -80,6 +88,18 @@ impl Records {
         let had_manifest = there.iter().any(|entry| is_manifest(&entry.key) && trust.holds(entry.modified));
         self.there.extend(there.into_iter().map(|entry| (entry.key.clone(), entry)));
         Ok(had_manifest)
+    }
+
+    /// Lists the newest lines of the audit, back to the newest folder of which the copy has one.
+    fn add_lines(&mut self, trust: &Trust, cancel: &Cancel) -> Result<()> {
+        let mut next = Ledger::new(SharedStorage::clone(&self.from)).audit_end()?.folder();
+        while let Some(folder) = next {
+            cancel.check()?;
+            let before = self.there.len();
+            self.add(&format!("{AUDIT}/{folder:06}"), trust)?;
+            next = folder.checked_sub(1).filter(|_| self.there.len() == before);
+        }
+        Ok(())
     }
 
     /// Goes back along the chain to the newest release that the copy had when it was last whole: a younger one may have
@@ -124,17 +144,24 @@ impl Records {
         if !tally.is_sound() {
             return Ok(());
         }
+        // The lines that it names are there by now.
+        if let Some(head) = &self.audit_head {
+            self.hint(AUDIT_HEAD, head, tally)?;
+        }
         match &self.head {
             // The hint is only a hint, but it must not name what is not there.
-            Some(head) if self.names_what_is_there(head)? => {
-                if self.to.get(HEAD, ReadFrom::Medium)?.as_ref() == Some(head) {
-                    tally.count(|report| report.present += 1);
-                    return Ok(());
-                }
-                self.write(HEAD, head.clone(), PutMode::Overwrite, Class::Transient, tally)
-            }
+            Some(head) if self.names_what_is_there(head)? => self.hint(HEAD, head, tally),
             _ => Ok(()),
         }
+    }
+
+    /// Replaces a hint, if it says something else.
+    fn hint(&self, key: &str, bytes: &[u8], tally: &Tally) -> Result<()> {
+        if self.to.get(key, ReadFrom::Medium)?.as_deref() == Some(bytes) {
+            tally.count(|report| report.present += 1);
+            return Ok(());
+        }
+        self.write(key, bytes.to_vec(), PutMode::Overwrite, Class::Transient, tally)
     }
 
     /// Copies manifests one after the other, each after the one that it names as its previous. After the first problem

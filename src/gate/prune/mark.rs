@@ -3,7 +3,7 @@
 use super::Request;
 use super::choice::{Choice, Release};
 use crate::cancel::Cancel;
-use crate::error::{Error, ErrorCode, ExitCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::events::Event;
 use crate::ledger::lease::Lease;
@@ -12,15 +12,30 @@ use crate::model::finding::Level;
 use crate::storage::many::ask_all;
 use jiff::Timestamp;
 
-/// Writes the one line of the audit that tells of all that goes: releases, and snapshots beside them.
+/// How many of the releases that go the line of the audit names. Each has an event of the same moment; a line must fit into
+/// a datagram.
+const NAMED: usize = 20;
+/// How many snapshots a line names. Those without a record have no event, so all of them are named.
+const SNAPSHOTS: usize = 10;
+
+/// Writes the lines of the audit that tell of all that goes: one of the releases, and as many as it takes of the snapshots
+/// beside them. How it ended is told by another.
 fn audit(request: &Request<'_>, ledger: &Ledger, at: Timestamp, choice: &Choice, going: &[&Release]) -> Result<()> {
-    let line = request.auditor.line(Action::Prune, Outcome::Done).at(at).exits(ExitCode::Pass.number());
-    let ids: Vec<_> = going.iter().map(|release| release.id.as_str()).collect();
-    let line = line.detail("releases", ids.join(" "));
+    let ids: Vec<_> = going.iter().take(NAMED).map(|release| release.id.as_str()).collect();
+    write(request, ledger, at, &[("releases", ids.join(" ")), ("count", going.len().to_string())])?;
     let unnamed: Vec<_> = choice.unnamed.iter().map(|unnamed| unnamed.id.to_string()).collect();
     let leftovers: Vec<_> = choice.leftovers.iter().map(ToString::to_string).collect();
-    let snapshots = [("unnamed", unnamed), ("leftovers", leftovers)].into_iter().filter(|(_, ids)| !ids.is_empty());
-    let line = snapshots.fold(line, |line, (name, ids)| line.detail(name, ids.join(" ")));
+    for (name, ids) in [("unnamed", unnamed), ("leftovers", leftovers)] {
+        for ids in ids.chunks(SNAPSHOTS) {
+            write(request, ledger, at, &[(name, ids.join(" "))])?;
+        }
+    }
+    Ok(())
+}
+
+fn write(request: &Request<'_>, ledger: &Ledger, at: Timestamp, details: &[(&str, String)]) -> Result<()> {
+    let line = request.auditor.line(Action::Prune, Outcome::Began).at(at);
+    let line = details.iter().fold(line, |line, (name, value)| line.detail(name, value));
     let line = request.copy.iter().fold(line, |line, copy| line.detail("copy", &copy.name));
     let line = request.archive.iter().fold(line, |line, archive| line.detail("archive", &archive.name));
     for finding in request.auditor.write(ledger, None, &line)? {

@@ -43,6 +43,9 @@ pub(super) fn save(request: &Request<'_>, lease: Lease, hands: &Hands<'_>) -> Re
     // Its deadline is its own: it must not end the rollback.
     let cancel = hands.cancel.child();
     let outcome = supervise_under(Some(lease), &Arc::new(run), hands.observer, &cancel, hands.runtime)?;
+    for finding in &outcome.unrecorded {
+        hands.observer.note(&format!("warning: {}", finding.message));
+    }
     hands.cancel.check()?;
     match (outcome.exit, outcome.lease) {
         (ExitCode::Pass, Some(lease)) => Ok((lease, outcome.manifest.id)),

@@ -18,9 +18,7 @@ impl Run<'_> {
     pub(super) fn conclude(&self, mut held: Held) -> Outcome {
         let ledger = Ledger::new(self.request.place.ledger_storage());
         let (end, mut holds_the_lease) = both(|| ledger.audit_end(), || self.still_holds(&held));
-        // Looked for already, so that the line takes one request; where that failed, writing it says why.
-        let mut end = end.ok();
-        self.draft(|draft| draft.audit = end.clone());
+        self.draft(|draft| draft.audit = end.as_ref().ok().cloned());
         // The ledger must not say that a run passed whose caller has no manifest, so that comes first.
         let (mut manifest, mut exit) = self.verdict();
         // Whoever supervises this run may have given it up meanwhile: then it did not pass.
@@ -46,9 +44,10 @@ impl Run<'_> {
             }
         }
         // Whoever asks the ledger for a pass must find its line: it comes before the record.
-        if !self.audit(&ledger, &manifest, end.take()) && exit == ExitCode::Pass {
+        let mut unrecorded = Vec::new();
+        if !self.audit(&ledger, &manifest, end.map(Some), &mut unrecorded) {
             (manifest, exit) = self.verdict();
-            self.audit(&ledger, &manifest, None);
+            self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
         }
         // Whoever prunes now finds the snapshots; the lease stays until the record is there.
         let lock = held.lock.take();
@@ -64,7 +63,7 @@ impl Run<'_> {
             (manifest, exit) = self.verdict();
             // The line before says that it passed.
             if was == ExitCode::Pass {
-                self.audit(&ledger, &manifest, None);
+                self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
             }
         }
         if announces && exit != ExitCode::Pass {
@@ -79,7 +78,7 @@ impl Run<'_> {
         };
         let keeps_lease = self.request.keeps_lease && in_ledger && exit == ExitCode::Pass;
         let lease = held.lease.take().filter(|_| keeps_lease);
-        Outcome { manifest, exit, in_ledger, copies, lease }
+        Outcome { manifest, exit, in_ledger, copies, lease, unrecorded }
     }
 
     /// Computes the verdict from what was found so far, and writes the record for the caller.
@@ -95,16 +94,23 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the line of the audit; says whether everybody took it who must. Of a run that is refused anyway it is a
-    /// warning that they did not: what refused it says more.
-    fn audit(&self, ledger: &Ledger, manifest: &Manifest, end: Option<AuditLink>) -> bool {
+    /// Writes the line of the audit, after the newest one, if that was looked for already; says whether everybody took it who
+    /// must. Of a run that is refused anyway it is a warning that they did not: what refused it says more. Warnings go to
+    /// `unrecorded`: the line names the digest of the manifest as it is.
+    fn audit(
+        &self,
+        ledger: &Ledger,
+        manifest: &Manifest,
+        end: Result<Option<AuditLink>>,
+        unrecorded: &mut Vec<Finding>,
+    ) -> bool {
         let line = manifest
             .to_json()
             .map_err(|error| Error::new(ErrorCode::Internal, "cannot write the manifest").caused_by(error))
             .map(|json| audit::of_manifest(&self.request.auditor, manifest, &json));
         let auditor = &self.request.auditor;
         let mut found = line
-            .and_then(|line| auditor.write(ledger, end, &line))
+            .and_then(|line| auditor.write(ledger, end?, &line))
             .unwrap_or_else(|error| vec![audit::unwritten(&error)]);
         if let Some(line) = audit::of_override(auditor, manifest) {
             let written = auditor.write(ledger, None, &line);
@@ -112,9 +118,12 @@ impl Run<'_> {
         }
         // Nor does it keep anybody from a rollback, which saves the present state first.
         let only_said = self.refuses() || self.request.purpose == Purpose::Safety;
-        let found: Vec<_> = found.into_iter().map(|found| if only_said { found.softened() } else { found }).collect();
-        let taken = !found.iter().any(|finding| finding.level == Level::Refusal);
-        self.find(found);
+        let soften = |finding: Finding| if only_said { finding.softened() } else { finding };
+        let (refusals, warnings): (Vec<_>, Vec<_>) =
+            found.into_iter().map(soften).partition(|finding| finding.level == Level::Refusal);
+        unrecorded.extend(warnings);
+        let taken = refusals.is_empty();
+        self.find(refusals);
         taken
     }
 

@@ -54,6 +54,8 @@ pub struct Outcome {
     pub in_ledger: bool,
     /// The ledgers of the copies that hold it, too.
     pub copies: Vec<Ledger>,
+    /// What was found after the manifest was sealed: that somebody did not take its line in the audit.
+    pub unrecorded: Vec<Finding>,
     /// The lease, if the run passed and was to keep it.
     pub lease: Option<Lease>,
 }

@@ -19,15 +19,13 @@ pub use verify::{Audit, Problem};
 use super::manifest::digest;
 use super::releases::{Ledger, unwritable};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::audit::{AuditLine, AuditLink};
+use crate::model::audit::{AuditLine, AuditLink, LINES_OF_A_FOLDER as FOLDER};
 use crate::storage::{Class, PutMode, PutOutcome, ReadFrom};
 
 /// Where the lines are.
 const AUDIT: &str = "audit";
 /// Where the newest line is named.
 const HEAD: &str = "audit/head.json";
-/// Lines of one folder: a page of a listing.
-const FOLDER: u64 = 1000;
 /// How often a number that is taken, and by whom cannot be seen, is looked at again.
 const TRIES: usize = 5;
 /// How many lines may be followed one by one before the newest is looked for.

@@ -3,6 +3,7 @@
 mod kept;
 mod race;
 mod retired;
+mod sequences;
 mod story;
 
 use super::shop::{STAGING, Shop, arguments};

@@ -7,7 +7,7 @@ use crate::support::s3::Server;
 use std::collections::BTreeMap;
 
 /// How many requests a gate makes at most that reuses two sources, of a repository that it has in its cache (docs/performance.md).
-const REQUESTS: u64 = 60;
+const REQUESTS: u64 = 80;
 
 fn at(server: &Server, bucket: &str, more: &str) -> Shop {
     let store =

@@ -76,7 +76,7 @@ fn what_is_too_cold_to_be_read_is_not_written_anew() {
         }
     });
     let pruned = prune(&cold, &gone, ALL).unwrap();
-    assert!(!pruned.left.is_empty() && pruned.totals.packs_repacked > 0 && pruned.totals.bytes_unused > 0);
+    assert!(!pruned.left.is_empty() && pruned.totals.packs_removed > 0 && pruned.totals.bytes_unused > 0);
     for left in &pruned.left {
         assert!(left.why == Why::Cold && data.contains(&left.id), "{left:?}");
         assert!(before.contains(&left.id.to_string()) && lab.packs().contains(&left.id.to_string()));

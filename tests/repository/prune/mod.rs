@@ -1,5 +1,6 @@
 //! Pruning: what is announced is freed, what is needed stays, whenever it ends.
 
+mod bucket;
 mod damage;
 mod faults;
 mod freed;
@@ -153,7 +154,7 @@ fn prune(repository: &Repository, remove: &[Id], options: Options) -> Result<Pru
 }
 
 fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    assert!(Command::new("cp").args(["-a", "--remove-destination"]).args([from, to]).status().unwrap().success());
 }
 
 fn size(path: &Path) -> u64 {
