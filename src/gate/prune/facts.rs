@@ -14,6 +14,7 @@ use crate::policy::retention::{Candidate, Reason};
 use crate::repository::{FileType, Id, Repository, Snapshot};
 use crate::storage::many::ask_all;
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many of the newest records are read though they were let go.
@@ -92,7 +93,7 @@ pub(super) fn gather(
     facts.unreadable.extend(missing(&read, &known));
     // Of one second, the record that was written later is newer.
     let order = |manifest: &Manifest| (manifest.id.as_str().get(..16).map(str::to_owned), manifest.created_at);
-    read.sort_by(|(one, _), (two, _)| order(two).cmp(&order(one)));
+    read.sort_by_key(|(manifest, _)| Reverse(order(manifest)));
     let owners = owners(&read);
     for (manifest, events) in &read {
         let names = names(manifest);
