@@ -210,7 +210,6 @@ fn release(manifest: &Manifest, snapshots: BTreeSet<Id>, kept_by: BTreeSet<Strin
 mod tests {
     use super::*;
     use crate::ledger::sample;
-    use crate::model::manifest::Purpose;
     use crate::policy::retention::Candidate;
 
     const IDS: [&str; 3] =
@@ -237,7 +236,7 @@ mod tests {
             facts.names.push(numbers.iter().map(|number| id(*number)).collect());
             for number in numbers {
                 let snapshot = serde_json::json!({
-                    "time": "2026-11-20T21:00:00Z", "tree": "ab".repeat(32), "paths": ["/"],
+                    "time": "2026-11-20T21:00:00Z", "tree": "ab".repeat(32), "paths": ["/"], "hostname": "h", "username": "u",
                     "tags": [format!("release={name}")],
                 });
                 facts.present.insert(id(*number), serde_json::from_value(snapshot).unwrap());
@@ -264,7 +263,7 @@ mod tests {
         let kept = [none(), BTreeSet::from([Reason::Last]), none()];
         assert_eq!(settle(&facts, &kept).leftovers, BTreeSet::from([id(4)]));
         let kept = [none(), none(), BTreeSet::from([Reason::Live])];
-        assert_eq!(settle(&facts, &kept).leftovers, none());
+        assert_eq!(settle(&facts, &kept).leftovers, BTreeSet::new());
     }
 
     #[test]
