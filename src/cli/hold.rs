@@ -41,22 +41,26 @@ struct Document<'a> {
 
 /// Runs `hold`.
 pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
-    let (by, reason, at) = (who(session), reason(&options.reason)?, Timestamp::now());
+    let (by, reason) = (who(session), reason(&options.reason)?);
+    let until = options.until.as_deref().map(|text| time(text, Timestamp::now())).transpose()?;
     let ledger = session.ledger()?;
     let manifest = ledger.get(&options.id)?.manifest;
     let id = &manifest.id;
     let auditor = session.auditor(&manifest.environment.name)?;
-    let (record, found) = if options.lift {
-        auditor.record(&ledger, id, &Event::HoldLifted { at, by, reason })?
-    } else {
-        if manifest.sources.iter().all(|source| source.snapshot.is_none()) {
-            return Err(Error::new(ErrorCode::Usage, format!("{id} has no snapshot that could be held"))
-                .hint("list the releases with `holdpoint releases`")
-                .into());
-        }
-        let until = options.until.as_deref().map(|text| time(text, at)).transpose()?;
-        hold::hold(&ledger, id, &Event::Held { at, by, reason, until }, &auditor, &session.cancel)?
+    if !options.lift && manifest.sources.iter().all(|source| source.snapshot.is_none()) {
+        return Err(Error::new(ErrorCode::Usage, format!("{id} has no snapshot that could be held"))
+            .hint("list the releases with `holdpoint releases`")
+            .into());
+    }
+    let event = |at| match options.lift {
+        true => Event::HoldLifted { at, by: by.clone(), reason: reason.clone() },
+        false => Event::Held { at, by: by.clone(), reason: reason.clone(), until },
     };
+    let copies: Vec<String> = session.config.store.copies.keys().cloned().collect();
+    let (record, found) = hold::record(&ledger, id, &event, &copies, &auditor, &session.cancel)?;
+    if !options.lift && ledger.is_pruned(id)? {
+        output::note("note: the store let it go already; it is held where a copy has it");
+    }
     let exit = audited::exit(ExitCode::Pass, Ok(found));
     if let Err(error) = page::write(session, &ledger, id) {
         output::note(&format!("warning: {}", error.chain()));

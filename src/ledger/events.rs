@@ -408,6 +408,11 @@ pub fn tells_pruned(name: &str) -> bool {
     name.strip_prefix(PRUNED).is_some_and(|rest| rest.starts_with('-'))
 }
 
+/// Says whether the name of an event tells of what may bind a release whatever else became of it: a hold, or a rollback.
+pub fn tells_bound(name: &str) -> bool {
+    ["held-", "rollback-began-"].iter().any(|kind| name.starts_with(kind))
+}
+
 pub(super) fn to_json(event: &Event) -> Result<Bytes> {
     let json = serde_json::to_vec_pretty(event)
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot write an event as JSON").caused_by(error))?;

@@ -2,13 +2,14 @@
 
 use super::Request;
 use super::facts::Facts;
+use super::unnamed;
+use crate::error::Result;
 use crate::model::manifest::{Manifest, Purpose, State};
 use crate::model::release_id::ReleaseId;
 use crate::policy::retention::{self, Reason, Rules};
 use crate::repository::{Id, Snapshot};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// What stays and what goes.
 #[derive(Debug, Clone, Default)]
@@ -77,50 +78,59 @@ impl Choice {
         of_releases.chain(unnamed).chain(self.leftovers.iter().copied()).collect()
     }
 
-    /// Keeps every release of which a snapshot is among `locked`, and says until when it is, and every release that has one
-    /// in common with it; snapshots without a release stay, too.
-    pub fn withhold(&mut self, locked: &BTreeMap<Id, String>) {
-        let mut staying = locked.clone();
-        loop {
-            let before = staying.len();
-            for release in self.releases.iter_mut().filter(|release| release.goes()) {
-                release.kept_by = release.snapshots.iter().filter_map(|id| staying.get(id)).cloned().collect();
-                if release.goes() {
-                    continue;
-                }
-                for id in &release.snapshots {
-                    let why = || format!("{}, which stays, has a snapshot in common with it", release.id);
-                    staying.entry(*id).or_insert_with(why);
-                }
-            }
-            if staying.len() == before {
-                break;
-            }
-        }
+    /// Keeps snapshots without a release that are among `locked`.
+    fn withhold(&mut self, locked: &BTreeMap<Id, String>) {
         self.unnamed.retain(|unnamed| !locked.contains_key(&unnamed.id));
         self.leftovers.retain(|id| !locked.contains_key(id));
     }
 }
 
-/// Decides what stays and what goes; where `shown` is a decision that was looked at, nothing goes that is not in it.
-pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice>, now: Timestamp) -> Choice {
+/// Decides what stays and what goes; where `shown` is a decision that was looked at, nothing goes that is not in it. Why a
+/// release stays for now is added to what binds it: what it leans on stays with it.
+///
+/// # Errors
+/// `not-found`: what no record names was asked for, and there is no record.
+pub(super) fn choose(
+    request: &Request<'_>,
+    facts: &mut Facts,
+    shown: Option<&Choice>,
+    now: Timestamp,
+) -> Result<Choice> {
     let without_rule = !request.empties() && !request.retention.has_rule();
-    let mut kept: Vec<BTreeSet<String>> = judge(request, facts, now)
-        .into_iter()
-        .map(|reasons| reasons.iter().map(ToString::to_string).collect())
-        .collect();
     let shown_to_go: Option<BTreeSet<&ReleaseId>> =
         shown.map(|shown| shown.let_go().map(|release| &release.id).collect());
-    for (candidate, reasons) in facts.candidates.iter().zip(&mut kept).filter(|(candidate, _)| !candidate.pruned) {
-        if reasons.is_empty() && without_rule {
-            reasons.insert("no rule says what is kept".to_owned());
+    let kept = loop {
+        let kept = judge(request, facts, now);
+        let going = facts.candidates.iter_mut().zip(&kept);
+        let going = going.filter(|(candidate, reasons)| reasons.is_empty() && !candidate.pruned);
+        let mut is_done = true;
+        for (candidate, _) in going {
+            let was_shown = shown_to_go.as_ref().is_none_or(|shown| shown.contains(&candidate.id));
+            let stays = without_rule.then_some(Reason::NoRule).or((!was_shown).then_some(Reason::NotShown));
+            is_done &= stays.is_none();
+            candidate.bound.extend(stays);
         }
-        if reasons.is_empty() && shown_to_go.as_ref().is_some_and(|shown| !shown.contains(&candidate.id)) {
-            reasons.insert("it was not in the plan that was shown".to_owned());
+        // Every round binds something more, so that the last one comes.
+        if is_done {
+            break kept;
+        }
+    };
+    let mut choice = settle(facts, &kept);
+    choice.without_rule = without_rule;
+    if let Some(age) = request.unreferenced_older_than {
+        choice.unnamed = unnamed::find(request, facts, &kept, age, now)?;
+        if let Some(shown) = shown {
+            choice.unnamed.retain(|unnamed| shown.unnamed.iter().any(|shown| shown.id == unnamed.id));
         }
     }
+    choice.withhold(&facts.locked);
+    Ok(choice)
+}
+
+/// Returns what becomes of the snapshots; `kept` is why each candidate stays.
+fn settle(facts: &Facts, kept: &[BTreeSet<Reason>]) -> Choice {
     // Whatever a release that stays names is needed, whoever captured it; and of what cannot be read nobody knows.
-    let stays = facts.names.iter().zip(&kept).filter(|(_, reasons)| !reasons.is_empty());
+    let stays = facts.names.iter().zip(kept).filter(|(_, reasons)| !reasons.is_empty());
     let mut needed: BTreeSet<Id> = stays.flat_map(|(names, _)| names.iter().copied()).collect();
     let unreadable = |snapshot: &Snapshot| {
         let tag = snapshot.tag("release").unwrap_or_default();
@@ -128,8 +138,14 @@ pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice
     };
     needed.extend(facts.present.iter().filter(|(_, snapshot)| unreadable(snapshot)).map(|(id, _)| *id));
 
+    // What is there still of one that was let go before goes if an event said so, or is about to: whoever takes it over goes.
+    let goes = facts.candidates.iter().zip(&facts.names).zip(kept);
+    let goes = goes.filter(|((candidate, _), reasons)| reasons.is_empty() && !candidate.pruned);
+    let mut marked: BTreeSet<Id> = goes.flat_map(|((_, names), _)| names.iter().copied()).collect();
+    marked.extend(facts.marked.iter().copied());
+
     let mut going: BTreeSet<Id> = BTreeSet::new();
-    let mut choice = Choice { without_rule, unreadable: facts.unreadable.clone(), ..Choice::default() };
+    let mut choice = Choice { unreadable: facts.unreadable.clone(), ..Choice::default() };
     for (((candidate, manifest), names), kept_by) in
         facts.candidates.iter().zip(&facts.manifests).zip(&facts.names).zip(kept)
     {
@@ -142,13 +158,14 @@ pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice
         let free: BTreeSet<Id> = own.difference(&needed).copied().collect();
         if candidate.pruned {
             if kept_by.is_empty() {
-                choice.leftovers.extend(free);
+                choice.leftovers.extend(free.intersection(&marked));
             }
             continue;
         }
         if kept_by.is_empty() {
             going.extend(free);
         }
+        let kept_by = kept_by.iter().map(ToString::to_string).collect();
         choice.releases.push(release(manifest, names.clone(), kept_by));
     }
     going.extend(choice.leftovers.iter().copied());
@@ -159,12 +176,6 @@ pub(super) fn choose(request: &Request<'_>, facts: &Facts, shown: Option<&Choice
             .retain(|id| if release.kept_by.is_empty() { going.contains(id) } else { facts.present.contains_key(id) });
     }
     choice.releases.retain(|release| !release.snapshots.is_empty());
-    if let Some(age) = request.unreferenced_older_than {
-        choice.unnamed = unnamed(request, facts, age, now);
-        if let Some(shown) = shown {
-            choice.unnamed.retain(|unnamed| shown.unnamed.iter().any(|shown| shown.id == unnamed.id));
-        }
-    }
     choice
 }
 
@@ -195,46 +206,80 @@ fn release(manifest: &Manifest, snapshots: BTreeSet<Id>, kept_by: BTreeSet<Strin
     }
 }
 
-/// Returns the snapshots of this environment that no record names, and that are older than `age` and than every record
-/// that nobody can read.
-fn unnamed(request: &Request<'_>, facts: &Facts, age: Duration, now: Timestamp) -> Vec<Unnamed> {
-    let named: BTreeSet<&Id> = facts.names.iter().flatten().collect();
-    let is_it = |(id, snapshot): &(&Id, &Snapshot)| {
-        let is_ours = snapshot.tag("application") == Some(request.application)
-            && snapshot.tag("environment") == Some(request.environment);
-        let release = snapshot.tag("release").and_then(|tag| ReleaseId::parse(tag).ok());
-        let Some(release) = release.filter(|_| is_ours && !named.contains(id)) else { return false };
-        let is_old = SignedDuration::try_from(age).is_ok_and(|age| now.duration_since(snapshot.time) > age);
-        is_old && !facts.unreadable.iter().any(|unreadable| *unreadable >= release)
-    };
-    let found = facts.present.iter().filter(is_it);
-    found.map(|(id, snapshot)| Unnamed { id: *id, at: snapshot.time, tags: snapshot.tags.clone() }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::sample;
+    use crate::policy::retention::Candidate;
+
+    const IDS: [&str; 3] =
+        ["20261120T213000Z-1.2.0-3f9c2ab1", "20261120T212000Z-1.1.0-3f9c2ab2", "20261120T211000Z-1.0.0-3f9c2ab3"];
+
+    /// Three releases, the newest first, each with the snapshots that it names; each snapshot is of the last one to name it.
+    fn facts(names: [&[u8]; 3]) -> Facts {
+        let mut facts = Facts { has_records: true, ..Facts::default() };
+        for (name, numbers) in IDS.iter().zip(names) {
+            let manifest = sample::passed(name);
+            facts.candidates.push(Candidate {
+                id: manifest.id.clone(),
+                at: manifest.created_at,
+                passed: true,
+                purpose: Purpose::Gate,
+                severity: None,
+                deployed: false,
+                pruned: false,
+                sources: BTreeMap::from([("orders".to_owned(), true)]),
+                leans_on: BTreeSet::new(),
+                bound: Vec::new(),
+            });
+            facts.manifests.push(manifest);
+            facts.names.push(numbers.iter().map(|number| id(*number)).collect());
+            for number in numbers {
+                let snapshot = serde_json::json!({
+                    "time": "2026-11-20T21:00:00Z", "tree": "ab".repeat(32), "paths": ["/"], "hostname": "h", "username": "u",
+                    "tags": [format!("release={name}")],
+                });
+                facts.present.insert(id(*number), serde_json::from_value(snapshot).unwrap());
+            }
+        }
+        facts
+    }
+
+    fn id(number: u8) -> Id {
+        Id::of(&[number])
+    }
 
     #[test]
-    fn a_release_of_which_something_is_locked_stays_as_a_whole_and_what_it_leans_on() {
-        let id = |number: u8| Id::of(&[number]);
-        let release = |name: &str, snapshots: &[u8]| Release {
-            id: ReleaseId::parse(&format!("20261120T213000Z-{name}-3f9c2ab1")).unwrap(),
-            version: name.to_owned(),
-            at: Timestamp::UNIX_EPOCH,
-            state: State::Passed,
-            purpose: Purpose::Gate,
-            snapshots: snapshots.iter().map(|number| id(*number)).collect(),
-            bytes: 0,
-            kept_by: BTreeSet::new(),
-        };
-        // The second stands in with what the third captured; nothing of the fourth is locked.
-        let releases = vec![release("3", &[1, 2]), release("2", &[3, 4]), release("1", &[2, 3]), release("0", &[5])];
-        let mut choice = Choice { releases, leftovers: BTreeSet::from([id(6), id(7)]), ..Choice::default() };
-        assert_eq!(choice.remove().len(), 7);
-        choice.withhold(&BTreeMap::from([(id(4), "locked".to_owned()), (id(7), "locked".to_owned())]));
-        assert_eq!(choice.remove(), BTreeSet::from([id(5), id(6)]));
-        assert_eq!(choice.releases[1].kept_by, BTreeSet::from(["locked".to_owned()]));
-        assert!(choice.releases[0].kept_by.iter().next().unwrap().contains("20261120T213000Z-1-3f9c2ab1, which stays"));
+    fn of_one_that_was_let_go_goes_what_an_event_names_or_another_takes_along() {
+        let mut facts = facts([&[1], &[2, 3], &[3, 4, 5]]);
+        facts.candidates[2].pruned = true;
+        facts.marked = BTreeSet::from([id(4)]);
+        let none = BTreeSet::new;
+        let kept = [BTreeSet::from([Reason::Last]), none(), none()];
+        let choice = settle(&facts, &kept);
+        assert_eq!(choice.leftovers, BTreeSet::from([id(3), id(4)]), "nobody said of 5 that it goes");
+        assert_eq!(choice.let_go().map(|release| release.snapshots.len()).collect::<Vec<_>>(), [2]);
+        // While the second stays, so does what it took over; and what binds the third keeps all of it.
+        let kept = [none(), BTreeSet::from([Reason::Last]), none()];
+        assert_eq!(settle(&facts, &kept).leftovers, BTreeSet::from([id(4)]));
+        let kept = [none(), none(), BTreeSet::from([Reason::Live])];
+        assert_eq!(settle(&facts, &kept).leftovers, BTreeSet::new());
+    }
+
+    #[test]
+    fn a_release_of_which_something_is_locked_is_bound_and_so_is_what_it_leans_on() {
+        let mut facts = facts([&[1, 2], &[3], &[2, 4]]);
+        facts.candidates[0].leans_on = BTreeSet::from([facts.candidates[1].id.clone()]);
+        let going = facts.candidates.iter().map(|candidate| candidate.id.clone()).collect();
+        assert!(facts.lock(&going, BTreeMap::from([(id(1), "locked".to_owned())])));
+        assert!(!facts.lock(&BTreeSet::new(), facts.locked.clone()), "nothing new");
+        let kept = retention::judge_emptied(&facts.candidates);
+        assert_eq!(kept[0], BTreeSet::from([Reason::Locked("locked".to_owned())]));
+        assert_eq!(kept[1], BTreeSet::from([Reason::NeededBy(facts.candidates[0].id.clone())]));
+        // The third goes, without what the first names.
+        assert_eq!(settle(&facts, &kept).remove(), BTreeSet::from([id(4)]));
+        let mut choice = Choice { leftovers: BTreeSet::from([id(1), id(4)]), ..Choice::default() };
+        choice.withhold(&facts.locked);
+        assert_eq!(choice.leftovers, BTreeSet::from([id(4)]));
     }
 }

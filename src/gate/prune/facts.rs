@@ -5,7 +5,7 @@ use super::live::{self, Running};
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::ledger::events::{Event, EventRecord, tells_pruned};
+use crate::ledger::events::{Event, EventRecord, tells_bound, tells_pruned};
 use crate::ledger::inventory::{Kept, Named};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Manifest, Purpose, SourceRecord, State};
@@ -14,7 +14,11 @@ use crate::policy::retention::{Candidate, Reason};
 use crate::repository::{FileType, Id, Repository, Snapshot};
 use crate::storage::many::ask_all;
 use jiff::Timestamp;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many of the newest records are read though they were let go.
+const NEWEST: usize = 32;
 
 /// What the decision rests on.
 #[derive(Debug, Default)]
@@ -25,10 +29,30 @@ pub(super) struct Facts {
     pub(super) names: Vec<BTreeSet<Id>>,
     /// Their manifests, in their order.
     pub(super) manifests: Vec<Manifest>,
-    /// Records that nobody can read.
+    /// Records that nobody can read, and those that are gone and that another one names as the one before it.
     pub(super) unreadable: Vec<ReleaseId>,
+    /// Whether the ledger holds any record at all.
+    pub(super) has_records: bool,
+    /// The snapshots that releases which were let go before said that they take along.
+    pub(super) marked: BTreeSet<Id>,
     /// Every snapshot in the repository, whoever wrote it.
     pub(super) present: BTreeMap<Id, Snapshot>,
+    /// Snapshots that should go and that the store does not let go yet, each with why.
+    pub(super) locked: BTreeMap<Id, String>,
+}
+
+impl Facts {
+    /// Takes note of snapshots that the store does not let go: a release that should go and names one stays. Says whether
+    /// anything of it was new.
+    pub(super) fn lock(&mut self, going: &BTreeSet<ReleaseId>, locked: BTreeMap<Id, String>) -> bool {
+        let known = self.locked.len();
+        self.locked.extend(locked);
+        for (candidate, names) in self.candidates.iter_mut().zip(&self.names) {
+            let why = names.iter().find_map(|id| self.locked.get(id)).filter(|_| going.contains(&candidate.id));
+            candidate.bound.extend(why.cloned().map(Reason::Locked));
+        }
+        self.locked.len() > known
+    }
 }
 
 /// Reads the ledger, and compares it with the repository that is pruned. What a gate would have to believe of what runs is
@@ -48,12 +72,16 @@ pub(super) fn gather(
     let listed = ledger.inventory()?;
     let mut facts = Facts::default();
     let tagged: BTreeSet<&str> = present.values().filter_map(|snapshot| snapshot.tag("release")).collect();
-    // What was let go is looked at only if something of it is there still, and so are runs that were never releases.
+    // What was let go is looked at only if something of it is there still, or if it may have been marked by mistake: what
+    // stands in for others' snapshots has none of its own.
+    let newest: BTreeSet<&ReleaseId> = listed.iter().rev().take(NEWEST).map(|named| &named.id).collect();
     let is_wanted = |named: &&Named| {
         let is_over = named.events.iter().any(|name| tells_pruned(name)) && request.copy.is_none();
-        named.is_record() && (!is_over || tagged.contains(named.id.as_str()))
+        let is_in_doubt = || newest.contains(&named.id) || named.events.iter().any(|name| tells_bound(name));
+        named.is_record() && (!is_over || tagged.contains(named.id.as_str()) || is_in_doubt())
     };
     let wanted: Vec<Named> = listed.iter().filter(is_wanted).cloned().collect();
+    facts.has_records = listed.iter().any(Named::is_record);
     let mut read = Vec::new();
     for Kept { id, record } in ledger.read_all(&wanted, cancel)? {
         match record {
@@ -61,14 +89,17 @@ pub(super) fn gather(
             Err(_) => facts.unreadable.push(id),
         }
     }
+    let known: BTreeSet<&ReleaseId> = listed.iter().filter(|named| named.is_record()).map(|named| &named.id).collect();
+    facts.unreadable.extend(missing(&read, &known));
     // Of one second, the record that was written later is newer.
     let order = |manifest: &Manifest| (manifest.id.as_str().get(..16).map(str::to_owned), manifest.created_at);
-    read.sort_by_key(|(manifest, _)| std::cmp::Reverse(order(manifest)));
+    read.sort_by_key(|(manifest, _)| Reverse(order(manifest)));
     let owners = owners(&read);
     for (manifest, events) in &read {
         let names = names(manifest);
         facts.candidates.push(candidate(request, manifest, events, &names, &owners, &present));
         facts.names.push(names);
+        facts.marked.extend(events.iter().flat_map(|record| marked(request, &record.event)));
     }
     if !request.empties() {
         live::bind(&mut facts.candidates, &read, running);
@@ -76,6 +107,22 @@ pub(super) fn gather(
     facts.manifests = read.into_iter().map(|(manifest, _)| manifest).collect();
     facts.present = present;
     Ok(facts)
+}
+
+/// Returns the records that others name as those before them, and that are not there: what they named nobody knows.
+fn missing(read: &[(Manifest, Vec<EventRecord>)], known: &BTreeSet<&ReleaseId>) -> BTreeSet<ReleaseId> {
+    let before = read.iter().filter_map(|(manifest, _)| manifest.previous.as_ref());
+    before.filter(|previous| !known.contains(&previous.id)).map(|previous| previous.id.clone()).collect()
+}
+
+/// Returns the snapshots of which an event says that they go from what is pruned.
+fn marked(request: &Request<'_>, event: &Event) -> Vec<Id> {
+    match event {
+        Event::Pruned { snapshots, copy, .. } if copy.as_deref() == request.copy.map(|copy| copy.name.as_str()) => {
+            snapshots.iter().filter_map(|id| Id::parse(id).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn snapshots(repository: &Repository, cancel: &Cancel) -> Result<BTreeMap<Id, Snapshot>> {
@@ -125,7 +172,12 @@ fn candidate(
         _ => None,
     }));
     leans_on.remove(&manifest.id);
-    let sources = manifest.sources.iter().filter(|source| source.snapshot.is_some());
+    let is_there = |id: &str| Id::parse(id).is_ok_and(|id| present.contains_key(&id));
+    let whole = |source: &SourceRecord| {
+        let base = Base::of(&source.content);
+        let own = source.snapshot.as_ref()?;
+        Some((source.name.clone(), is_there(&own.id) && base.is_none_or(|base| is_there(&base.snapshot))))
+    };
     Candidate {
         id: manifest.id.clone(),
         at: manifest.created_at,
@@ -133,9 +185,8 @@ fn candidate(
         purpose: manifest.purpose,
         severity: (manifest.purpose == Purpose::Gate).then_some(manifest.release.to.severity),
         deployed: events().any(was_deployed),
-        whole: !names.is_empty() && names.iter().all(|id| present.contains_key(id)),
         pruned: events().any(|event| matches!(event, Event::Pruned { copy: of, .. } if of.as_deref() == copy)),
-        sources: sources.map(|source| source.name.clone()).collect(),
+        sources: manifest.sources.iter().filter_map(whole).collect(),
         leans_on,
         bound: bound(events().collect(), Timestamp::now()),
     }
@@ -165,6 +216,24 @@ fn bound(events: Vec<&Event>, now: Timestamp) -> Vec<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_that_is_gone_is_missed_by_the_next() {
+        use crate::ledger::sample;
+        use crate::model::manifest::Previous;
+        let [first, second, third] =
+            ["20261120T213000Z-1.4.0-3f9c2ab1", "20261120T213100Z-1.4.1-3f9c2ab2", "20261120T213200Z-1.4.2-3f9c2ab3"];
+        let record = |id: &str, before: Option<&str>| {
+            let previous = before.map(|id| ReleaseId::parse(id).unwrap());
+            let digest = "sha256:00".to_owned();
+            let previous = previous.map(|id| Previous { id, digest });
+            (Manifest { previous, ..sample::passed(id) }, Vec::new())
+        };
+        let read = [record(third, Some(second)), record(second, Some(first))];
+        let ids = [first, second, third].map(|id| ReleaseId::parse(id).unwrap());
+        assert_eq!(missing(&read, &ids.iter().collect()), BTreeSet::new());
+        assert_eq!(missing(&read, &ids[1..].iter().collect()), BTreeSet::from([ids[0].clone()]));
+    }
 
     #[test]
     fn holds_last_until_they_are_lifted_or_over() {

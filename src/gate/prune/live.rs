@@ -38,6 +38,11 @@ impl Running {
         let seen = |instance: Instance| Some((instance.version?, instance.commit));
         Ok(Self(observed.instances.into_iter().filter_map(seen).collect()))
     }
+
+    /// Says whether something runs that did not when `self` was observed.
+    pub(super) fn is_changed_by(&self, later: &Self) -> bool {
+        later.0.iter().any(|seen| !self.0.contains(seen))
+    }
 }
 
 /// Marks the releases that run, as far as anything tells it; `read` are their manifests and events, in the same order.
@@ -46,8 +51,19 @@ pub(super) fn bind(candidates: &mut [Candidate], read: &[(Manifest, Vec<EventRec
     let mut versions: Vec<(Version, Option<String>)> = Vec::new();
     versions.extend(running.0.iter().cloned());
     let is_gate = |manifest: &Manifest| manifest.purpose == Purpose::Gate && manifest.state == State::Passed;
+    // One that is marked as let go hides none that is not.
+    let both = |places: &dyn Fn(&usize) -> bool| {
+        let all = || (0..read.len()).filter(places);
+        let is_marked = |place: &usize| candidates.get(*place).is_none_or(|candidate| candidate.pruned);
+        [all().next(), all().find(|place| !is_marked(place))].into_iter().flatten().collect::<Vec<_>>()
+    };
     let newest = |is_it: &dyn Fn(&Event) -> bool| {
-        read.iter().position(|(manifest, events)| is_gate(manifest) && events.iter().any(|record| is_it(&record.event)))
+        both(&|place| {
+            let tells = |(manifest, events): &(Manifest, Vec<EventRecord>)| {
+                is_gate(manifest) && events.iter().any(|record| is_it(&record.event))
+            };
+            read.get(*place).is_some_and(tells)
+        })
     };
     // What was used last, what was seen last, and what was undone last: each may tell what runs.
     live.extend(newest(&|event| matches!(event, Event::Admitted { .. })));
@@ -63,18 +79,20 @@ pub(super) fn bind(candidates: &mut [Candidate], read: &[(Manifest, Vec<EventRec
         }
     }
     // What ran when the newest gate looked.
-    let last = read.iter().find(|(manifest, _)| is_gate(manifest)).map(|(manifest, _)| &manifest.release.from);
-    versions.extend(last.and_then(|from| Some((from.version.clone()?, from.commit.clone()))));
+    let newest_gate = both(&|place| read.get(*place).is_some_and(|(manifest, _)| is_gate(manifest)));
+    let before = newest_gate.iter().filter_map(|place| read.get(*place)).map(|(manifest, _)| &manifest.release.from);
+    versions.extend(before.filter_map(|from| Some((from.version.clone()?, from.commit.clone()))));
     for (version, commit) in &versions {
         let runs = |manifest: &Manifest| {
             let to = &manifest.release.to;
             let same_commit = commit.as_deref().is_none_or(|commit| is_same_commit(commit, &to.commit));
             is_gate(manifest) && to.version.is_same_release(version) && same_commit
         };
-        let places = || read.iter().enumerate().filter(|(_, (manifest, _))| runs(manifest)).map(|(place, _)| place);
+        let is_place = |place: &usize| read.get(*place).is_some_and(|(manifest, _)| runs(manifest));
         // The same version may have passed several times: the newest of them, and the newest that was deployed.
-        live.extend(places().next());
-        live.extend(places().find(|place| candidates.get(*place).is_some_and(|candidate| candidate.deployed)));
+        live.extend(both(&is_place));
+        let was_deployed = |place: &usize| candidates.get(*place).is_some_and(|candidate| candidate.deployed);
+        live.extend(both(&|place| is_place(place) && was_deployed(place)));
     }
     for place in live {
         if let Some(candidate) = candidates.get_mut(place)

@@ -8,10 +8,12 @@
 //!   or a copy under way is waited for, and none begins.
 //! - Then the lease, which a gate holds until its manifest names its snapshots, and a rollback and `admit` as long as they
 //!   rely on them. Lock and lease together mean: everything that anybody relies on is in the ledger, and stays so.
-//! - Under both the ledger is read again, and the plan is made. Then `pruned` events are written, so that from now on
-//!   nobody takes these releases for a way back, and the lease is given back: what is left needs the lock alone.
-//! - Then snapshots are removed, and packs. A kill anywhere leaves releases that are marked and still there; the next
-//!   prune finds them by the tags of their snapshots.
+//! - Under both what runs is observed, the ledger is read, and the plan is made. What stays is written anew, so that a store
+//!   that lets us delete nothing, or a needed blob that is damaged, is met before anything is said to go.
+//! - Then `pruned` events are written, so that from now on nobody takes these releases for a way back, and the lease is given
+//!   back: what is left needs the lock alone.
+//! - Then snapshots are removed, and packs, as long as nobody freezes the environment or deploys. A kill anywhere leaves
+//!   releases that are marked and still there; the next prune finds them by the tags of their snapshots.
 //!
 //! A snapshot that no readable record names is never removed, unless it is asked for by age, and bears our own tags.
 
@@ -20,7 +22,10 @@ mod choice;
 mod facts;
 pub mod hold;
 mod live;
+mod mark;
 mod perform;
+mod plan;
+mod unnamed;
 
 pub use choice::{Choice, Release, Unnamed};
 pub use perform::{Done, look, perform};

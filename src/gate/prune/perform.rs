@@ -2,25 +2,22 @@
 
 use super::Request;
 use super::archive;
-use super::choice::{Choice, Release, choose};
+use super::choice::Choice;
 use super::facts;
 use super::live::Running;
+use super::mark::mark;
+use super::plan::plan;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::gate::standing;
 use crate::ledger::Ledger;
-use crate::ledger::events::Event;
 use crate::ledger::lease::{self, Lease, Owner};
-use crate::model::audit::{Action, Outcome};
-use crate::model::finding::{Finding, Level};
+use crate::model::finding::Finding;
 use crate::model::progress::{Phase, Progress};
 use crate::repository::lock::{LockGuard, LockKind};
-use crate::repository::prune::{self, Left, Plan, Pruned, Why};
-use crate::repository::{FileType, Id, Repository, Workers};
-use crate::storage::many::ask_all;
+use crate::repository::prune::Pruned;
+use crate::repository::{Repository, Workers};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -28,6 +25,9 @@ use tokio::runtime::Handle;
 const POLL: Duration = Duration::from_millis(500);
 /// How far this machine's clock may be from the store's: ages are counted by it.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What becomes of a prune that is stopped while it removes.
+const LATER: &str = "the prune stops here, and the next one goes on: what it let go is marked";
 
 /// What a prune would do, or did.
 #[derive(Debug)]
@@ -50,9 +50,8 @@ pub fn look(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
     let ledger = Ledger::new(request.place.ledger_storage());
     let repository = repository(request)?;
     let lock = repository.lock(LockKind::Shared, request.patience, cancel)?;
-    let facts = facts::gather(request, &ledger, &repository, &running, cancel)?;
-    let choice = choose(request, &facts, None, Timestamp::now());
-    let (choice, plan) = plan(request, &repository, choice, cancel)?;
+    let mut facts = facts::gather(request, &ledger, &repository, &running, cancel)?;
+    let (choice, plan) = plan(request, &repository, &mut facts, None, cancel)?;
     lock.release()?;
     let obstacle = obstacle(request, &ledger)?;
     Ok(Done { choice, pruned: Pruned { totals: *plan.totals(), left: plan.left().to_vec() }, obstacle })
@@ -61,8 +60,9 @@ pub fn look(request: &Request<'_>, cancel: &Cancel, runtime: &Handle) -> Result<
 /// Decides anew, tells `show` what will be done, and does it. Of what was `shown` before, nothing else goes.
 ///
 /// # Errors
-/// As [`look`]; `busy` if somebody works on the environment or in the repository, or it is frozen; `lease-lost`;
-/// `not-found` or `copy-conflict` if the archive lacks something.
+/// As [`look`]; `busy` if somebody works on the environment or in the repository, or it is frozen, or something else runs
+/// than when the plan was made; `lease-lost`; `store-refused` if nothing can be deleted, `damaged` if what stays is not
+/// whole, both before any release is marked; `not-found` or `copy-conflict` if the archive lacks something.
 pub fn perform(
     request: &Request<'_>,
     shown: Option<&Choice>,
@@ -70,34 +70,39 @@ pub fn perform(
     cancel: &Cancel,
     runtime: &Handle,
 ) -> Result<Done> {
-    let running = Running::observe(request, cancel, runtime)?;
     let ledger = Ledger::new(request.place.ledger_storage());
     let repository = repository(request)?;
     // Losing one of the two ends this work alone.
     let cancel = &cancel.child();
     let (lock, lease) = enter(request, &repository, cancel)?;
     check_clock(&ledger)?;
-    refuse_if(obstacle(request, &ledger)?)?;
-    let facts = facts::gather(request, &ledger, &repository, &running, cancel)?;
-    let choice = choose(request, &facts, shown, Timestamp::now());
+    refuse_if(obstacle(request, &ledger)?, "nothing was removed")?;
+    let running = Running::observe(request, cancel, runtime)?;
+    let mut facts = facts::gather(request, &ledger, &repository, &running, cancel)?;
+    let (choice, plan) = plan(request, &repository, &mut facts, shown, cancel)?;
     if let Some(copy) = request.archive {
         archive::bring(request, copy, &repository, &choice.remove(), cancel)?;
     }
-    let (choice, plan) = plan(request, &repository, choice, cancel)?;
     let mut done =
         Done { choice, pruned: Pruned { totals: *plan.totals(), left: plan.left().to_vec() }, obstacle: None };
     show(&done)?;
-    // A freeze needs no lease: it may have come meanwhile.
-    refuse_if(obstacle(request, &ledger)?)?;
-    lease.check()?;
-    mark(request, &ledger, &done.choice, cancel)?;
-    // From here on nobody relies on what goes, and nobody can read it who does not wait for the lock.
-    lease.release()?;
     let progress = Progress::new();
     let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
     let label = request.copy.map_or("repository", |copy| copy.name.as_str());
     request.observer.started(Phase::Prune, label, &progress, None);
-    let pruned = plan.perform(&lock, &workers);
+    let pruned = plan.prepare(&lock, &workers).and_then(|prepared| {
+        // That may have taken long, and neither a freeze nor a deployment by hand needs the lease.
+        refuse_if(obstacle(request, &ledger)?, "nothing was removed")?;
+        if running.is_changed_by(&Running::observe(request, cancel, runtime)?) {
+            let message = "what runs changed since the prune was planned; nothing was removed";
+            return Err(Error::new(ErrorCode::Busy, message).hint("run the command again"));
+        }
+        lock.confirm()?;
+        mark(request, &ledger, &lease, &done.choice, cancel)?;
+        // From here on nobody relies on what goes, and nobody can read it who does not wait for the lock.
+        lease.release()?;
+        prepared.remove(&lock, &workers, &mut || refuse_if(obstacle(request, &ledger)?, LATER))
+    });
     request.observer.finished(Phase::Prune, label, if pruned.is_ok() { "pruned" } else { "failed" });
     done.pruned = pruned?;
     lock.release()?;
@@ -165,87 +170,8 @@ fn obstacle(request: &Request<'_>, ledger: &Ledger) -> Result<Option<Finding>> {
     Ok(ledger.claim()?.filter(|claim| claim.is_open(now)).map(|claim| standing::claimed(&claim)))
 }
 
-fn refuse_if(obstacle: Option<Finding>) -> Result<()> {
+fn refuse_if(obstacle: Option<Finding>, what_of_it: &str) -> Result<()> {
     let Some(finding) = obstacle else { return Ok(()) };
-    let error = Error::new(ErrorCode::Busy, format!("{}; nothing was removed", finding.message));
+    let error = Error::new(ErrorCode::Busy, format!("{}; {what_of_it}", finding.message));
     Err(finding.hint.into_iter().fold(error, Error::hint))
-}
-
-/// Has the engine find out what goes. A release of which something is locked stays as a whole.
-fn plan(request: &Request<'_>, repository: &Repository, mut choice: Choice, cancel: &Cancel) -> Result<(Choice, Plan)> {
-    let progress = Arc::new(Progress::default());
-    let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
-    choice.withhold(&locked(repository, &choice, cancel)?);
-    loop {
-        let plan = prune::plan(repository, &choice.remove(), &request.options, &workers)?;
-        let is_locked = |left: &&Left| left.kind == FileType::Snapshot;
-        let locked: BTreeMap<Id, String> =
-            plan.left().iter().filter(is_locked).map(|left| (left.id, why(&left.why))).collect();
-        let before = choice.remove();
-        choice.withhold(&locked);
-        // Every round keeps something more, so that the last one comes.
-        if choice.remove() == before {
-            return Ok((choice, plan));
-        }
-    }
-}
-
-/// Asks a store that locks until when what is to go is locked.
-fn locked(repository: &Repository, choice: &Choice, cancel: &Cancel) -> Result<BTreeMap<Id, String>> {
-    let storage = repository.storage();
-    if storage.lock_terms().is_none() {
-        return Ok(BTreeMap::new());
-    }
-    let ids: Vec<Id> = choice.remove().into_iter().collect();
-    let until =
-        ask_all(storage.parallelism().reads, &ids, cancel, |id| storage.locked_until(&FileType::Snapshot.key(id)))?;
-    let now = Timestamp::now();
-    let locked = ids.into_iter().zip(until).filter_map(|(id, until)| Some((id, until.filter(|until| *until > now)?)));
-    Ok(locked.map(|(id, until)| (id, why(&Why::Locked(until)))).collect())
-}
-
-fn why(why: &Why) -> String {
-    match why {
-        Why::Locked(until) => format!("the store keeps it from being deleted until {until:.0}"),
-        Why::Cold => "it lies in a storage class that cannot be read at once".to_owned(),
-        Why::Refused(why) => format!("the store refuses to delete it: {why}"),
-    }
-}
-
-/// How many of the releases that go the line of the audit names.
-const NAMED: usize = 20;
-
-/// Writes the one line of the audit that tells of all releases that go; how it ended is told by another.
-fn audit(request: &Request<'_>, ledger: &Ledger, at: Timestamp, going: &[&Release]) -> Result<()> {
-    let line = request.auditor.line(Action::Prune, Outcome::Began).at(at);
-    // Each has an event of the same moment; a line must fit into a datagram.
-    let ids: Vec<_> = going.iter().take(NAMED).map(|release| release.id.as_str()).collect();
-    let line = line.detail("releases", ids.join(" ")).detail("count", going.len().to_string());
-    let line = request.copy.iter().fold(line, |line, copy| line.detail("copy", &copy.name));
-    let line = request.archive.iter().fold(line, |line, archive| line.detail("archive", &archive.name));
-    for finding in request.auditor.write(ledger, None, &line)? {
-        if finding.level == Level::Refusal {
-            return Err(Error::new(ErrorCode::AuditFailed, finding.message).hint(finding.hint.unwrap_or_default()));
-        }
-        request.observer.note(&format!("warning: {}", finding.message));
-    }
-    Ok(())
-}
-
-/// Writes beside each release that goes that it does.
-fn mark(request: &Request<'_>, ledger: &Ledger, choice: &Choice, cancel: &Cancel) -> Result<()> {
-    let at = Timestamp::now();
-    let going: Vec<_> = choice.let_go().collect();
-    audit(request, ledger, at, &going)?;
-    ask_all(ledger.storage().parallelism().uploads, &going, cancel, |release| {
-        let event = Event::Pruned {
-            at,
-            by: request.by.clone(),
-            snapshots: release.snapshots.iter().map(ToString::to_string).collect(),
-            copy: request.copy.map(|copy| copy.name.clone()),
-            archive: request.archive.map(|copy| copy.name.clone()),
-        };
-        ledger.record_event(&release.id, &event)
-    })?;
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::super::audit;
 use super::super::copies;
 use super::super::record;
-use crate::error::{Error, ErrorCode, ExitCode};
+use crate::error::{Error, ErrorCode, ExitCode, Result};
 use crate::ledger::Ledger;
 use crate::ledger::lease::Lease;
 use crate::model::audit::AuditLink;

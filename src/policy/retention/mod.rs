@@ -5,8 +5,11 @@
 //! takes the place of one that captured all. What a kept release leans on is kept with it.
 
 mod calendar;
+mod reason;
 #[cfg(test)]
 mod tests;
+
+pub use reason::Reason;
 
 use crate::config::RetentionConfig;
 use crate::model::manifest::{Purpose, Severity};
@@ -15,7 +18,6 @@ use calendar::Period;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 /// A release of the ledger, with what its retention depends on.
@@ -33,12 +35,10 @@ pub struct Candidate {
     pub severity: Option<Severity>,
     /// Whether its pass was used, or it was seen to run.
     pub deployed: bool,
-    /// Whether everything that it names is in the store.
-    pub whole: bool,
     /// Whether it was let go before.
     pub pruned: bool,
-    /// The sources of which it names a snapshot.
-    pub sources: BTreeSet<String>,
+    /// The sources of which it names a snapshot, and of each whether that is in the store with what it leans on.
+    pub sources: BTreeMap<String, bool>,
     /// The releases whose snapshots it needs.
     pub leans_on: BTreeSet<ReleaseId>,
     /// What keeps it, whatever the rules say.
@@ -46,72 +46,24 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Says whether rules that count may count it: somebody may go back to it.
-    fn counts(&self) -> bool {
-        self.passed && self.whole && !self.pruned && self.purpose != Purpose::Safety
+    /// Says whether rules that count may count it for a source: somebody may go back to what it has of it.
+    fn counts(&self, source: &str) -> bool {
+        self.passed && self.has(source) && self.purpose != Purpose::Safety
     }
-}
 
-/// Why a release keeps its snapshots.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// It is the release that runs, or that is believed to run.
-    Live,
-    /// Its pass may still be used.
-    PassIsFresh,
-    /// Somebody holds it.
-    Held(String),
-    /// Its rollback began and did not end.
-    RollbackBegan,
-    /// It is one of the newest deployments that can be undone.
-    Target,
-    /// It is one of the newest that passed.
-    FloorReleases,
-    /// It is too young.
-    FloorAge,
-    /// Nothing newer holds this source.
-    NewestOf(String),
-    /// `keep_last`.
-    Last,
-    /// `keep_within`.
-    Within,
-    /// `keep_daily`.
-    Daily,
-    /// `keep_weekly`.
-    Weekly,
-    /// `keep_monthly`.
-    Monthly,
-    /// `keep_yearly`.
-    Yearly,
-    /// `[policy.SEVERITY] keep_for`.
-    KeepFor(&'static str),
-    /// This release, which is kept, needs what it holds.
-    NeededBy(ReleaseId),
-    /// This newer record cannot be read: it may need what this one holds.
-    Unreadable(ReleaseId),
-}
+    /// Says whether it has a snapshot of a source that is whole.
+    fn has(&self, source: &str) -> bool {
+        !self.pruned && self.sources.get(source) == Some(&true)
+    }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Live => f.write_str("it runs, as far as is known"),
-            Self::PassIsFresh => f.write_str("its pass may still be used"),
-            Self::Held(reason) => write!(f, "held: {reason}"),
-            Self::RollbackBegan => f.write_str("its rollback began and did not end"),
-            Self::Target => f.write_str("retention.keep_targets"),
-            Self::FloorReleases => f.write_str("retention.floor.releases"),
-            Self::FloorAge => f.write_str("retention.floor.age"),
-            Self::NewestOf(source) => write!(f, "the newest snapshot of {source}"),
-            Self::Last => f.write_str("retention.keep_last"),
-            Self::Within => f.write_str("retention.keep_within"),
-            Self::Daily => f.write_str("retention.keep_daily"),
-            Self::Weekly => f.write_str("retention.keep_weekly"),
-            Self::Monthly => f.write_str("retention.keep_monthly"),
-            Self::Yearly => f.write_str("retention.keep_yearly"),
-            Self::KeepFor(severity) => write!(f, "policy.{severity}.keep_for"),
-            Self::NeededBy(release) => write!(f, "{release} leans on it"),
-            Self::Unreadable(release) => write!(f, "{release} is newer, cannot be read, and may lean on it"),
-        }
+    /// Says whether it is a way back, if all of it is there.
+    fn is_way_back(&self) -> bool {
+        self.passed && !self.pruned && self.purpose == Purpose::Gate
+    }
+
+    /// Says whether everything that it names is in the store.
+    fn is_whole(&self) -> bool {
+        !self.sources.is_empty() && self.sources.values().all(|whole| *whole)
     }
 }
 
@@ -140,32 +92,34 @@ pub fn judge(candidates: &[Candidate], unreadable: &[ReleaseId], rules: &Rules<'
         // It may name any snapshot that is older than itself.
         let newer = unreadable.iter().filter(|id| id.as_str() >= candidate.id.as_str());
         reasons.extend(newer.max().cloned().map(Reason::Unreadable));
+        // And it may be a release whose rollback saved what ran, which is younger than itself.
+        let older = unreadable.iter().filter(|id| id.as_str() < candidate.id.as_str());
+        let is_safety = candidate.purpose == Purpose::Safety;
+        reasons.extend(older.min().filter(|_| is_safety).cloned().map(Reason::MaySave));
     }
-    let sources: BTreeSet<&String> = candidates.iter().flat_map(|candidate| &candidate.sources).collect();
+    let sources: BTreeSet<&String> = candidates.iter().flat_map(|candidate| candidate.sources.keys()).collect();
     for source in sources {
-        let of_source = |candidate: &Candidate| candidate.sources.contains(source);
-        count(candidates, of_source, rules, &mut kept);
+        count(candidates, source, rules, &mut kept);
         newest(candidates, source, &mut kept);
     }
-    let is_way_back = |candidate: &Candidate| candidate.counts() && candidate.purpose == Purpose::Gate;
     let targets = rules.config.keep_targets as usize;
     // Where nobody asks for passes, it is not known which of them were used.
-    take(candidates, &is_way_back, targets, Reason::Target, &mut kept);
-    take(candidates, &|candidate| is_way_back(candidate) && candidate.deployed, targets, Reason::Target, &mut kept);
-    lean(candidates, &mut kept);
+    ways_back(candidates, &Candidate::is_way_back, targets, &mut kept);
+    ways_back(candidates, &|candidate| candidate.is_way_back() && candidate.deployed, targets, &mut kept);
     // What was let go before is gone, or about to be.
     for (candidate, reasons) in candidates.iter().zip(&mut kept) {
         if candidate.pruned {
-            reasons.retain(|reason| matches!(reason, Reason::NeededBy(_)));
+            reasons.retain(Reason::outlives_the_mark);
         }
     }
+    lean(candidates, &mut kept);
     kept
 }
 
-/// Returns what keeps each of `candidates` in an environment that is emptied: nothing but a hold.
+/// Returns what keeps each of `candidates` in an environment that is emptied: nothing but a hold, and what cannot go.
 pub fn judge_emptied(candidates: &[Candidate]) -> Vec<BTreeSet<Reason>> {
-    let is_hold = |reason: &&Reason| matches!(reason, Reason::Held(_));
-    let holds = |candidate: &Candidate| candidate.bound.iter().filter(is_hold).cloned().collect();
+    let stays = |reason: &&Reason| reason.outlives_the_environment();
+    let holds = |candidate: &Candidate| candidate.bound.iter().filter(stays).cloned().collect();
     let mut kept: Vec<BTreeSet<Reason>> = candidates.iter().map(holds).collect();
     lean(candidates, &mut kept);
     kept
@@ -200,14 +154,9 @@ fn is_within(at: Timestamp, age: Duration, now: Timestamp) -> bool {
 }
 
 /// Applies the rules that count to the releases that hold one source.
-fn count(
-    candidates: &[Candidate],
-    of_source: impl Fn(&Candidate) -> bool,
-    rules: &Rules<'_>,
-    kept: &mut [BTreeSet<Reason>],
-) {
+fn count(candidates: &[Candidate], source: &str, rules: &Rules<'_>, kept: &mut [BTreeSet<Reason>]) {
     let RetentionConfig { keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly, floor, .. } = rules.config;
-    let counted = |candidate: &Candidate| candidate.counts() && of_source(candidate);
+    let counted = |candidate: &Candidate| candidate.counts(source);
     take(candidates, &counted, floor.releases as usize, Reason::FloorReleases, kept);
     take(candidates, &counted, keep_last.unwrap_or(0) as usize, Reason::Last, kept);
     for (most, period, reason) in [
@@ -244,12 +193,24 @@ fn take(
 /// Keeps the newest snapshot of a source: nothing goes before something newer was verified. One of a run that did not pass
 /// counts where no run passed that has the source.
 fn newest(candidates: &[Candidate], source: &str, kept: &mut [BTreeSet<Reason>]) {
-    let has_it = |candidate: &Candidate| candidate.sources.contains(source) && candidate.whole && !candidate.pruned;
     let reason = || Reason::NewestOf(source.to_owned());
-    if candidates.iter().any(|candidate| candidate.counts() && has_it(candidate)) {
-        take(candidates, &|candidate| candidate.counts() && has_it(candidate), 1, reason(), kept);
+    if candidates.iter().any(|candidate| candidate.counts(source)) {
+        take(candidates, &|candidate| candidate.counts(source), 1, reason(), kept);
     } else {
-        take(candidates, &has_it, 1, reason(), kept);
+        take(candidates, &|candidate| candidate.has(source), 1, reason(), kept);
+    }
+}
+
+/// Keeps the newest `most` of those that `are` meant and whole. Of one between them that is not whole, what is there stays:
+/// it may be all that somebody needs of it.
+fn ways_back(candidates: &[Candidate], are: &dyn Fn(&Candidate) -> bool, most: usize, kept: &mut [BTreeSet<Reason>]) {
+    let mut left = most;
+    for (candidate, reasons) in candidates.iter().zip(kept).filter(|(candidate, _)| are(candidate)) {
+        if left == 0 {
+            return;
+        }
+        reasons.insert(Reason::Target);
+        left -= usize::from(candidate.is_whole());
     }
 }
 
@@ -257,11 +218,7 @@ fn newest(candidates: &[Candidate], source: &str, kept: &mut [BTreeSet<Reason>])
 fn lean(candidates: &[Candidate], kept: &mut [BTreeSet<Reason>]) {
     let place: BTreeMap<&ReleaseId, usize> =
         candidates.iter().enumerate().map(|(place, candidate)| (&candidate.id, place)).collect();
-    let is_kept = |place: &usize| {
-        let reasons: Option<&BTreeSet<Reason>> = kept.get(*place);
-        let pruned = candidates.get(*place).is_some_and(|candidate| candidate.pruned);
-        !pruned && reasons.is_some_and(|reasons| !reasons.is_empty())
-    };
+    let is_kept = |place: &usize| kept.get(*place).is_some_and(|reasons| !reasons.is_empty());
     let mut left: Vec<usize> = (0..candidates.len()).filter(is_kept).collect();
     let mut seen: BTreeSet<usize> = left.iter().copied().collect();
     while let Some(next) = left.pop() {

@@ -21,9 +21,8 @@ fn passed(number: usize, at: &str) -> Candidate {
         purpose: Purpose::Gate,
         severity: Some(Severity::Patch),
         deployed: false,
-        whole: true,
         pruned: false,
-        sources: BTreeSet::from(["orders".to_owned()]),
+        sources: BTreeMap::from([("orders".to_owned(), true)]),
         leans_on: BTreeSet::new(),
         bound: Vec::new(),
     }
@@ -153,15 +152,15 @@ fn what_is_bound_is_kept_and_what_it_leans_on() {
 #[test]
 fn a_run_of_one_source_takes_no_place_of_one_with_all() {
     let mut all: Vec<_> = (0..4).map(|number| passed(number, &format!("2026-11-{}T00:00:00Z", 10 - number))).collect();
-    all[1].sources.insert("uploads".to_owned());
-    all[3].sources = BTreeSet::from(["uploads".to_owned(), "gone".to_owned()]);
+    all[1].sources.insert("uploads".to_owned(), true);
+    all[3].sources = BTreeMap::from([("uploads".to_owned(), true), ("gone".to_owned(), true)]);
     let house = House::new(RetentionConfig { keep_last: Some(2), ..bare() });
     assert_eq!(house.kept_by(&all, "keep_last"), [0, 1, 3]);
     assert_eq!(house.kept_by(&all, "newest snapshot of gone"), [3]);
     // One that did not pass, or is not whole, or was let go, or saves a broken state, counts for nothing.
     let spoil: [fn(&mut Candidate); 4] = [
         |candidate| candidate.passed = false,
-        |candidate| candidate.whole = false,
+        |candidate| candidate.sources = BTreeMap::from([("orders".to_owned(), false)]),
         |candidate| candidate.pruned = true,
         |candidate| candidate.purpose = Purpose::Safety,
     ];
@@ -188,6 +187,22 @@ fn deployments_stay_targets_whatever_else_passes() {
 }
 
 #[test]
+fn one_snapshot_that_is_missing_says_nothing_of_the_other_sources() {
+    let mut all: Vec<_> = (0..4).map(|number| passed(number, &format!("2026-11-0{}T00:00:00Z", 9 - number))).collect();
+    // Somebody forgot old uploads by restic.
+    for (place, candidate) in all.iter_mut().enumerate() {
+        candidate.sources.insert("uploads".to_owned(), place == 3);
+    }
+    let house = House::new(RetentionConfig { keep_last: Some(2), ..bare() });
+    assert_eq!(house.kept_by(&all, "keep_last"), [0, 1, 3]);
+    assert_eq!(house.kept_by(&all, "newest snapshot of orders"), [0]);
+    assert_eq!(house.kept_by(&all, "newest snapshot of uploads"), [3]);
+    assert_eq!(house.kept_by(&all, "keep_targets"), [0, 1, 2, 3], "what is there of a way back stays");
+    all[1].sources.insert("uploads".to_owned(), true);
+    assert_eq!(house.kept_by(&all, "keep_targets"), [0, 1]);
+}
+
+#[test]
 fn larger_steps_are_kept_longer() {
     let mut all =
         [passed(0, "2026-11-20T00:00:00Z"), passed(1, "2026-01-20T00:00:00Z"), passed(2, "2025-01-20T00:00:00Z")];
@@ -204,18 +219,54 @@ fn what_a_record_that_nobody_can_read_may_need_is_kept() {
     let kept = House::new(bare()).judge(&all, std::slice::from_ref(&lost));
     assert!(kept[1..].iter().all(|reasons| reasons.iter().any(|reason| reason.contains(lost.as_str()))), "{kept:?}");
     assert!(kept[0].iter().all(|reason| !reason.contains(lost.as_str())), "what is newer it cannot need");
+    // Unless it is what its rollback saved.
+    let mut all = all;
+    all.insert(0, passed(7, "2026-11-10T00:00:00Z"));
+    all[1].purpose = Purpose::Safety;
+    let older = id("2026-11-01T12:00:00Z".parse().unwrap(), 98);
+    let kept = House::new(bare()).judge(&all, &[lost, older.clone()]);
+    assert!(kept[1].contains(&format!("{older} cannot be read, and its rollback may have saved it")), "{kept:?}");
+    assert!(kept[0].iter().all(|reason| !reason.contains("saved")), "{kept:?}");
 }
 
 #[test]
 fn what_was_let_go_stays_let_go_unless_somebody_needs_it() {
     let mut all: Vec<_> = (0..3).map(|number| passed(number, &format!("2026-11-0{}T00:00:00Z", 9 - number))).collect();
     all[1].pruned = true;
-    all[1].bound = vec![Reason::Held("too late".to_owned())];
     all[2].pruned = true;
     all[0].leans_on = BTreeSet::from([all[2].id.clone()]);
-    let kept = House::new(bare()).judge(&all, &[]);
+    let kept = House::new(RetentionConfig { keep_last: Some(9), ..bare() }).judge(&all, &[]);
     assert!(kept[1].is_empty(), "{kept:?}");
     assert_eq!(kept[2], [format!("{} leans on it", all[0].id)]);
+}
+
+#[test]
+fn a_mark_does_not_unbind_what_runs_or_is_held() {
+    let mut all: Vec<_> = (0..3).map(|number| passed(number, &format!("2026-11-0{}T00:00:00Z", 9 - number))).collect();
+    all[1].pruned = true;
+    all[1].leans_on = BTreeSet::from([all[2].id.clone()]);
+    assert!(House::new(bare()).judge(&all, &[])[2].is_empty());
+    for bound in [Reason::Live, Reason::Held("case 7".to_owned()), Reason::RollbackBegan] {
+        all[1].bound = vec![bound.clone()];
+        let kept = House::new(bare()).judge(&all, &[]);
+        assert_eq!(kept[1], [bound.to_string()]);
+        assert_eq!(kept[2], [format!("{} leans on it", all[1].id)]);
+    }
+    // A record that nobody can read may lean on it.
+    all[1].bound = Vec::new();
+    let lost = id("2026-11-08T12:00:00Z".parse().unwrap(), 99);
+    assert_eq!(House::new(bare()).judge(&all, std::slice::from_ref(&lost))[1].len(), 1);
+}
+
+#[test]
+fn in_an_environment_that_is_emptied_stays_what_cannot_go_and_what_it_leans_on() {
+    let mut all: Vec<_> = (0..5).map(|number| passed(number, &format!("2026-11-0{}T00:00:00Z", 9 - number))).collect();
+    all[0].bound = vec![Reason::Live, Reason::RollbackBegan];
+    all[1].bound = vec![Reason::Held("case 7".to_owned())];
+    all[2].bound = vec![Reason::Locked("locked".to_owned())];
+    all[2].leans_on = BTreeSet::from([all[3].id.clone()]);
+    let kept: Vec<usize> = judge_emptied(&all).iter().map(BTreeSet::len).collect();
+    assert_eq!(kept, [0, 1, 1, 1, 0]);
 }
 
 #[test]
@@ -239,9 +290,8 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
                 at: at(*days),
                 passed,
                 deployed,
-                whole,
                 pruned,
-                sources: (0..=*sources).map(|source| format!("s{source}")).collect(),
+                sources: (0..=*sources).map(|source| (format!("s{source}"), whole || source == 0)).collect(),
                 leans_on: leans
                     .iter()
                     .filter(|place| **place > number)
@@ -261,8 +311,8 @@ proptest! {
         let config = RetentionConfig { keep_last: Some(last), keep_targets: targets, ..bare() };
         let kept = House::new(config).judge(&all, &[]);
         for (candidate, reasons) in all.iter().zip(&kept) {
-            prop_assert!(candidate.pruned || candidate.bound.is_empty() || !reasons.is_empty());
-            if reasons.is_empty() || candidate.pruned {
+            prop_assert!(candidate.bound.is_empty() || !reasons.is_empty());
+            if reasons.is_empty() {
                 continue;
             }
             for (other, reasons) in all.iter().zip(&kept) {
@@ -271,10 +321,10 @@ proptest! {
         }
         // Whatever is let go, something newer or as good holds each of its sources.
         for (place, candidate) in all.iter().enumerate() {
-            let passes = candidate.passed && candidate.whole && !candidate.pruned;
-            for source in candidate.sources.iter().filter(|_| passes && kept[place].is_empty()) {
+            let passes = candidate.passed && !candidate.pruned && kept[place].is_empty();
+            for source in candidate.sources.keys().filter(|source| passes && candidate.has(source)) {
                 let newer = all[..place].iter().zip(&kept).any(|(other, reasons)| {
-                    other.passed && other.whole && !other.pruned && other.sources.contains(source) && !reasons.is_empty()
+                    other.passed && other.has(source) && !reasons.is_empty()
                 });
                 prop_assert!(newer, "{source}");
             }

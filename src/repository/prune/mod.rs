@@ -1,6 +1,6 @@
 //! Pruning: snapshots are removed, and with them what no other snapshot needs.
 //!
-//! Planned, then performed. A plan says to the byte what it frees, and performing it does that or nothing that harms: what
+//! Planned, then performed in two steps: prepared, then removed. A plan says to the byte what it frees, and performing it does that or nothing that harms: what
 //! is kept is written anew and read back before anything is removed, then snapshots go, then the index files that name
 //! what goes, then the packs. So a kill at any instant leaves a repository in which nothing refers to what is not there,
 //! and the next prune goes on from it.
@@ -21,6 +21,7 @@ mod survey;
 mod twice;
 mod used;
 
+pub use perform::Prepared;
 pub use plan::{Left, Plan, Pruned, Totals, Why, plan};
 
 /// How much is done to free space.

@@ -10,18 +10,37 @@ use crate::repository::{FileType, Id, Workers};
 use crate::storage::ReadFrom;
 use std::collections::BTreeSet;
 
+/// A plan of which everything is done that may fail for what was not foreseen: what is kept is written anew and was read
+/// back, and the store lets us delete. Nothing that anybody may rely on was removed yet.
+#[must_use]
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    plan: &'a Plan,
+    pruned: Pruned,
+}
+
 impl Plan {
-    /// Does it. `lock` must be exclusive; once it is lost, nothing more is removed.
+    /// Does it: [`Plan::prepare`], then [`Prepared::remove`]. `lock` must be exclusive; once it is lost, nothing more is
+    /// removed.
     ///
     /// What is kept is written and read back first, then snapshots, index files and packs are removed, in this order. Ended
     /// early, by whatever, it leaves a repository that is whole; a new plan goes on from there. The progress counts the
     /// bytes that are read and written, and the files that are removed.
     ///
     /// # Errors
-    /// `busy` if the repository changed since the plan was made; `lease-lost` if the lock was lost; `damaged`, naming a
-    /// needed blob that is not what its id says, before anything but packs without index is removed; `store-refused` if
-    /// snapshots or index files cannot be deleted; `store-full` or `store-unavailable`; a cancellation.
+    /// As the two of them.
     pub fn perform(&self, lock: &LockGuard, workers: &Workers<'_>) -> Result<Pruned> {
+        self.prepare(lock, workers)?.remove(lock, workers, &mut || Ok(()))
+    }
+
+    /// Does what comes before the first snapshot goes. Whoever tells others that these snapshots go does so after it: what
+    /// can keep them from going is mostly met here.
+    ///
+    /// # Errors
+    /// `busy` if the repository changed since the plan was made; `lease-lost` if the lock was lost; `damaged`, naming a
+    /// needed blob that is not what its id says; `store-refused` if the store lets us delete nothing; `store-full` or
+    /// `store-unavailable`; a cancellation. Nothing but packs without index was removed.
+    pub fn prepare(&self, lock: &LockGuard, workers: &Workers<'_>) -> Result<Prepared<'_>> {
         if !lock.shuts(&self.repository) {
             let message = format!("the repository at {} is not locked for us alone", self.repository.location());
             return Err(Error::new(ErrorCode::Internal, message));
@@ -29,20 +48,14 @@ impl Plan {
         lock.confirm()?;
         self.check_unchanged()?;
         let mut pruned = Pruned { totals: Totals { bytes_written: 0, ..self.totals }, left: self.left.clone() };
-        if self.is_empty() {
-            return Ok(pruned);
-        }
-        if !self.batches.is_empty() {
+        if !self.is_empty() {
             self.try_to_delete()?;
+            // What no index lists nobody needs, and its room may be wanted.
+            self.remove_packs(&self.orphans, lock, workers, &mut pruned)?;
+            pruned.totals.bytes_written += self.write_packs(workers)?;
+            pruned.totals.bytes_written += self.write_index(workers)?;
         }
-        // What no index lists nobody needs, and its room may be wanted.
-        self.remove_packs(&self.orphans, lock, workers, &mut pruned)?;
-        pruned.totals.bytes_written += self.write_packs(workers)?;
-        pruned.totals.bytes_written += self.write_index(workers)?;
-        self.remove_or_stop(FileType::Snapshot, &self.snapshot_files, lock, workers)?;
-        self.remove_or_stop(FileType::Index, &self.rewrite.files, lock, workers)?;
-        self.remove_packs(&self.packs, lock, workers, &mut pruned)?;
-        Ok(pruned)
+        Ok(Prepared { plan: self, pruned })
     }
 
     /// Makes sure that the repository is the one that was looked at.
@@ -138,5 +151,32 @@ impl Plan {
             pruned.left.push(left);
         }
         Ok(())
+    }
+}
+
+impl Prepared<'_> {
+    /// Removes snapshots, then index files, then packs. `may_go_on` is asked before each of the three; what it refuses
+    /// with ends the work.
+    ///
+    /// # Errors
+    /// `lease-lost` if the lock was lost; `store-refused` if snapshots or index files cannot be deleted;
+    /// `store-unavailable`; what `may_go_on` says; a cancellation.
+    pub fn remove(
+        self,
+        lock: &LockGuard,
+        workers: &Workers<'_>,
+        may_go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Pruned> {
+        let Self { plan, mut pruned } = self;
+        if plan.is_empty() {
+            return Ok(pruned);
+        }
+        may_go_on()?;
+        plan.remove_or_stop(FileType::Snapshot, &plan.snapshot_files, lock, workers)?;
+        may_go_on()?;
+        plan.remove_or_stop(FileType::Index, &plan.rewrite.files, lock, workers)?;
+        may_go_on()?;
+        plan.remove_packs(&plan.packs, lock, workers, &mut pruned)?;
+        Ok(pruned)
     }
 }

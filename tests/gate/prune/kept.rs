@@ -4,6 +4,7 @@ use super::super::shop::{STAGING, Shop};
 use super::{BARE, Passed, gate, prune, releases, restores, run};
 use holdpoint::ledger::Ledger;
 use holdpoint::ledger::claim::Claim;
+use holdpoint::ledger::events::Event;
 use holdpoint::model::release_id::ReleaseId;
 use holdpoint::storage::LocalStorage;
 use jiff::{SignedDuration, Timestamp};
@@ -86,6 +87,60 @@ fn a_record_that_cannot_be_read_keeps_all_that_is_older() {
     assert_eq!(releases(&done, true), [&*all[2].id]);
     assert_eq!(done["plan"]["unreadable"], serde_json::json!([id]));
     std::fs::write(&path, manifest).unwrap();
+    [0, 1, 3].iter().for_each(|place| restores(&shop, &all[*place]));
+}
+
+#[test]
+fn a_store_that_lets_nothing_be_deleted_loses_no_release() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0"]);
+    // What is asked to be deleted first, to find out whether it can be; as of any directory, the store refuses.
+    let in_the_way = shop.place(STAGING).join("repository/index").join("0".repeat(64));
+    std::fs::create_dir(&in_the_way).unwrap();
+    run(&shop, &["prune", "--yes"]).expect(10).says(&["cannot be pruned by whoever runs this"]);
+    let listed = run(&shop, &["releases", "--format", "json"]).expect(0).json();
+    assert!(listed["releases"].as_array().unwrap().iter().all(|one| one["pruned"] == false), "{listed:#}");
+    run(&shop, &["hold", &all[0].id, "--reason", "it can still be held"]).expect(0);
+    run(&shop, &["hold", &all[0].id, "--reason", "and be let go", "--lift"]).expect(0);
+    std::fs::remove_dir(in_the_way).unwrap();
+    assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
+    restores(&shop, &all[1]);
+}
+
+#[test]
+fn a_mark_takes_nothing_of_what_runs() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0"]);
+    let probe = "\n[environment.staging.deployed]\nkind = \"file\"\npath = \"VERSION\"\n";
+    shop.write("holdpoint.toml", format!("{BARE}{probe}"));
+    shop.write("VERSION", "1.0.0\n");
+    let at = Timestamp::now();
+    for passed in &all[..2] {
+        let snapshots = vec![passed.snapshot.clone()];
+        let event = Event::Pruned { at, by: "ada".to_owned(), snapshots, copy: None, archive: None };
+        ledger(&shop).record_event(&ReleaseId::parse(&passed.id).unwrap(), &event).unwrap();
+    }
+    let done = prune(&shop, &[]);
+    assert_eq!(done["plan"]["leftovers"], serde_json::json!([all[1].snapshot]));
+    restores(&shop, &all[0]);
+    restores(&shop, &all[2]);
+}
+
+#[test]
+fn a_record_that_is_gone_is_missed_and_without_any_no_snapshot_is_garbage() {
+    let shop = Shop::with(BARE);
+    let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
+    let id = &all[1].id;
+    let folder = shop.place(STAGING).join(format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]));
+    let aside = shop.beside("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    let done = prune(&shop, &[]);
+    assert_eq!((releases(&done, true), &done["plan"]["unreadable"]), (vec![&*all[2].id], &serde_json::json!([id])));
+    std::fs::rename(&aside, &folder).unwrap();
+    std::fs::rename(shop.place(STAGING).join("releases"), &aside).unwrap();
+    let refused = run(&shop, &["prune", "--yes", "--unreferenced-older-than", "1h"]).expect(2);
+    refused.says(&["no record of a release", "bring the records back"]);
+    std::fs::rename(&aside, shop.place(STAGING).join("releases")).unwrap();
     [0, 1, 3].iter().for_each(|place| restores(&shop, &all[*place]));
 }
 

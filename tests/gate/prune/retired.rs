@@ -58,9 +58,14 @@ fn a_copy_is_pruned_by_itself() {
     assert_eq!(restic(&shop, "store").check().snapshots().len(), 1);
     assert_eq!(restic(&shop, "archive").check().snapshots().len(), 2, "the copy keeps what it has");
     run(&shop, &["prune", "--yes", "--copy", "nowhere"]).expect(2).says(&["there is no copy `nowhere`"]);
+    // What the store let go can be held where a copy has it.
+    run(&shop, &["hold", &all[0].id, "--reason", "case 8"]).expect(0).says(&["held where a copy has it"]);
+    assert_eq!(releases(&prune(&shop, &["--copy", "archive"]), true), [""; 0]);
+    run(&shop, &["hold", &all[0].id, "--reason", "over", "--lift"]).expect(0);
     let done = prune(&shop, &["--copy", "archive"]);
     assert_eq!(releases(&done, true), [&*all[0].id]);
     assert_eq!(restic(&shop, "archive").check().snapshots().len(), 1);
+    run(&shop, &["hold", &all[0].id, "--reason", "too late"]).expect(2).says(&["was let go"]);
     restores(&shop, &all[1]);
     gate(&shop, "1.2.0");
     run(&shop, &["copy", "--verify", "all"]).expect(0);

@@ -102,13 +102,15 @@ fn what_is_not_ours_stays_and_what_nobody_names_goes_if_it_is_asked_for() {
     backup(&lost.replace("staging", "production"), "2020-01-01 00:00:00");
     let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
     backup(lost, &now);
-    assert_eq!(restic.snapshots().len(), 6);
+    let lonely = lost.replace("source=data", "source=other");
+    backup(&lonely, "2020-01-01 00:00:00");
+    assert_eq!(restic.snapshots().len(), 7);
     prune(&shop, &[]);
-    assert_eq!(restic.snapshots().len(), 5, "what nobody names is not taken for garbage");
+    assert_eq!(restic.snapshots().len(), 6, "what nobody names is not taken for garbage");
     let refused = run(&shop, &["prune", "--yes", "--unreferenced-older-than", "1m"]).expect(2);
     refused.says(&["too short"]);
     let done = prune(&shop, &["--unreferenced-older-than", "1d"]);
     assert_eq!(done["plan"]["unnamed"].as_array().unwrap().len(), 1);
-    assert_eq!(restic.check().snapshots().len(), 4, "the old one of this environment alone");
+    assert_eq!(restic.check().snapshots().len(), 5, "the old one alone of which there is a newer one");
     restores(&shop, &last);
 }
