@@ -69,7 +69,11 @@ fn a_whole_file_is_read() {
     assert_eq!(sqlite.path, PathBuf::from("stock.db"));
     assert_eq!(sqlite.schema_version_query.as_deref(), Some("SELECT max(version) FROM versions"));
     read_servers(servers);
-    let [chat] = config.webhooks.as_slice() else { panic!("one webhook") };
+    let [chat, duty, own] = config.webhooks.as_slice() else { panic!("three webhooks") };
+    assert_eq!(
+        (duty.format, duty.routing_key.is_some(), own.template.is_some()),
+        (WebhookFormat::Pagerduty, true, true)
+    );
     assert_eq!((chat.name.as_str(), &chat.url), ("chat", &Text::Env("CHAT_URL".to_owned())));
     assert_eq!((chat.format, chat.timeout), (WebhookFormat::Slack, Duration::from_secs(3)));
     assert_eq!(chat.events.iter().map(|event| event.as_str()).collect::<Vec<_>>(), ["rollback"]);

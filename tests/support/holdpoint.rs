@@ -165,6 +165,16 @@ impl Output {
         self
     }
 
+    /// Asserts that what was printed, the result or what is beside it, contains each of `texts`.
+    #[track_caller]
+    pub fn shows(&self, texts: &[&str]) -> &Self {
+        for text in texts {
+            let is_there = self.stdout.contains(text) || self.stderr.contains(text);
+            assert!(is_there, "{}: no {text:?} in\n{}", self.line, self.both());
+        }
+        self
+    }
+
     /// Asserts that the last line of standard error says in words that there is to be no deploy, and that the line before
     /// it names the next command: the contract of every code but 0.
     #[track_caller]

@@ -94,6 +94,10 @@ impl Run<'_> {
             places.extend(place?);
         }
         self.cancel.check()?;
+        if self.refuses() {
+            let events = Ledger::new(place.ledger_storage()).events(&manifest.id)?;
+            self.find(standing::let_go(&manifest.id, &events));
+        }
         self.find(self.nothing_restored());
         self.ask(places)?;
         self.measure();

@@ -206,10 +206,15 @@ impl Ledger {
     }
 
     fn compare(&self, audit: &mut Audit, mut said: Said, cancel: &Cancel) -> Result<()> {
+        // A run that lost its lease after it had signed left its signature among the releases, and is an attempt.
+        let mut seen_before = BTreeSet::new();
         for root in [RELEASES, ATTEMPTS] {
             for id in Walk::new(&*self.storage, root, "") {
                 let id = id?;
                 cancel.check()?;
+                if !seen_before.insert(id.clone()) {
+                    continue;
+                }
                 // Removed since it was listed, or never finished; what the lines say of it is looked at below.
                 let Some(raw) = self.read(&id)? else { continue };
                 let found = digest(&raw.bytes);

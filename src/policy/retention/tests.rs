@@ -151,7 +151,8 @@ fn what_is_bound_is_kept_and_what_it_leans_on() {
 
 #[test]
 fn a_run_of_one_source_takes_no_place_of_one_with_all() {
-    let mut all: Vec<_> = (0..4).map(|number| passed(number, &format!("2026-11-{:02}T00:00:00Z", 10 - number))).collect();
+    let mut all: Vec<_> =
+        (0..4).map(|number| passed(number, &format!("2026-11-{:02}T00:00:00Z", 10 - number))).collect();
     all[1].sources.insert("uploads".to_owned(), true);
     all[3].sources = BTreeMap::from([("uploads".to_owned(), true), ("gone".to_owned(), true)]);
     let house = House::new(RetentionConfig { keep_last: Some(2), ..bare() });

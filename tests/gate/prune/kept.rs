@@ -23,13 +23,13 @@ fn what_somebody_holds_stays_until_it_is_lifted() {
     let shop = Shop::with(BARE);
     let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0"]);
     let held = ["hold", &all[0].id, "--reason", "case 4711"];
-    run(&shop, &held).expect(0).says(&["held by", "case 4711"]);
+    run(&shop, &held).expect(0).shows(&["held by", "case 4711"]);
     let done = prune(&shop, &[]);
     assert_eq!(releases(&done, true), [&*all[1].id]);
     assert!(done.to_string().contains("held: case 4711"));
     restores(&shop, &all[0]);
-    run(&shop, &["hold", &all[1].id, "--reason", "late"]).expect(2).says(&["was let go"]);
-    run(&shop, &["hold", &all[0].id, "--reason", "over", "--lift"]).expect(0).says(&["every hold was lifted"]);
+    run(&shop, &["hold", &all[1].id, "--reason", "late"]).expect(2).shows(&["was let go"]);
+    run(&shop, &["hold", &all[0].id, "--reason", "over", "--lift"]).expect(0).shows(&["every hold was lifted"]);
     assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
     run(&shop, &["hold", &all[2].id, "--reason", "soon over", "--until", "1h"]).expect(0);
     shop.restic(STAGING).check();
@@ -41,8 +41,8 @@ fn nothing_is_removed_while_it_is_frozen_or_somebody_deploys() {
     let all = gates(&shop, &["1.0.0", "1.1.0"]);
     run(&shop, &["freeze", "--reason", "year's end"]).expect(0);
     let refused = run(&shop, &["prune", "--yes"]).expect(14);
-    refused.says(&["is frozen", "nothing was removed", "holdpoint thaw"]);
-    run(&shop, &["prune", "--dry-run"]).expect(0).says(&["cannot be done now", "is frozen"]);
+    refused.shows(&["is frozen", "nothing was removed", "holdpoint thaw"]);
+    run(&shop, &["prune", "--dry-run"]).expect(0).shows(&["cannot be done now", "is frozen"]);
     run(&shop, &["thaw", "--reason", "over"]).expect(0);
     let now = Timestamp::now();
     let claim = Claim {
@@ -54,7 +54,7 @@ fn nothing_is_removed_while_it_is_frozen_or_somebody_deploys() {
         expires_at: now + SignedDuration::from_hours(1),
     };
     assert!(ledger(&shop).open_claim(&claim, None).unwrap());
-    run(&shop, &["prune", "--yes"]).expect(14).says(&["was admitted", "nothing was removed"]);
+    run(&shop, &["prune", "--yes"]).expect(14).shows(&["was admitted", "nothing was removed"]);
     all.iter().for_each(|passed| restores(&shop, passed));
     assert!(ledger(&shop).close_claim(&claim.release).unwrap());
     assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
@@ -66,7 +66,7 @@ fn what_runs_is_kept_and_nothing_goes_while_nobody_knows_what_runs() {
     let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0"]);
     let probe = "\n[environment.staging.deployed]\nkind = \"file\"\npath = \"VERSION\"\n";
     shop.write("holdpoint.toml", format!("{BARE}{probe}"));
-    run(&shop, &["prune", "--yes"]).expect(15).says(&["what runs could not be observed", "nothing is removed"]);
+    run(&shop, &["prune", "--yes"]).expect(15).shows(&["what runs could not be observed", "nothing is removed"]);
     shop.write("VERSION", "1.0.0\n");
     let done = prune(&shop, &[]);
     assert_eq!(releases(&done, true), [&*all[1].id]);
@@ -97,7 +97,7 @@ fn a_store_that_lets_nothing_be_deleted_loses_no_release() {
     // What is asked to be deleted first, to find out whether it can be; as of any directory, the store refuses.
     let in_the_way = shop.place(STAGING).join("repository/index").join("0".repeat(64));
     std::fs::create_dir(&in_the_way).unwrap();
-    run(&shop, &["prune", "--yes"]).expect(10).says(&["cannot be pruned by whoever runs this"]);
+    run(&shop, &["prune", "--yes"]).expect(10).shows(&["cannot be pruned by whoever runs this"]);
     let listed = run(&shop, &["releases", "--format", "json"]).expect(0).json();
     assert!(listed["releases"].as_array().unwrap().iter().all(|one| one["pruned"] == false), "{listed:#}");
     run(&shop, &["hold", &all[0].id, "--reason", "it can still be held"]).expect(0);
@@ -139,7 +139,7 @@ fn a_record_that_is_gone_is_missed_and_without_any_no_snapshot_is_garbage() {
     std::fs::rename(&aside, &folder).unwrap();
     std::fs::rename(shop.place(STAGING).join("releases"), &aside).unwrap();
     let refused = run(&shop, &["prune", "--yes", "--unreferenced-older-than", "1h"]).expect(2);
-    refused.says(&["no record of a release", "bring the records back"]);
+    refused.shows(&["no record of a release", "bring the records back"]);
     std::fs::rename(&aside, shop.place(STAGING).join("releases")).unwrap();
     [0, 1, 3].iter().for_each(|place| restores(&shop, &all[*place]));
 }
@@ -165,7 +165,7 @@ fn what_a_kept_release_leans_on_stays() {
     assert_eq!(releases(&done, true), [&*stood_in.id, &captured.id]);
     assert_eq!(done["plan"]["totals"]["snapshots_removed"], 1);
     for id in [&stood_in.id, &captured.id] {
-        run(&shop, &["rollback", "--id", id, "--plan"]).expect(16).says(&["retention let"]);
+        run(&shop, &["rollback", "--id", id, "--plan"]).expect(16).shows(&["retention let"]);
     }
     shop.restic(STAGING).check();
 }
@@ -184,12 +184,12 @@ fn others_at_work_are_waited_for_and_then_nothing_is_removed() {
     let cancel = Cancel::new();
     // A restore, say.
     let lock = repository.lock(LockKind::Shared, Duration::ZERO, &cancel).unwrap();
-    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).says(&["is locked"]);
+    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).shows(&["is locked"]);
     run(&shop, &["prune", "--dry-run"]).expect(0);
     lock.release().unwrap();
     // A gate that is about to write its record.
     let lease = acquire(ledger(&shop).storage(), Owner::current(None, None).unwrap(), &cancel).unwrap().lease;
-    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).says(&["another run holds this environment"]);
+    run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).shows(&["another run holds this environment"]);
     lease.release().unwrap();
     all.iter().for_each(|passed| restores(&shop, passed));
     assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
@@ -205,5 +205,5 @@ fn others_at_work_are_waited_for_and_then_nothing_is_removed() {
     waiting.wait().expect(0);
     let owner = Owner::current(None, None).unwrap().yielding();
     let _lease = acquire(ledger(&shop).storage(), owner, &cancel).unwrap().lease;
-    shop.gate(&["--timeout", "2s"]).expect(14).says(&["another run holds this environment"]);
+    shop.gate(&["--timeout", "2s"]).expect(14).shows(&["another run holds this environment"]);
 }

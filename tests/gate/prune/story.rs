@@ -15,8 +15,8 @@ fn what_no_rule_keeps_goes_and_everybody_says_so() {
     assert_eq!(releases(&plan, true), [&*all[2].id, &all[1].id, &all[0].id]);
     assert_eq!(releases(&plan, false), [&*all[3].id]);
     assert_eq!(size_of(&repository), before, "a plan changes nothing");
-    run(&shop, &["prune"]).expect(2).says(&["nobody is here to be asked", "--yes"]);
-    run(&shop, &["prune", "--dry-run", "--keep-last", "2"]).expect(0).says(&["2 releases let go"]);
+    run(&shop, &["prune"]).expect(2).shows(&["nobody is here to be asked", "--yes"]);
+    run(&shop, &["prune", "--dry-run", "--keep-last", "2"]).expect(0).shows(&["2 releases let go"]);
     all.iter().for_each(|passed| restores(&shop, passed));
 
     let done = prune(&shop, &[]);
@@ -30,8 +30,8 @@ fn what_no_rule_keeps_goes_and_everybody_says_so() {
     shop.assert_nothing_left();
 
     let (gone, id) = (&all[1], all[1].id.as_str());
-    run(&shop, &["restore", "data", "--id", id, "--target", "x"]).expect(2).says(&["retention let", "go at"]);
-    run(&shop, &["show", id]).expect(0).says(&["No, it was let go", "let go by retention"]);
+    run(&shop, &["restore", "data", "--id", id, "--target", "x"]).expect(2).shows(&["retention let", "go at"]);
+    run(&shop, &["show", id]).expect(0).shows(&["No, it was let go", "let go by retention"]);
     let listed = run(&shop, &["releases"]).expect(0);
     assert_eq!(listed.stdout.matches("passed, let go").count(), 3, "{}", listed.stdout);
     let listed = run(&shop, &["releases", "--format", "json"]).expect(0).json();
@@ -40,8 +40,8 @@ fn what_no_rule_keeps_goes_and_everybody_says_so() {
     let page = std::fs::read_to_string(folder(&shop, &gone.id).join("manifest.html")).unwrap();
     assert!(page.contains("No, it was let go"));
     assert!(folder(&shop, &gone.id).join("manifest.json").exists(), "manifests are never deleted");
-    run(&shop, &["rollback", "--id", id, "--plan"]).expect(16).says(&["retention let"]);
-    run(&shop, &["drill", "--id", id]).says(&["retention let"]);
+    run(&shop, &["rollback", "--id", id, "--plan"]).expect(16).shows(&["retention let"]);
+    run(&shop, &["drill", "--id", id]).shows(&["retention let"]);
 
     // A second one finds nothing, and a later gate goes on.
     let again = prune(&shop, &[]);
@@ -66,7 +66,7 @@ fn a_prune_that_was_cut_off_after_its_events_is_finished_by_the_next() {
     let events = folder(&shop, &all[0].id).join("events");
     std::fs::create_dir_all(&events).unwrap();
     std::fs::write(events.join("pruned-20261120T000000.000000Z-00000000.json"), event.to_string()).unwrap();
-    run(&shop, &["rollback", "--id", &all[0].id, "--plan"]).expect(16).says(&["retention let"]);
+    run(&shop, &["rollback", "--id", &all[0].id, "--plan"]).expect(16).shows(&["retention let"]);
     let done = prune(&shop, &[]);
     assert_eq!(done["plan"]["leftovers"], serde_json::json!([all[0].snapshot]));
     assert_eq!(shop.restic(STAGING).check().snapshots().len(), 1);
@@ -108,7 +108,7 @@ fn what_is_not_ours_stays_and_what_nobody_names_goes_if_it_is_asked_for() {
     prune(&shop, &[]);
     assert_eq!(restic.snapshots().len(), 6, "what nobody names is not taken for garbage");
     let refused = run(&shop, &["prune", "--yes", "--unreferenced-older-than", "1m"]).expect(2);
-    refused.says(&["too short"]);
+    refused.shows(&["too short"]);
     let done = prune(&shop, &["--unreferenced-older-than", "1d"]);
     assert_eq!(done["plan"]["unnamed"].as_array().unwrap().len(), 1);
     assert_eq!(restic.check().snapshots().len(), 5, "the old one alone of which there is a newer one");
