@@ -123,7 +123,7 @@ mod tests {
         let event = ledger.record_event(&stored.manifest.id, &thawed).unwrap();
         let listed = ledger.inventory().unwrap();
         assert_eq!(listed.iter().map(|named| named.id.as_str()).collect::<Vec<_>>(), [ID, ATTEMPT]);
-        assert_eq!(listed[0].events, [event.name.clone()]);
+        assert_eq!(listed[0].events, std::slice::from_ref(&event.name));
         let read = || ledger.read_all(&ledger.inventory().unwrap(), &Cancel::new()).unwrap();
         let records = read();
         assert_eq!(records[0].record.as_ref().unwrap(), &(stored.clone(), vec![event.clone()]));

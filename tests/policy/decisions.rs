@@ -173,8 +173,10 @@ fn the_table_of_decisions_holds() {
     assert!(table().count() >= 60);
 }
 
-/// What was captured before, by age in minutes and by what speaks against it; and what then becomes of the sources of a line.
-const HISTORIES: &[(&str, &[(i64, &str)], &str)] = &[
+/// A line of the table; what was captured before, by age in minutes and by what speaks against it; what becomes of the sources.
+type History = (&'static str, &'static [(i64, &'static str)], &'static str);
+
+const HISTORIES: &[History] = &[
     ("usual | 1.3.0 → 1.3.1 | docs/a.md | low", &[], "orders capture, sessions capture, uploads capture"),
     ("usual | 1.3.0 → 1.3.1 | docs/a.md | low", &[(59, "")], "orders 59, sessions 59, uploads 59"),
     ("usual | 1.3.0 → 1.3.1 | docs/a.md | low", &[(60, "")], "orders 60, sessions 60, uploads 60"),

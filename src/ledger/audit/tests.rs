@@ -162,7 +162,7 @@ fn what_is_altered_or_moved_is_found() {
     for number in 1..=4 {
         let house = four();
         let text = String::from_utf8(bytes(&house, number)).unwrap();
-        house.overwrite(&key(number), text.replace("ada", "eve").as_bytes());
+        house.overwrite(&key(number), text.replace("\"ada\"", "\"eve\"").as_bytes());
         let found = problems(&house.ledger);
         match number {
             // Nothing follows the newest one but the head.

@@ -277,6 +277,9 @@ fn a_release_from_the_future_is_young() {
     assert_eq!(house.kept_by(&all, "keep_within"), [0, 1]);
 }
 
+/// Days ago, flags, sources, and what it leans on by place.
+type Drawn = (i64, [bool; 5], usize, BTreeSet<usize>);
+
 fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
     let one = (0..400_i64, any::<[bool; 5]>(), 0..3_usize, prop::collection::btree_set(0..12_usize, 0..3));
     prop::collection::vec(one, 0..12).prop_map(|mut all| {
@@ -284,7 +287,7 @@ fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let at = |days: i64| now - SignedDuration::from_hours(days * 24 + 2);
         let ids: Vec<_> = all.iter().enumerate().map(|(number, (days, ..))| id(at(*days), number)).collect();
-        let make = |(number, (days, flags, sources, leans)): (usize, &(i64, [bool; 5], usize, BTreeSet<usize>))| {
+        let make = |(number, (days, flags, sources, leans)): (usize, &Drawn)| {
             let [passed, deployed, whole, pruned, held] = *flags;
             Candidate {
                 id: ids[number].clone(),

@@ -18,27 +18,37 @@ fn gates_and_prunes_racing_lose_nothing() {
     let rounds = if full() { 1000 } else { 40 };
     let over = AtomicBool::new(false);
     let mut passed: Vec<Passed> = vec![gate(&shop, "0.0.0")];
+    let (told, ended) = std::sync::mpsc::channel();
     let (prunes, killed) = std::thread::scope(|scope| {
-        let pruning = scope.spawn(|| {
-            let (mut done, mut killed) = (0, 0);
-            while !over.load(Relaxed) {
-                let mut running = shop.holdpoint.start(["prune", "--environment", STAGING, "--yes"]);
-                // Every third one dies at another moment of its work.
-                if (done + killed) % 3 == 2 && !running.ends_within(Duration::from_millis((killed * 7) % 120)) {
-                    running.signal(Signal::KILL);
-                    killed += 1;
-                    drop(running.wait());
-                    continue;
+        let over = &over;
+        let pruning = scope.spawn({
+            let shop = &shop;
+            move || {
+                let (mut done, mut killed) = (0, 0);
+                while !over.load(Relaxed) {
+                    let _ = told.send(());
+                    let mut running = shop.holdpoint.start(["prune", "--environment", STAGING, "--yes"]);
+                    // Every third one dies at another moment of its work.
+                    if (done + killed) % 3 == 2 && !running.ends_within(Duration::from_millis((killed * 7) % 120)) {
+                        running.signal(Signal::KILL);
+                        killed += 1;
+                        drop(running.wait());
+                        continue;
+                    }
+                    let output = running.wait();
+                    assert!(matches!(output.code, Some(0 | 14)), "{output:?}");
+                    done += 1;
                 }
-                let output = running.wait();
-                assert!(matches!(output.code, Some(0 | 14)), "{output:?}");
-                done += 1;
+                (done, killed)
             }
-            (done, killed)
         });
         let gating = || {
             for round in 1..=rounds {
                 let version = format!("0.0.{round}");
+                // Prunes make way for gates: without a pause hardly one would get its turn.
+                if round % 4 == 0 {
+                    let _ = ended.recv();
+                }
                 if round % 2 == 1 {
                     passed.push(gate(&shop, &version));
                     continue;

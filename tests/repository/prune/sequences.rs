@@ -75,5 +75,10 @@ fn whatever_comes_after_what_nothing_needed_is_lost() {
     let (cases, steps) = if crate::support::full() { (40, 4..20) } else { (2, 4..9) };
     let mut runner =
         TestRunner::new(Config { cases, max_shrink_iters: 20, failure_persistence: None, ..Config::default() });
-    runner.run(&prop::collection::vec(step(), steps), |steps| Ok(run(steps))).unwrap();
+    runner
+        .run(&prop::collection::vec(step(), steps), |steps| {
+            run(steps);
+            Ok(())
+        })
+        .unwrap();
 }
