@@ -91,8 +91,13 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     }
     // From here on signals are for the command: none may get lost between the claim and its start.
     let signals = session.divert_signals();
-    session.cancel.check()?;
-    audited::warn(&guard::open(&request, &outcome, &run)?);
+    let opened = session.cancel.check().and_then(|()| guard::open(&request, &outcome, &run));
+    if let Err(error) = &opened {
+        // The last line must not say that it may go.
+        let line = request.auditor.failed(Action::Guard, error).of(&outcome.manifest.id);
+        audited::warn(&request.auditor.note(&Ledger::new(request.place.ledger_storage()), &line));
+    }
+    audited::warn(&opened?);
     let lease = outcome.lease.take();
     let guarded = Guarded { session, request: &request, manifest: &outcome.manifest, rollback_on_failure };
     Ok(guarded.deploy((&command, &run), wait, lease, signals)?)

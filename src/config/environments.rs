@@ -152,8 +152,14 @@ pub(super) fn regular_expression(value: &Value<'_>) -> Option<regex::Regex> {
 /// Reads a regular expression that a whole text must match.
 fn whole(value: &Value<'_>) -> Option<regex::Regex> {
     let found = regular_expression(value)?;
-    // What is an expression by itself is one between brackets, too.
-    regex::Regex::new(&format!("^(?:{found})$")).ok()
+    match regex::Regex::new(&format!("^(?:{found})$")) {
+        Ok(whole) => Some(whole),
+        Err(_) => {
+            // Such as one whose comment swallows the bracket.
+            value.mistake(format!("`{}` cannot be compared with a whole text: leave out (?x)", value.name));
+            None
+        }
+    }
 }
 
 fn http(table: &Table<'_>) -> Option<ProbeTarget> {

@@ -296,6 +296,23 @@ finding_codes! {
     InternalError = "internal-error" => Internal;
 }
 
+impl FindingCode {
+    /// Says whether a message of this code may repeat what a program printed.
+    fn quotes_a_program(self) -> bool {
+        matches!(
+            self,
+            Self::PreflightFailed
+                | Self::SourceFailed
+                | Self::CommandFailed
+                | Self::ProbeFailed
+                | Self::IntegrityFailed
+                | Self::DrillRestoreFailed
+                | Self::DrillCheckFailed
+                | Self::InternalError
+        )
+    }
+}
+
 impl fmt::Display for FindingCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -355,6 +372,15 @@ impl Finding {
             Some(source) => format!("{source}: {}", self.message),
             None => self.message.clone(),
         }
+    }
+
+    /// Returns what was found without what a program printed, which may hold secrets: for those who are told elsewhere.
+    pub fn without_quotes(&self) -> String {
+        if !self.code.quotes_a_program() {
+            return self.in_words();
+        }
+        let of = self.source.as_ref().map(|source| format!("{source}: ")).unwrap_or_default();
+        format!("{of}{} (the log of the run says more)", self.code.description().trim_end_matches('.'))
     }
 
     /// Turns a refusal into a warning, for a source that is not required.

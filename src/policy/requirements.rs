@@ -7,9 +7,12 @@ use crate::config::Requirement;
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::manifest::{CopyRecord, CopyState, ObjectLock, SourceRecord};
 use crate::model::rule::Rule;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// How far the clock of who drilled may be ahead.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// How many names a message holds.
 const NAMED: usize = 5;
@@ -185,6 +188,8 @@ pub fn judge_drill(
 ) -> (Option<Finding>, Rule) {
     let shown = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
     let within_text = shown(within);
+    // A clock that is ahead would keep a drill young for as long as it is.
+    let last = last.filter(|(at, _)| *at <= now + CLOCK_TOLERANCE);
     let problem = match last {
         None => Some(format!("a drill must have passed within {within_text}, and none has that could be believed")),
         Some((at, seconds)) => {

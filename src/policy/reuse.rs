@@ -45,7 +45,8 @@ pub fn judge(wanted: &Wanted<'_>, record: &SourceRecord, now: Timestamp) -> Resu
     if record.method != wanted.method {
         return differs("method");
     }
-    if record.identity.as_deref() != wanted.identity {
+    // Of two that nobody knows nobody knows whether they are one.
+    if wanted.identity.is_none() || record.identity.as_deref() != wanted.identity {
         return differs("server or path");
     }
     if wanted.definition.is_none() || record.definition.as_deref() != wanted.definition {

@@ -5,7 +5,7 @@ use super::units::{duration, plain};
 use crate::error::ExitCode;
 use crate::ledger::events::Event;
 use crate::model::drill::{Drill, DrillResult};
-use crate::model::finding::{Finding, FindingCode, Level};
+use crate::model::finding::{Finding, Level};
 use crate::model::manifest::{Manifest, Purpose};
 use crate::model::reconciliation::Outcome;
 use crate::model::status::{Status, StatusLine};
@@ -127,14 +127,7 @@ fn refused(findings: &[Finding]) -> (String, Vec<&'static str>) {
     let mut codes: Vec<_> = refusals().map(|finding| finding.code.as_str()).collect();
     codes.dedup();
     let Some(first) = refusals().next() else { return ("no reason was recorded".to_owned(), codes) };
-    let mut reason = match quotes_a_program(first.code) {
-        true => {
-            let of = first.source.as_ref().map(|source| format!("{source}: ")).unwrap_or_default();
-            let what = first.code.description().trim_end_matches('.');
-            format!("{of}{what} (the log of the run says more)")
-        }
-        false => first.in_words(),
-    };
+    let mut reason = first.without_quotes();
     let more = refusals().count() - 1;
     if more > 0 {
         reason = format!("{reason}; and {more} more");
@@ -142,26 +135,11 @@ fn refused(findings: &[Finding]) -> (String, Vec<&'static str>) {
     (short(plain(&reason)), codes)
 }
 
-/// Says whether a message of this code may repeat what a program printed.
-fn quotes_a_program(code: FindingCode) -> bool {
-    use FindingCode as Code;
-    matches!(
-        code,
-        Code::PreflightFailed
-            | Code::SourceFailed
-            | Code::CommandFailed
-            | Code::ProbeFailed
-            | Code::IntegrityFailed
-            | Code::DrillRestoreFailed
-            | Code::DrillCheckFailed
-            | Code::InternalError
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample;
     use super::*;
+    use crate::model::finding::FindingCode;
 
     const ASKER: Asker<'static> = Asker { by: "ada", run_url: Some("https://ci.example/1") };
 

@@ -51,7 +51,7 @@ pub fn of_override(auditor: &Auditor, manifest: &Manifest) -> Option<AuditLine> 
 /// Says by findings why something was refused.
 pub(super) fn with_findings(line: AuditLine, findings: &[Finding]) -> AuditLine {
     let refusals = || findings.iter().filter(|finding| finding.level == Level::Refusal);
-    line.why(refusals().next().map(Finding::in_words)).codes(refusals().map(|finding| finding.code.as_str()))
+    line.why(refusals().next().map(Finding::without_quotes)).codes(refusals().map(|finding| finding.code.as_str()))
 }
 
 /// Returns the line of an event; `None` of one that another line tells of already. The line is of the same moment, by

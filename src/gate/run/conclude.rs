@@ -49,6 +49,12 @@ impl Run<'_> {
             (manifest, exit) = self.verdict();
             self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
         }
+        // Whoever takes the lines may have held the run up until it was to end.
+        if let (ExitCode::Pass, Err(error)) = (exit, self.cancel.check()) {
+            self.find([Finding::from_error(&error, FindingCode::InternalError)]);
+            (manifest, exit) = self.verdict();
+            self.audit(&ledger, &manifest, Ok(None), &mut unrecorded);
+        }
         let signer = self.request.signer.as_ref();
         let mut recorded = if holds_the_lease {
             record::write_release(&ledger, &manifest, signer, || self.still_holds(&held))

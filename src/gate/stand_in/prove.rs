@@ -76,7 +76,7 @@ fn prove(
     let (mut bytes_read, mut blobs) = (seen.verified.bytes_read(), seen.verified.blobs());
     let mut leaned = vec![seen];
     if let Some(base) = Base::of(&candidate.record.content) {
-        let base = bases::see(&base, indexed, sizes, VerifyMode::New, cancel)?;
+        let base = bases::see(&base, indexed, sizes, mode, cancel)?;
         bytes_read += base.verified.bytes_read();
         blobs += base.verified.blobs();
         leaned.push(base);

@@ -19,7 +19,9 @@ pub fn kept(bytes: &[u8], application: &str, environment: &str) -> Kept {
     for (place, text) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         match serde_json::from_slice::<AuditLine>(text) {
             Ok(line) if (line.application.as_str(), line.environment.as_str()) == (application, environment) => {
-                kept.digests.insert(line.number, digest(text));
+                let found = digest(text);
+                // Two lines of one number: the first was cut off, and what is there now came after it.
+                kept.digests.entry(line.number).or_insert(found);
             }
             Ok(_) => {}
             Err(_) => kept.unreadable.push(place + 1),

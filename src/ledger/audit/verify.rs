@@ -11,6 +11,7 @@ use super::ReadLine;
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::model::audit::{Action, AuditLink, Outcome};
+use crate::model::manifest::Manifest;
 use crate::model::release_id::ReleaseId;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -225,9 +226,11 @@ impl Ledger {
                     audit.problems.push(Problem::ManifestAltered { number: newest.number, release: id.clone() });
                 }
                 // One that cannot be read is a break of its own chain.
-                let seen = raw.parse().ok().and_then(|stored| stored.manifest.audit);
+                let manifest = raw.parse().ok().map(|stored| stored.manifest);
                 // Older versions wrote no lines.
-                let is_audited = seen.is_some();
+                let since = |manifest: &Manifest| said.began.is_some_and(|began| manifest.created_at > began);
+                let is_audited = manifest.as_ref().is_some_and(|manifest| manifest.audit.is_some() || since(manifest));
+                let seen = manifest.and_then(|manifest| manifest.audit);
                 if is_audited && lines.is_none() {
                     audit.problems.push(Problem::ManifestWithoutLine { release: id.clone() });
                 }
