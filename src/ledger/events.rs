@@ -1,5 +1,6 @@
 //! What happens to a release after its manifest was written: create-only `events/NAME.json` beside it.
 
+use super::manifest::digest;
 use super::releases::Ledger;
 use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
@@ -281,6 +282,14 @@ impl Event {
         }
     }
 
+    /// Returns the digest of what the ledger holds of it.
+    ///
+    /// # Errors
+    /// `internal`: it cannot be written as JSON.
+    pub fn digest(&self) -> Result<String> {
+        Ok(digest(&to_json(self)?))
+    }
+
     /// Returns the side that was seen running everywhere, and when, if this event says so.
     pub fn matched(&self) -> Option<(Side, Timestamp)> {
         match self {
@@ -375,13 +384,20 @@ impl Ledger {
     /// # Errors
     /// The store's own, or `manifest-invalid` for an event that cannot be read: what it says may matter.
     pub fn events(&self, id: &ReleaseId) -> Result<Vec<EventRecord>> {
-        let names = self.storage.list_names(&format!("{}/events", Self::folder(id)))?;
-        let names: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
-        self.events_named(id, &names)
+        self.events_named(id, &self.event_names(id)?)
     }
 
     /// Reads events of a release that were listed, oldest first.
     pub(super) fn events_named(&self, id: &ReleaseId, names: &[impl AsRef<str> + Sync]) -> Result<Vec<EventRecord>> {
+        Ok(self.events_as_stored(id, names)?.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// Reads events of a release that were listed, oldest first, with their digests as the store holds them.
+    pub(super) fn events_as_stored(
+        &self,
+        id: &ReleaseId,
+        names: &[impl AsRef<str> + Sync],
+    ) -> Result<Vec<(EventRecord, String)>> {
         let folder = format!("{}/events", Self::folder(id));
         let mut events = Vec::new();
         let width = self.storage.parallelism().reads;
@@ -396,10 +412,16 @@ impl Ledger {
                     .caused_by(error)
                     .hint("it was altered, or a newer holdpoint wrote it: use that version")
             })?;
-            events.push(EventRecord { name: name.to_owned(), event });
+            events.push((EventRecord { name: name.to_owned(), event }, digest(&bytes)));
         }
-        events.sort_by(|one, two| (one.event.at(), &one.name).cmp(&(two.event.at(), &two.name)));
+        events.sort_by(|(one, _), (two, _)| (one.event.at(), &one.name).cmp(&(two.event.at(), &two.name)));
         Ok(events)
+    }
+
+    /// Returns the names of the events of a release, in no order that means anything.
+    pub(super) fn event_names(&self, id: &ReleaseId) -> Result<Vec<String>> {
+        let names = self.storage.list_names(&format!("{}/events", Self::folder(id)))?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(".json")).map(str::to_owned).collect())
     }
 }
 

@@ -180,7 +180,7 @@ pub struct AuditLine {
     /// The release that it was done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
-    /// The digest of the manifest that says more, `sha256:…`.
+    /// The digest of the manifest or event that says more, `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// The version of the release.

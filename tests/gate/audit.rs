@@ -2,6 +2,7 @@
 
 use super::shop::{Manifest, lease, until};
 use crate::support::holdpoint::Output;
+use crate::support::ledger::release_folder;
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
 use serde_json::Value;
@@ -144,6 +145,20 @@ fn lines_and_records_that_are_removed_or_altered_are_found() {
     found("which line 1 is about, was removed");
     std::fs::rename(&hidden, &manifest).unwrap();
     verify(&shop, 0);
+    // Events that still have the time of their lines, and say something else.
+    let release = shop.manifest()["id"].as_str().unwrap().to_owned();
+    let events = place(&shop).join(release_folder(&release));
+    for (kind, field) in [("admitted", "run"), ("reconciled", "explanation")] {
+        let files = std::fs::read_dir(events.join("events")).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.into_iter().find(|file| file.file_name().unwrap().to_str().unwrap().contains(kind)).unwrap();
+        let whole = std::fs::read(&file).unwrap();
+        let mut event: Value = serde_json::from_slice(&whole).unwrap();
+        event[field] = "nothing of the kind".into();
+        std::fs::write(&file, serde_json::to_vec_pretty(&event).unwrap()).unwrap();
+        found("was altered: it is not the one that its line is about");
+        std::fs::write(&file, whole).unwrap();
+    }
+    verify(&shop, 0);
     let output = {
         std::fs::remove_file(line_file(&shop, 2)).unwrap();
         shop.run(&["audit", "verify", "-e", "staging"]).expect(16)
@@ -219,10 +234,15 @@ fn a_receiver_that_takes_no_line_refuses_where_that_is_demanded() {
         "{}",
         passed.stdout
     );
+    // The record of the drill says so, and so is another one than the first line was about.
+    let drilled = shop.run(&["drill", "-e", "staging", "--format", "json"]).expect(0).json();
+    assert!(drilled.to_string().contains("was not taken by syslog"), "{drilled:#}");
+    verify(&shop, 0);
     shop.configure(&format!("{CONFIGURATION}{syslog}forward_required = true\n"));
     shop.gate("1.4.0", &["--from", "1.3.0"]).expect(10);
     let outcomes: Vec<_> = said(&shop);
-    assert_eq!(outcomes, ["gate passed 0", "gate passed 0", "gate refused 10"], "the last word is that it is refused");
+    let expected = ["gate passed 0", "drill passed 0", "drill passed 0", "gate passed 0", "gate refused 10"];
+    assert_eq!(outcomes, expected, "the last word is that it is refused");
     verify(&shop, 0);
 }
 

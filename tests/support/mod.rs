@@ -6,6 +6,7 @@ pub mod environment;
 pub mod faults;
 pub mod git;
 pub mod holdpoint;
+pub mod ledger;
 pub mod mariadb;
 pub mod postgres;
 pub mod proxy;

@@ -76,7 +76,7 @@ impl Auditor {
     /// As [`Auditor::write`].
     pub fn write_event(&self, ledger: &Ledger, id: Option<&ReleaseId>, event: &Event) -> Result<Vec<Finding>> {
         match lines::of_event(self, id, event) {
-            Some(line) => self.write(ledger, None, &line),
+            Some(line) => self.write(ledger, None, &AuditLine { record: Some(event.digest()?), ..line }),
             None => Ok(Vec::new()),
         }
     }

@@ -83,6 +83,13 @@ pub enum Problem {
         /// The manifest.
         release: ReleaseId,
     },
+    /// An event is not the one that its line is about.
+    EventAltered {
+        /// The release.
+        release: ReleaseId,
+        /// The name of the event.
+        event: String,
+    },
     /// An event has no line.
     EventWithoutLine {
         /// The release.
@@ -137,6 +144,9 @@ impl fmt::Display for Problem {
             Self::ManifestWithoutLine { release } => {
                 write!(f, "the manifest of {release} has no line: one was removed, or the manifest was put there")
             }
+            Self::EventAltered { release, event } => {
+                write!(f, "the event {event} of {release} was altered: it is not the one that its line is about")
+            }
             Self::EventWithoutLine { release, event } => {
                 write!(f, "the event {event} of {release} has no line: one was removed, or the event was put there")
             }
@@ -168,8 +178,9 @@ struct Said {
     digests: BTreeMap<u64, String>,
     /// The lines about the manifest of each release; a verdict that could not be recorded has a second one.
     manifests: BTreeMap<ReleaseId, Vec<AboutManifest>>,
-    /// When what was done.
-    done: BTreeSet<(Action, Timestamp)>,
+    /// When what was done, with the digests of its event; a prune has one line for the events of many releases, and none of
+    /// their digests.
+    done: BTreeMap<(Action, Timestamp), BTreeSet<String>>,
     /// When the first line was written.
     began: Option<Timestamp>,
 }
@@ -254,7 +265,7 @@ impl Ledger {
     }
 
     fn compare_events(&self, audit: &mut Audit, said: &Said, id: &ReleaseId, is_audited: bool) -> Result<()> {
-        let events = match self.events(id) {
+        let events = match self.event_names(id).and_then(|names| self.events_as_stored(id, &names)) {
             Ok(events) => events,
             Err(error) if error.code() == crate::error::ErrorCode::ManifestInvalid => {
                 audit.problems.push(Problem::EventsUnreadable { release: id.clone(), why: error.chain() });
@@ -262,13 +273,17 @@ impl Ledger {
             }
             Err(error) => return Err(error),
         };
-        for record in events {
+        for (record, found) in events {
             audit.events += 1;
             let Some(action) = action_of(&record.event) else { continue };
             let at = record.event.at();
             let must_have_one = is_audited || said.began.is_some_and(|began| at >= began);
-            if must_have_one && !said.done.contains(&(action, at)) {
-                audit.problems.push(Problem::EventWithoutLine { release: id.clone(), event: record.name });
+            let (release, event) = (id.clone(), record.name);
+            match said.done.get(&(action, at)) {
+                Some(digests) if digests.is_empty() || digests.contains(&found) => {}
+                Some(_) => audit.problems.push(Problem::EventAltered { release, event }),
+                None if must_have_one => audit.problems.push(Problem::EventWithoutLine { release, event }),
+                None => {}
             }
         }
         Ok(())
@@ -306,7 +321,8 @@ impl Said {
         self.digests.insert(line.number, line.digest.clone());
         let Ok(content) = &line.line else { return };
         self.began = self.began.or(Some(content.at));
-        self.done.insert((content.action, content.at));
+        let digests = self.done.entry((content.action, content.at)).or_default();
+        digests.extend(content.record.clone());
         if let (Some(release), Some(record)) = (&content.release, &content.record)
             && content.action.has_manifest()
         {
