@@ -18,9 +18,11 @@ use crate::release::resolve::Target;
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
+use crate::report::told::refused;
 use crate::report::verdict::VerdictDocument;
 use crate::signing::AllowedSigners;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// What is about to be deployed, and by whom.
 #[derive(Debug, clap::Args)]
@@ -77,6 +79,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         auditor: &auditor,
     };
     let ledger = Ledger::new(place.ledger_storage());
+    let deadline = Instant::now().checked_add(gate.timeout);
     let timer = session.cancel.after(gate.timeout, Reason::Deadline)?;
     let mut admission = match admit::admit(&request, &session.cancel, session.runtime.handle()) {
         Ok(admission) => admission,
@@ -99,10 +102,11 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         let noted = auditor.note(&ledger, &named(&request, id, line));
         let place = (application.as_str(), environment.as_str());
         let manifest = admission.pass.as_ref().map(|pass| &pass.manifest);
-        let found = (exit, admission.findings.as_slice());
+        let why = (exit, refused(&admission.findings));
         let telling = Telling::not_admitted(session, &auditor.by, |asker| {
-            asker.not_admitted(place, &target.version, manifest, found)
+            asker.not_admitted(place, &target.version, manifest, why)
         });
+        let telling = telling.until(deadline);
         let untold = telling.finish(id.map(|id| (&ledger, id)));
         admission.findings.extend(noted.into_iter().chain(untold));
     }

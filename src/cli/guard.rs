@@ -21,6 +21,7 @@ use crate::process::{attend, in_words};
 use crate::report::ci::CiReport;
 use crate::report::closing::Closing;
 use crate::report::text;
+use crate::report::told::refused_by;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -94,8 +95,15 @@ pub fn run(session: &Session, options: Options) -> anyhow::Result<ExitCode> {
     let opened = session.cancel.check().and_then(|()| guard::open(&request, &outcome, &run));
     if let Err(error) = &opened {
         // The last line must not say that it may go.
-        let line = request.auditor.failed(Action::Guard, error).of(&outcome.manifest.id);
-        audited::warn(&request.auditor.note(&Ledger::new(request.place.ledger_storage()), &line));
+        let (manifest, ledger) = (&outcome.manifest, Ledger::new(request.place.ledger_storage()));
+        let line = request.auditor.failed(Action::Guard, error).of(&manifest.id);
+        audited::warn(&request.auditor.note(&ledger, &line));
+        let place = (request.application.as_str(), request.environment.as_str());
+        let why = (error.code().exit(), refused_by(error));
+        let telling = Telling::not_admitted(session, &request.auditor.by, |asker| {
+            asker.not_admitted(place, &request.target.version, Some(manifest), why)
+        });
+        audited::warn(&telling.until(deadline).finish(Some((&ledger, &manifest.id))));
     }
     audited::warn(&opened?);
     let lease = outcome.lease.take();

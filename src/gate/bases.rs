@@ -65,11 +65,20 @@ pub fn find(ready: &[Ready<'_>], ledger: &Ledger) -> Result<(Bases, Vec<Finding>
 }
 
 /// Makes sure that a snapshot is in the store still: its file, its trees, and every pack that they refer to. `sizes` are the packs
-/// that there are; in mode `all` they are read.
+/// that there are; in mode `all` they are read. What the snapshot says of itself, sealed with the key of the repository, is
+/// compared with what the ledger says of it, which is about `place`, an application and its environment: whoever can write to
+/// the store and has not the key cannot put another one in its place.
 ///
 /// # Errors
 /// `damaged` or `not-found`, naming what is missing; the store's own; a cancellation.
-pub fn see(base: &Base, indexed: &Indexed, sizes: &IdMap<u64>, mode: VerifyMode, cancel: &Cancel) -> Result<Leaned> {
+pub fn see(
+    base: &Base,
+    place: (&str, &str),
+    indexed: &Indexed,
+    sizes: &IdMap<u64>,
+    mode: VerifyMode,
+    cancel: &Cancel,
+) -> Result<Leaned> {
     let gone = || {
         let Base { source, release, snapshot } = base;
         let message = format!("the snapshot {snapshot} of {source} (release {release}) is not in the store any more");
@@ -78,8 +87,24 @@ pub fn see(base: &Base, indexed: &Indexed, sizes: &IdMap<u64>, mode: VerifyMode,
     let repository = indexed.repository();
     let id = Id::parse(&base.snapshot).map_err(|_| gone())?;
     let file: Snapshot = repository.load_json(FileType::Snapshot, &id, ReadFrom::Medium)?.ok_or_else(gone)?;
+    if !is_of(&file, place, base) {
+        return Err(another(base));
+    }
     let progress = Progress::new();
     let workers = Workers { threads: repository.readers(), progress: &progress, cancel };
     let verified = verify_tree(indexed, file.tree, mode, &PackEvidence::default(), sizes, &workers)?;
     Ok(Leaned { snapshot: id, file, verified })
+}
+
+fn is_of(file: &Snapshot, (application, environment): (&str, &str), base: &Base) -> bool {
+    file.tag("application") == Some(application)
+        && file.tag("environment") == Some(environment)
+        && file.tag("source") == Some(&base.source)
+        && file.tag("release") == Some(base.release.as_str())
+}
+
+/// Says that a snapshot is not the one that the ledger means.
+pub fn another(Base { source, release, snapshot }: &Base) -> Error {
+    let message = format!("the snapshot {snapshot} is not the one that the release {release} took of {source}");
+    Error::new(ErrorCode::Damaged, message).hint("find out who can write to the store")
 }

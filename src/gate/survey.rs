@@ -117,7 +117,7 @@ pub fn compare_with_ledger(from: &mut From, ledger: &Ledger) -> Result<Vec<Findi
         },
     );
     if let (Some(observed), Some(recorded)) = (&from.version, &search.found) {
-        if observed.is_same_release(&recorded.version) {
+        if observed.may_be_same_build(&recorded.version) {
             from.commit = from.commit.take().or_else(|| recorded.commit.clone());
         } else {
             let message = format!(

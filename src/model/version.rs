@@ -74,6 +74,22 @@ impl Version {
             _ => self.text == other.text,
         }
     }
+
+    /// Says whether both name the same build of the same release: here build metadata counts.
+    pub fn is_same_build(&self, other: &Self) -> bool {
+        match (&self.semver, &other.semver) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.text == other.text,
+        }
+    }
+
+    /// Says whether the build metadata, where both have it, tell two builds of one release.
+    pub fn may_be_same_build(&self, other: &Self) -> bool {
+        let is_stripped = [self, other]
+            .into_iter()
+            .any(|version| version.semver.as_ref().is_none_or(|semver| semver.build.is_empty()));
+        self.is_same_release(other) && (is_stripped || self.is_same_build(other))
+    }
 }
 
 fn parse_semver(text: &str) -> Result<semver::Version, semver::Error> {
@@ -115,6 +131,17 @@ mod tests {
         assert!(semver("1.4.0+build.7").is_same_release(&semver("1.4.0")));
         assert!(!semver("1.4.0-rc.1").is_same_release(&semver("1.4.0")));
         assert_eq!(semver(" v1.4.0+b ").to_string(), "v1.4.0+b");
+    }
+
+    #[test]
+    fn build_metadata_tell_builds_of_one_release_apart() {
+        assert!(semver("v1.4.0+7").is_same_build(&semver("1.4.0+7")));
+        assert!(!semver("1.4.0+7").is_same_build(&semver("1.4.0+8")));
+        assert!(!semver("1.4.0+7").is_same_build(&semver("1.4.0")));
+        // Tags of images, for one, have no place for it.
+        assert!(semver("1.4.0+7").may_be_same_build(&semver("1.4.0")));
+        assert!(!semver("1.4.0+7").may_be_same_build(&semver("1.4.0+8")));
+        assert!(!semver("1.4.0").may_be_same_build(&semver("1.4.1")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! May an older snapshot stand in for a source that is not captured?
 
+use crate::model::finding::FindingCode;
 use crate::model::manifest::{From, Manifest, ProbeKind, Purpose, SourceOutcome, SourceRecord, State, VerifyMode};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -21,10 +22,15 @@ pub struct Wanted<'a> {
     pub within: Option<Duration>,
 }
 
-/// Says whether snapshots of a release may stand in for anything: it passed by itself, and is no rescue of a broken state. What a
-/// person overrode there was a decision for that one deploy.
+/// Says whether snapshots of a release may stand in for anything: it passed by itself, is no rescue of a broken state, and nobody
+/// was deploying meanwhile. What a person overrode there was a decision for that one deploy.
 pub fn lends(release: &Manifest) -> bool {
-    release.state == State::Passed && release.purpose != Purpose::Safety && release.decision.overridden.is_none()
+    let decision = &release.decision;
+    let in_a_deploy = decision.findings.iter().any(|finding| finding.code == FindingCode::Claimed);
+    release.state == State::Passed
+        && release.purpose != Purpose::Safety
+        && decision.overridden.is_none()
+        && !in_a_deploy
 }
 
 /// Judges a snapshot by the record of the run that captured it; `Err` says why it may not stand in.
@@ -85,7 +91,7 @@ pub fn since(then: &From, now: &From) -> Since {
         (None, _) => "an unknown version".to_owned(),
     };
     let same = match (&then.version, &now.version) {
-        (Some(then), Some(now)) => then.is_same_release(now),
+        (Some(then), Some(now)) => then.is_same_build(now),
         (None, None) => then.probe == ProbeKind::First && now.probe == ProbeKind::First,
         _ => false,
     };

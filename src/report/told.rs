@@ -2,7 +2,7 @@
 
 use super::status::{bare, short};
 use super::units::{duration, plain};
-use crate::error::ExitCode;
+use crate::error::{Error, ExitCode};
 use crate::ledger::events::Event;
 use crate::model::drill::{Drill, DrillResult};
 use crate::model::finding::{Finding, Level};
@@ -56,15 +56,14 @@ impl Asker<'_> {
         Some(StatusLine { reason: Some(plain(&overridden.reason)), ..line })
     }
 
-    /// A deploy step was not admitted.
+    /// A deploy step was not admitted, for a reason and its codes.
     pub fn not_admitted(
         &self,
         place: (&str, &str),
         version: &Version,
         pass: Option<&Manifest>,
-        (exit, findings): (ExitCode, &[Finding]),
+        (exit, (reason, codes)): (ExitCode, (String, Vec<&'static str>)),
     ) -> StatusLine {
-        let (reason, codes) = refused(findings);
         let number = exit.number();
         let text = format!("{} {}: {version} is not admitted ({number}): {reason}; do not deploy", place.0, place.1);
         StatusLine {
@@ -122,7 +121,7 @@ impl Asker<'_> {
 
 /// Returns why something was refused, in short, and every code. What a program of the configuration said is not passed on:
 /// it may hold secrets.
-fn refused(findings: &[Finding]) -> (String, Vec<&'static str>) {
+pub fn refused(findings: &[Finding]) -> (String, Vec<&'static str>) {
     let refusals = || findings.iter().filter(|finding| finding.level == Level::Refusal);
     let mut codes: Vec<_> = refusals().map(|finding| finding.code.as_str()).collect();
     codes.dedup();
@@ -133,6 +132,11 @@ fn refused(findings: &[Finding]) -> (String, Vec<&'static str>) {
         reason = format!("{reason}; and {more} more");
     }
     (short(plain(&reason)), codes)
+}
+
+/// Returns why an error refused something, in short, and its code.
+pub fn refused_by(error: &Error) -> (String, Vec<&'static str>) {
+    (short(plain(error.message())), vec![error.code().as_str()])
 }
 
 #[cfg(test)]

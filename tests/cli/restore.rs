@@ -2,6 +2,7 @@
 
 use crate::support::environment::must;
 use crate::support::holdpoint::Holdpoint;
+use crate::support::ledger::release_folder;
 use crate::support::shared::{self, Restic};
 use crate::support::shop::Shop;
 use crate::support::signing::Keys;
@@ -329,8 +330,7 @@ fn only_what_an_allowed_signer_signed_is_restored() {
     fs::write(&path, &altered).unwrap();
     restore(16, &file).says(&["altered"]).refuses_in_words();
     let id = shop.manifest()["id"].as_str().unwrap().to_owned();
-    let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-    let stored = shop.repository("staging").with_file_name("releases").join(day).join(&id).join("manifest.json");
+    let stored = shop.repository("staging").with_file_name(release_folder(&id)).join("manifest.json");
     fs::set_permissions(&stored, PermissionsExt::from_mode(0o644)).unwrap();
     fs::write(&stored, &altered).unwrap();
     restore(16, &[]).says(&["altered"]);

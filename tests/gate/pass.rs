@@ -2,6 +2,7 @@
 
 use super::shop::{Manifest, STAGING, Shop, arguments, names, shell, until};
 use crate::support::environment::must;
+use crate::support::ledger::release_folder;
 use crate::support::shop::assert_valid;
 use crate::support::tree;
 use rusqlite::Connection;
@@ -20,8 +21,7 @@ fn digest(path: &Path) -> String {
 /// Returns where the ledger keeps a manifest.
 fn recorded(shop: &Shop, manifest: &Manifest) -> PathBuf {
     let id = manifest.0["id"].as_str().unwrap();
-    let date = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-    shop.place(STAGING).join("releases").join(date).join(id).join("manifest.json")
+    shop.place(STAGING).join(release_folder(id)).join("manifest.json")
 }
 
 #[test]

@@ -2,9 +2,15 @@
 
 use crate::support::holdpoint::{Holdpoint, Output, Running};
 use crate::support::restic::Restic;
+use holdpoint::ledger::Ledger;
+use holdpoint::ledger::claim::Claim;
+use holdpoint::model::release_id::ReleaseId;
+use holdpoint::storage::LocalStorage;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -87,6 +93,26 @@ impl Shop {
     /// Returns the part of the store for an environment.
     pub fn place(&self, environment: &str) -> PathBuf {
         self.path(".holdpoint/store/shop").join(environment)
+    }
+
+    /// Returns the records of [`STAGING`].
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(Arc::new(LocalStorage::new(self.place(STAGING)).unwrap()))
+    }
+
+    /// Has a release be deployed for an hour from now, by nobody; returns its id.
+    pub fn claim(&self, id: &str) -> ReleaseId {
+        let (release, now) = (ReleaseId::parse(id).unwrap(), Timestamp::now());
+        let claim = Claim {
+            release: release.clone(),
+            version: "1.1.0".to_owned().into(),
+            run: "42".to_owned(),
+            run_url: None,
+            opened_at: now,
+            expires_at: now + SignedDuration::from_hours(1),
+        };
+        assert!(self.ledger().open_claim(&claim, None).unwrap());
+        release
     }
 
     /// Returns restic on the repository of an environment.

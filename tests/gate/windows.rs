@@ -1,8 +1,10 @@
 //! Change windows and blackouts, with the clock set to both sides of them.
 
 use crate::support::environment::{command, must};
+use crate::support::ledger::release_folder;
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
+use crate::support::version_server::{Answer, VersionServer};
 use serde_json::Value;
 
 const OFFICE: &str = "[[environment.staging.window]]\nname = \"office\"\ndays = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"]\n\
@@ -46,10 +48,11 @@ impl Timed {
     }
 
     /// Runs the binary as if it were `time` by UTC. Its clock goes on from what the file `clock` says, whoever wrote that.
+    /// `-m`: the library for programs of several threads; the other one may give one thread what another is just reading.
     fn at(&self, time: &str, arguments: &[&str]) -> Said {
         let holdpoint = self.shop.holdpoint();
         self.shop.write("clock", format!("@{time}\n"));
-        let library = must(command("faketime", holdpoint.home()).args(["-f", "+0", "printenv", "LD_PRELOAD"]));
+        let library = must(command("faketime", holdpoint.home()).args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]));
         let mut faked = holdpoint.command(arguments);
         faked.env("LD_PRELOAD", library.trim()).env("FAKETIME_TIMESTAMP_FILE", self.shop.path().join("clock"));
         let output = faked.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").output().unwrap();
@@ -172,14 +175,21 @@ fn what_does_not_fit_before_the_window_closes_is_not_begun() {
 
 #[test]
 fn guard_runs_nothing_when_the_window_closed_while_the_gate_ran() {
-    // The capture is what takes until after half past four.
+    // The capture is what takes until after half past four. Renamed, so that no thread reads the file half written.
     let slow = "[[source]]\nname = \"orders\"\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \
-                \"echo '@2026-11-23 16:31:00' > clock; echo 1\"]\n";
-    let timed = Timed::with(slow, OFFICE);
+                \"echo '@2026-11-23 16:31:00' > later && mv later clock && echo 1\"]\n";
+    let receiver = VersionServer::start([Answer::status(200)]);
+    let told =
+        format!("[[webhook]]\nname = \"chat\"\nurl = \"{}\"\nevents = [\"passed\", \"refused\"]\n", receiver.url("/"));
+    let timed = Timed::with(&format!("{slow}{told}"), OFFICE);
     let said = timed.release("2026-11-23 16:20:00", "guard", &["--first", "--", "touch", "deployed"]).expect(13);
     assert!(!timed.shop.path().join("deployed").exists());
     assert!(said.stderr.contains("opens at Tue 2026-11-24 09:00 UTC"), "{said:#?}");
     assert_eq!(timed.shop.manifest()["decision"]["result"], "pass");
+    // Whoever was told that it may be deployed is told that it was not.
+    let lines = receiver.bodies().into_iter().map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    let lines: Vec<_> = lines.map(|line| (line["status"].clone(), line["codes"].clone())).collect();
+    assert_eq!(lines, [("passed".into(), Value::Null), ("refused".into(), serde_json::json!(["policy-refused"]))]);
     let claim = timed.shop.path().join(".holdpoint/store/shop/staging/claim.json");
     assert!(!claim.exists(), "a claim was left open");
     let quick = "[[source]]\nname = \"orders\"\nkind = \"command\"\ncommand = [\"echo\", \"1\"]\n";
@@ -191,8 +201,7 @@ fn guard_runs_nothing_when_the_window_closed_while_the_gate_ran() {
 /// Makes the record of the last run say that it took as long.
 fn slow_down(shop: &Shop, seconds: f64) {
     let id = shop.manifest()["id"].as_str().unwrap().to_owned();
-    let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-    let path = shop.path().join(".holdpoint/store/shop/staging/releases").join(day).join(&id).join("manifest.json");
+    let path = shop.path().join(".holdpoint/store/shop/staging").join(release_folder(&id)).join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     manifest["measured"]["capture_seconds"] = seconds.into();
     std::fs::write(&path, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();

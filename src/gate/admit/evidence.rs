@@ -52,7 +52,8 @@ fn look(
     cancel: &Cancel,
 ) -> Result<Option<Finding>> {
     let tree = source.snapshot.as_ref().filter(|snapshot| snapshot.id == base.snapshot).map(|snapshot| &snapshot.tree);
-    match bases::see(base, indexed, sizes, VerifyMode::New, cancel) {
+    let place = (pass.application.as_str(), pass.environment.name.as_str());
+    match bases::see(base, place, indexed, sizes, VerifyMode::New, cancel) {
         Ok(seen) if tree.is_none_or(|tree| *tree == seen.verified.tree().to_string()) => Ok(None),
         Ok(_) => Ok(Some(gone(pass, "the snapshot holds another tree than the gate saw").of_source(&source.name))),
         Err(error) if is_loss(error.code()) => Ok(Some(gone(pass, &error.chain()).of_source(&source.name))),

@@ -78,7 +78,7 @@ impl Bring<'_> {
         let threads = source.storage().parallelism().reads.min(to.parallelism().uploads);
         let workers = Workers { threads, progress, cancel };
         let since = Timestamp::now();
-        plan.perform(self.indexed, &to, tally, &workers)?;
+        plan.perform(self.indexed, &to, &lock, tally, &workers)?;
         if tally.is_sound() {
             let mut snapshots = plan.arrivals();
             snapshots.retain(|id| !self.kept.contains(id));

@@ -169,14 +169,16 @@ impl Run<'_> {
         Ok(if locks?.len() > 1 { None } else { Some(packs?) })
     }
 
-    /// Refuses while the environment is frozen, and warns while somebody deploys into it; a snapshot outside of a deploy
-    /// is always welcome.
+    /// Refuses a gate while the environment is frozen, and warns while somebody deploys into it: what is captured meanwhile
+    /// may be half of the one and half of the other, and does not stand in for anything. A rescue is asked nothing.
     fn check_standing(&self, ledger: &Ledger) -> Result<()> {
-        if self.request.purpose != Purpose::Gate {
+        let purpose = self.request.purpose;
+        if purpose == Purpose::Safety {
             return Ok(());
         }
         let now = Timestamp::now();
-        let (freeze, claim) = both(|| ledger.freeze_at(now), || ledger.claim());
+        let frozen = || if purpose == Purpose::Gate { ledger.freeze_at(now) } else { Ok(None) };
+        let (freeze, claim) = both(frozen, || ledger.claim());
         self.find(freeze?.map(|freeze| standing::frozen(&self.request.environment, &freeze)));
         let claim = claim?.filter(|claim| claim.is_open(now));
         self.find(claim.map(|claim| Finding { level: Level::Warning, ..standing::claimed(&claim) }));
@@ -213,10 +215,11 @@ impl Run<'_> {
             return Ok(leaned);
         }
         let packs = PackList::renewed(packs, indexed.repository())?;
+        let place = (self.request.application.as_str(), self.request.environment.as_str());
         for ready in ready {
             let name = &ready.config.name;
             let Some(base) = bases.get(name) else { continue };
-            match bases::see(base, indexed, packs.sizes(), VerifyMode::New, self.cancel) {
+            match bases::see(base, place, indexed, packs.sizes(), VerifyMode::New, self.cancel) {
                 Ok(seen) => {
                     leaned.push(seen);
                     self.record_of(name, |record| manifest::add_base(record, base));

@@ -7,8 +7,8 @@ use crate::cancel::Cancel;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::leaning::Base;
 use crate::model::manifest::{Verification, VerifyMode};
+use crate::repository::Indexed;
 use crate::repository::id::IdMap;
-use crate::repository::{Indexed, Snapshot};
 use crate::storage::many::ask_all;
 use jiff::Timestamp;
 
@@ -62,11 +62,11 @@ fn prove(
         release: candidate.release.clone(),
         snapshot: recorded.map(|snapshot| snapshot.id.clone()).unwrap_or_default(),
     };
-    let seen = bases::see(&own, indexed, sizes, mode, cancel)?;
-    if !is_of(&seen.file, request, &own, candidate) {
-        let message =
-            format!("the snapshot {} is not the one that the release {} took of {source}", own.snapshot, own.release);
-        return Err(Error::new(ErrorCode::Damaged, message).hint("find out who can write to the store"));
+    let place = (request.application.as_str(), request.environment.as_str());
+    let seen = bases::see(&own, place, indexed, sizes, mode, cancel)?;
+    // Of those that one release took of a source, the one that its record means.
+    if seen.file.time != candidate.captured_at {
+        return Err(bases::another(&own));
     }
     let tree = seen.verified.tree().to_string();
     if recorded.is_none_or(|recorded| recorded.tree != tree) {
@@ -76,7 +76,7 @@ fn prove(
     let (mut bytes_read, mut blobs) = (seen.verified.bytes_read(), seen.verified.blobs());
     let mut leaned = vec![seen];
     if let Some(base) = Base::of(&candidate.record.content) {
-        let base = bases::see(&base, indexed, sizes, mode, cancel)?;
+        let base = bases::see(&base, place, indexed, sizes, mode, cancel)?;
         bytes_read += base.verified.bytes_read();
         blobs += base.verified.blobs();
         leaned.push(base);
@@ -84,14 +84,4 @@ fn prove(
     let digest = format!("sha256:{tree}");
     let verification = Verification { mode, bytes_read, blobs, digest, finished_at: Timestamp::now() };
     Ok(Proved { verification, leaned })
-}
-
-/// Compares what the snapshot says of itself, sealed with the key of the repository, with what the ledger says of it: whoever can
-/// write to the store and has not the key cannot have an older or another one stand in.
-fn is_of(file: &Snapshot, request: &Request, own: &Base, candidate: &Candidate) -> bool {
-    file.tag("application") == Some(&request.application)
-        && file.tag("environment") == Some(&request.environment)
-        && file.tag("source") == Some(&own.source)
-        && file.tag("release") == Some(own.release.as_str())
-        && file.time == candidate.captured_at
 }

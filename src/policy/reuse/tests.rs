@@ -87,6 +87,9 @@ fn a_deploy_since_the_capture_counts_by_what_it_changed() {
     let (first, unknown) = (from(None, None, "first"), from(None, None, "none"));
     for (then, now, same) in [
         (&old, &old, true),
+        (&old, &from(Some("v1.3.0"), Some("aa"), "http"), true),
+        (&old, &from(Some("1.3.0+7"), Some("aa"), "http"), false),
+        (&from(Some("1.3.0+7"), None, "http"), &from(Some("1.3.0+8"), None, "http"), false),
         (&old, &from(Some("1.3.0"), None, "given"), true),
         (&old, &from(Some("1.3.0"), Some("cc"), "http"), false),
         (&old, &new, false),

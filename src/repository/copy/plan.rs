@@ -5,6 +5,7 @@ use super::super::blobs::Indexed;
 use super::super::files::FileType;
 use super::super::id::{Id, IdMap};
 use super::super::index::IndexFile;
+use super::super::lock::LockGuard;
 use super::super::pack::{self, BlobType};
 use super::super::parallel::Workers;
 use super::{Route, Tally, Trust};
@@ -91,14 +92,25 @@ impl CopyPlan {
     }
 
     /// Copies and reads back, a stage at a time; what was written is listed back before the next stage refers to it. Once
-    /// there is a problem nothing more is written after the stage that met it, for it might refer to what is not there.
+    /// there is a problem nothing more is written after the stage that met it, for it might refer to what is not there. `lock`
+    /// is the one at the copy: once it is lost, others may remove what was sent.
     ///
     /// # Errors
-    /// The storages' own; a cancellation. What is damaged is a problem in `tally`.
-    pub fn perform(&self, indexed: &Indexed, to: &SharedStorage, tally: &Tally, workers: &Workers<'_>) -> Result<()> {
+    /// `lease-lost`, the storages' own; a cancellation. What is damaged is a problem in `tally`.
+    pub fn perform(
+        &self,
+        indexed: &Indexed,
+        to: &SharedStorage,
+        lock: &LockGuard,
+        tally: &Tally,
+        workers: &Workers<'_>,
+    ) -> Result<()> {
         let route = Route { source: indexed.repository(), to };
         for jobs in &self.stages {
             let writes = tally.is_sound();
+            if writes && jobs.iter().any(|job| job.work == Work::Send) {
+                lock.confirm()?;
+            }
             workers.each(
                 jobs,
                 || Ok(()),

@@ -6,6 +6,7 @@ mod signature;
 mod ways;
 
 use crate::support::holdpoint::{Holdpoint, Output};
+use crate::support::ledger::release_folder;
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
 use std::path::PathBuf;
@@ -41,8 +42,7 @@ impl Deployment {
 
     /// Returns the folder of a release.
     fn folder(&self, id: &str, environment: &str) -> PathBuf {
-        let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-        self.shop.path().join(".holdpoint/store/shop").join(environment).join("releases").join(day).join(id)
+        self.shop.path().join(".holdpoint/store/shop").join(environment).join(release_folder(id))
     }
 
     fn admit(&self, release: &str, more: &[&str]) -> Output {

@@ -48,7 +48,7 @@ fn the_pass_is_old_or_a_clock_was_moved() {
         let mut faked = command("faketime", holdpoint.home());
         faked.current_dir(deployment.shop.path()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         faked.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = faked.args(["-f", offset]).arg(plain.get_program()).args(plain.get_args()).output().unwrap();
+        let output = faked.args(["-m", "-f", offset]).arg(plain.get_program()).args(plain.get_args()).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     };
     let (code, text) = at("+61m");

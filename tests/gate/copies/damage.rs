@@ -3,6 +3,7 @@
 use super::super::shop::{STAGING, names};
 use super::super::store::Tmpfs;
 use super::{assert_same, part, restic, shop};
+use crate::support::ledger::release_folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,7 @@ fn records_that_differ_are_never_overwritten_and_pages_are() {
     let shop = shop("copy", true);
     shop.gate(&["data"]).expect(0);
     let id = shop.manifest().0["id"].as_str().unwrap().to_owned();
-    let release = part(&shop, "copy").join(format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]));
+    let release = part(&shop, "copy").join(release_folder(&id));
     fs::write(release.join("manifest.html"), "an old page").unwrap();
     shop.holdpoint.run(["copy", "-e", STAGING]).expect(0);
     assert_same(&shop);

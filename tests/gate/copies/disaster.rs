@@ -2,6 +2,7 @@
 
 use super::super::shop::STAGING;
 use super::{part, restic, shop};
+use crate::support::ledger::release_folder;
 use crate::support::tree;
 use std::fs;
 
@@ -13,12 +14,7 @@ fn everything_comes_back_from_the_copy() {
         shop.gate(&["data"]).expect(0);
     }
     let id = shop.manifest().0["id"].as_str().unwrap().to_owned();
-    let page = fs::read_to_string(part(&shop, "store").join(format!(
-        "releases/{}/{}/{}/{id}/manifest.html",
-        &id[..4],
-        &id[4..6],
-        &id[6..8]
-    )));
+    let page = fs::read_to_string(part(&shop, "store").join(release_folder(&id)).join("manifest.html"));
     let copy = shop.beside("copy").display().to_string();
     assert!(page.unwrap().contains(&format!("--store {copy}")), "the page does not name the copy");
     fs::remove_dir_all(shop.beside("store")).unwrap();

@@ -6,9 +6,11 @@ use holdpoint::cancel::Cancel;
 use holdpoint::error::{Error, ErrorCode};
 use holdpoint::model::progress::Progress;
 use holdpoint::repository::copy::{CopyPlan, Tally, Trust};
+use holdpoint::repository::lock::LockKind;
 use holdpoint::repository::{Repository, Workers};
 use holdpoint::storage::{LocalStorage, SharedStorage, Storage};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const FRESH: Trust = Trust { confirmed: None, nothing: false };
 
@@ -27,7 +29,11 @@ fn copy(repository: &Repository, to: &SharedStorage) -> Result<Vec<Error>, Error
     let indexed = repository.index(&cancel)?;
     repository.copy_foundation(to, &FRESH, &tally, &cancel)?;
     let plan = CopyPlan::make(&indexed, to, &FRESH, &tally, &cancel)?;
-    plan.perform(&indexed, to, &tally, &Workers { threads: 3, progress: &progress, cancel: &cancel })?;
+    // By a storage that nobody watches.
+    let unwatched = Arc::new(LocalStorage::new(to.location()).unwrap());
+    let lock = repository.copy_at(unwatched).lock(LockKind::Shared, Duration::ZERO, &cancel)?;
+    let workers = Workers { threads: 3, progress: &progress, cancel: &cancel };
+    plan.perform(&indexed, to, &lock, &tally, &workers)?;
     Ok(tally.into_report().problems)
 }
 
@@ -97,6 +103,26 @@ fn an_error_of_the_store_ends_the_copy() {
     }));
     assert_eq!(copy(&repository, &to).unwrap_err().code(), ErrorCode::StoreUnavailable);
     assert!(to.list("snapshots").unwrap().is_empty());
+}
+
+#[test]
+fn nothing_refers_to_packs_once_the_lock_at_the_copy_is_lost() {
+    let (shop, repository) = filled();
+    let target = shop.beside("target");
+    let root = target.clone();
+    // Somebody takes it for stale while packs are written.
+    let to: SharedStorage = Arc::new(Watched::new(&target, move |what, key| {
+        if what == "written" && key.starts_with("data/") {
+            for lock in std::fs::read_dir(root.join("locks")).unwrap() {
+                std::fs::remove_file(lock.unwrap().path()).unwrap();
+            }
+        }
+        Ok(())
+    }));
+    assert_eq!(copy(&repository, &to).unwrap_err().code(), ErrorCode::LeaseLost);
+    let left = |folder: &str| to.list(folder).unwrap().len();
+    assert!(left("data") > 0);
+    assert_eq!((left("index"), left("snapshots")), (0, 0));
 }
 
 /// A store that loses packs once it has given them back.

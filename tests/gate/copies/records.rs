@@ -2,6 +2,7 @@
 
 use super::super::shop::{STAGING, names};
 use super::{kept, part, shop};
+use crate::support::ledger::release_folder;
 use holdpoint::cancel::Cancel;
 use holdpoint::config::Config;
 use holdpoint::gate::copies::{CopyStore, step};
@@ -114,7 +115,7 @@ fn a_gate_brings_all_releases_to_a_copy_that_was_never_whole() {
         shop.gate(&["data"]).expect(0);
     }
     let id = manifest(&shop).id.to_string();
-    let folder = format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]);
+    let folder = release_folder(&id);
     fs::create_dir_all(part(&shop, "copy").join(&folder)).unwrap();
     let at = |store| part(&shop, store).join(&folder).join("manifest.json");
     fs::copy(at("store"), at("copy")).unwrap();

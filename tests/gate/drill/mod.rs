@@ -9,6 +9,7 @@ mod store;
 
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::holdpoint::Output;
+use crate::support::ledger::release_folder;
 use crate::support::signing::Keys;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -110,8 +111,7 @@ impl World {
 
     /// Returns a file beside the manifest of a release.
     fn beside(&self, id: &str, name: &str) -> PathBuf {
-        let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-        self.place(&format!("releases/{day}/{id}/{name}"))
+        self.place(&release_folder(id)).join(name)
     }
 
     /// Returns the drills that are recorded of a release, oldest first.

@@ -2,20 +2,15 @@
 
 use super::super::shop::{STAGING, Shop};
 use super::{BARE, Passed, gate, prune, releases, restores, run};
-use holdpoint::ledger::Ledger;
-use holdpoint::ledger::claim::Claim;
+use crate::support::ledger::release_folder;
 use holdpoint::ledger::events::Event;
 use holdpoint::model::release_id::ReleaseId;
 use holdpoint::storage::LocalStorage;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
 
 fn gates(shop: &Shop, versions: &[&str]) -> Vec<Passed> {
     versions.iter().map(|version| gate(shop, version)).collect()
-}
-
-fn ledger(shop: &Shop) -> Ledger {
-    Ledger::new(Arc::new(LocalStorage::new(shop.place(STAGING)).unwrap()))
 }
 
 #[test]
@@ -44,19 +39,10 @@ fn nothing_is_removed_while_it_is_frozen_or_somebody_deploys() {
     refused.shows(&["is frozen", "nothing was removed", "holdpoint thaw"]);
     run(&shop, &["prune", "--dry-run"]).expect(0).shows(&["cannot be done now", "is frozen"]);
     run(&shop, &["thaw", "--reason", "over"]).expect(0);
-    let now = Timestamp::now();
-    let claim = Claim {
-        release: ReleaseId::parse(&all[1].id).unwrap(),
-        version: "1.1.0".to_owned().into(),
-        run: "42".to_owned(),
-        run_url: None,
-        opened_at: now,
-        expires_at: now + SignedDuration::from_hours(1),
-    };
-    assert!(ledger(&shop).open_claim(&claim, None).unwrap());
+    let claimed = shop.claim(&all[1].id);
     run(&shop, &["prune", "--yes"]).expect(14).shows(&["was admitted", "nothing was removed"]);
     all.iter().for_each(|passed| restores(&shop, passed));
-    assert!(ledger(&shop).close_claim(&claim.release).unwrap());
+    assert!(shop.ledger().close_claim(&claimed).unwrap());
     assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
 }
 
@@ -79,8 +65,7 @@ fn a_record_that_cannot_be_read_keeps_all_that_is_older() {
     let shop = Shop::with(BARE);
     let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
     let id = &all[1].id;
-    let path = format!("releases/{}/{}/{}/{id}/manifest.json", &id[..4], &id[4..6], &id[6..8]);
-    let path = shop.place(STAGING).join(path);
+    let path = shop.place(STAGING).join(release_folder(id)).join("manifest.json");
     let manifest = std::fs::read(&path).unwrap();
     std::fs::write(&path, &manifest[..manifest.len() / 2]).unwrap();
     let done = prune(&shop, &["--unreferenced-older-than", "1h"]);
@@ -118,7 +103,7 @@ fn a_mark_takes_nothing_of_what_runs() {
     for passed in &all[..2] {
         let snapshots = vec![passed.snapshot.clone()];
         let event = Event::Pruned { at, by: "ada".to_owned(), snapshots, copy: None, archive: None };
-        ledger(&shop).record_event(&ReleaseId::parse(&passed.id).unwrap(), &event).unwrap();
+        shop.ledger().record_event(&ReleaseId::parse(&passed.id).unwrap(), &event).unwrap();
     }
     let done = prune(&shop, &[]);
     assert_eq!(done["plan"]["leftovers"], serde_json::json!([all[1].snapshot]));
@@ -131,7 +116,7 @@ fn a_record_that_is_gone_is_missed_and_without_any_no_snapshot_is_garbage() {
     let shop = Shop::with(BARE);
     let all = gates(&shop, &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
     let id = &all[1].id;
-    let folder = shop.place(STAGING).join(format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]));
+    let folder = shop.place(STAGING).join(release_folder(id));
     let aside = shop.beside("aside");
     std::fs::rename(&folder, &aside).unwrap();
     let done = prune(&shop, &[]);
@@ -188,14 +173,14 @@ fn others_at_work_are_waited_for_and_then_nothing_is_removed() {
     run(&shop, &["prune", "--dry-run"]).expect(0);
     lock.release().unwrap();
     // A gate that is about to write its record.
-    let lease = acquire(ledger(&shop).storage(), Owner::current(None, None).unwrap(), &cancel).unwrap().lease;
+    let lease = acquire(shop.ledger().storage(), Owner::current(None, None).unwrap(), &cancel).unwrap().lease;
     run(&shop, &["prune", "--yes", "--wait", "0s"]).expect(14).shows(&["another run holds this environment"]);
     lease.release().unwrap();
     all.iter().for_each(|passed| restores(&shop, passed));
     assert_eq!(releases(&prune(&shop, &[]), true), [&*all[0].id]);
     // A gate waits for whoever only prunes, as long as its deadline lets it.
     let owner = Owner::current(None, None).unwrap().yielding();
-    let lease = acquire(ledger(&shop).storage(), owner, &cancel).unwrap().lease;
+    let lease = acquire(shop.ledger().storage(), owner, &cancel).unwrap().lease;
     let mut waiting = shop.start(&[]);
     let numbers = || super::super::shop::names(&shop.place(STAGING).join("lease"));
     let held = numbers();
@@ -204,6 +189,6 @@ fn others_at_work_are_waited_for_and_then_nothing_is_removed() {
     lease.release().unwrap();
     waiting.wait().expect(0);
     let owner = Owner::current(None, None).unwrap().yielding();
-    let _lease = acquire(ledger(&shop).storage(), owner, &cancel).unwrap().lease;
+    let _lease = acquire(shop.ledger().storage(), owner, &cancel).unwrap().lease;
     shop.gate(&["--timeout", "2s"]).expect(14).shows(&["another run holds this environment"]);
 }

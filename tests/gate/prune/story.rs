@@ -2,6 +2,7 @@
 
 use super::super::shop::{STAGING, Shop};
 use super::{BARE, gate, prune, releases, restores, run, size_of};
+use crate::support::ledger::release_folder;
 
 #[test]
 fn what_no_rule_keeps_goes_and_everybody_says_so() {
@@ -52,7 +53,7 @@ fn what_no_rule_keeps_goes_and_everybody_says_so() {
 }
 
 fn folder(shop: &Shop, id: &str) -> std::path::PathBuf {
-    shop.place(STAGING).join(format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]))
+    shop.place(STAGING).join(release_folder(id))
 }
 
 #[test]

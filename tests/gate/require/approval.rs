@@ -2,6 +2,7 @@
 
 use super::{SOURCE, has, refusals};
 use crate::support::holdpoint::Output;
+use crate::support::ledger::release_folder;
 use crate::support::shop::{COMMIT, Shop};
 use crate::support::signing::Keys;
 use std::path::PathBuf;
@@ -49,8 +50,7 @@ impl World {
     }
 
     fn events(&self, id: &str) -> PathBuf {
-        let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-        self.shop.beside("store/shop/staging/releases").join(day).join(id).join("events")
+        self.shop.beside("store/shop/staging").join(release_folder(id)).join("events")
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{REUSE, id, outcome, pass, said, shop};
 use crate::gate::shop::{Manifest, STAGING, Shop, names};
 use crate::support::environment::{command, must};
+use crate::support::ledger::release_folder;
+use crate::support::tree::assert_same;
 use std::fs;
 use std::path::PathBuf;
 
@@ -74,16 +76,29 @@ fn a_snapshot_that_was_forgotten_or_is_not_whole_is_missed() {
             assert!(shop.manifest().codes("warning").contains(&"snapshot-gone"), "{}", pack.display());
         });
     }
-    // One byte more or less is seen in every pack, and a wrong one in those of trees, which are read.
-    let mut wrong = 0;
+    // One byte more or less is seen in every pack, and a wrong one in those of trees, which are read. The trees above the files
+    // are others at each capture: where nothing else needs the pack, what is captured anew is whole, and passes.
+    let (mut wrong, mut whole) = (0, 0);
     for pack in &packs {
         let bytes = fs::read(pack).unwrap();
         harmed(
             &shop,
             || fs::write(pack, &bytes[..bytes.len() - 1]).unwrap(),
             || {
-                shop.gate(&[]).expect(12);
-                assert!(shop.manifest().codes("warning").contains(&"snapshot-gone"), "{}", pack.display());
+                let code = shop.gate(&[]).code;
+                let manifest = shop.manifest();
+                assert!(manifest.codes("warning").contains(&"snapshot-gone"), "{}", pack.display());
+                if code != Some(0) {
+                    assert_eq!(code, Some(12), "{}", pack.display());
+                    return;
+                }
+                whole += 1;
+                assert_eq!(outcome(&manifest, "uploads").0, "verified");
+                let target = shop.beside("restored");
+                let to = target.display().to_string();
+                shop.holdpoint.run(["restore", "uploads", "-e", STAGING, "--target", &to]).expect(0);
+                let data = shop.path("data");
+                assert_same(&data, &target.join(data.strip_prefix("/").unwrap()));
             },
         );
         let mut altered = bytes.clone();
@@ -98,13 +113,14 @@ fn a_snapshot_that_was_forgotten_or_is_not_whole_is_missed() {
         );
     }
     assert!(wrong > 0, "the trees are read");
+    assert!(whole <= 1, "{whole} of {} packs are not needed", packs.len());
     assert_eq!(outcome(&pass(&shop), "orders").0, "stood_in");
 }
 
 /// Harms the store, looks what becomes of that, and puts the store back as it was: what a gate stores a second time would hide
-/// the next harm.
+/// the next harm. Nothing is made in a folder that leads to what is captured: its trees would be others.
 fn harmed(shop: &Shop, harm: impl FnOnce(), look: impl FnOnce()) {
-    let (store, whole) = (shop.path(".holdpoint/store"), shop.beside("whole"));
+    let (store, whole) = (shop.path(".holdpoint/store"), shop.path(".holdpoint/whole"));
     must(command("cp", &shop.path(".")).arg("-a").args([&store, &whole]));
     harm();
     look();
@@ -122,8 +138,7 @@ fn packs(shop: &Shop) -> Vec<PathBuf> {
 }
 
 fn manifest_file(shop: &Shop, id: &str) -> PathBuf {
-    let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-    shop.place(STAGING).join("releases").join(day).join(id).join("manifest.json")
+    shop.place(STAGING).join(release_folder(id)).join("manifest.json")
 }
 
 #[test]
@@ -155,6 +170,27 @@ fn a_record_that_was_made_younger_or_points_elsewhere_is_not_believed() {
         "{}",
         manifest.message("snapshot-gone")
     );
+}
+
+#[test]
+fn what_was_captured_while_somebody_deployed_lends_nothing() {
+    let shop = shop(REUSE);
+    let first = pass(&shop);
+    let claimed = shop.claim(id(&first));
+    shop.holdpoint.run(["snapshot", "-e", STAGING, "--first"]).expect(0);
+    let snapshot = shop.manifest();
+    assert!(snapshot.message("claimed").contains("was admitted at"), "{}", snapshot.message("claimed"));
+    assert_eq!(outcome(&snapshot, "uploads").0, "verified");
+    let during = pass(&shop);
+    assert!(shop.ledger().close_claim(&claimed).unwrap());
+    let after = pass(&shop);
+    for gate in [&during, &after] {
+        assert_eq!(outcome(gate, "uploads"), ("stood_in", Some(id(&first))));
+    }
+    // What is captured when it is over does.
+    shop.holdpoint.run(["snapshot", "-e", STAGING, "--first"]).expect(0);
+    let snapshot = shop.manifest();
+    assert_eq!(outcome(&pass(&shop), "uploads"), ("stood_in", Some(id(&snapshot))));
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod whole;
 use crate::gate::shop::{STAGING, Shop, names};
 use crate::support::environment::must;
 use crate::support::holdpoint::{Output, Running};
+use crate::support::ledger::release_folder;
 use crate::support::postgres::Postgres;
 use crate::support::signing::Keys;
 use crate::support::version_server::{Answer, VersionServer};
@@ -276,8 +277,7 @@ commit = "/commit"
 
     /// Returns the events of a release, oldest first.
     fn events(&self, id: &str) -> Vec<Value> {
-        let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-        let folder = self.place(&format!("releases/{day}/{id}/events"));
+        let folder = self.place(&release_folder(id)).join("events");
         let read = |name: &String| serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
         let mut events: Vec<Value> = names(&folder).iter().map(read).collect();
         events.sort_by_key(|event| event["at"].as_str().unwrap().to_owned());

@@ -1,13 +1,14 @@
 //! The page of a release tells how its rollback goes, while it goes.
 
 use super::{HOOKS, World};
+use crate::support::ledger::release_folder;
 use crate::support::wait;
 use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
 
 fn folder(world: &World, id: &str) -> PathBuf {
-    world.place(&format!("releases/{}/{}/{}/{id}", &id[..4], &id[4..6], &id[6..8]))
+    world.place(&release_folder(id))
 }
 
 /// Returns the page without its tags, one blank between words.

@@ -1,6 +1,7 @@
 //! What must not be rolled back.
 
 use super::{HOOKS, NEW, World};
+use crate::support::ledger::release_folder;
 use std::fs;
 
 /// Fails unless a rollback was refused before anything was changed.
@@ -73,8 +74,7 @@ fn a_manifest_that_was_altered_or_that_nobody_vouches_for() {
     by_file(16).says(&["not among the allowed signers"]).refuses_in_words();
     fs::write(world.keys.allowed(), signers).unwrap();
     // In the ledger as well as in the file: then the signature tells.
-    let day = format!("{}/{}/{}", &id[..4], &id[4..6], &id[6..8]);
-    let stored = world.place(&format!("releases/{day}/{id}/manifest.json"));
+    let stored = world.place(&release_folder(&id)).join("manifest.json");
     fs::write(&stored, good.replace("dba@acme.example", "eve@acme.example")).unwrap();
     world.roll_back(&id, &[]).expect(16).says(&["altered"]);
     assert_untouched(&world);

@@ -4,15 +4,19 @@ use super::{HOOKS, NEW, World};
 use serde_json::Value;
 use std::fs;
 
-#[test]
-fn what_stood_in_is_admitted_rolled_back_to_and_says_from_when_it_is() {
+/// A shop whose database and files may stand in for an hour, and the release that captured them.
+fn captured() -> (World, String) {
     let world = World::new(HOOKS);
     let configuration = world.shop.read("holdpoint.toml");
-    world.shop.write(
-        "holdpoint.toml",
-        format!("{configuration}\n[policy]\nbuiltin_raise = false\n[policy.minor]\nreuse_within = \"1h\"\n"),
-    );
+    let policy = "\n[policy]\nbuiltin_raise = false\n[policy.minor]\nreuse_within = \"1h\"\n";
+    world.shop.write("holdpoint.toml", configuration + policy);
     let captured = world.gate("1.4.0", NEW);
+    (world, captured)
+}
+
+#[test]
+fn what_stood_in_is_admitted_rolled_back_to_and_says_from_when_it_is() {
+    let (world, captured) = captured();
     let started = |manifest: &Value| {
         manifest["sources"]
             .as_array()
@@ -40,13 +44,7 @@ fn what_stood_in_is_admitted_rolled_back_to_and_says_from_when_it_is() {
 
 #[test]
 fn a_pass_whose_older_snapshot_is_gone_admits_nobody() {
-    let world = World::new(HOOKS);
-    let configuration = world.shop.read("holdpoint.toml");
-    world.shop.write(
-        "holdpoint.toml",
-        format!("{configuration}\n[policy]\nbuiltin_raise = false\n[policy.minor]\nreuse_within = \"1h\"\n"),
-    );
-    let captured = world.gate("1.4.0", NEW);
+    let (world, captured) = captured();
     world.gate("1.4.0", NEW);
     let manifest = world.shop.manifest();
     let snapshot = manifest.source("orders")["snapshot"]["id"].as_str().unwrap();

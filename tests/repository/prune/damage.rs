@@ -1,6 +1,6 @@
 //! What cannot be known, or is broken, ends a prune before anything is removed.
 
-use super::{ALL, Lab, history, prune};
+use super::{ALL, Lab, house, prune};
 use crate::support::sample::noise;
 use holdpoint::cancel::Cancel;
 use holdpoint::error::{Error, ErrorCode};
@@ -10,13 +10,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-fn house() -> (Lab, Vec<Id>, Vec<Id>) {
-    let lab = Lab::new();
-    let mut gone = history(&lab, 4, 60_000);
-    let kept = gone.split_off(2);
-    (lab, gone, kept)
-}
 
 /// Returns the packs of one kind that a snapshot needs.
 fn packs(lab: &Lab, snapshot: &Id, kind: BlobType) -> BTreeSet<Id> {

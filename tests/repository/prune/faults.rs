@@ -1,12 +1,12 @@
 //! A prune that ends at any instant leaves a repository that is whole, and the next one goes on from there.
 
-use super::{ALL, Lab, copy, history, prune};
+use super::{ALL, copy, house, prune};
 use holdpoint::cancel::{Cancel, Reason};
 use holdpoint::error::{Error, ErrorCode, Result};
 use holdpoint::model::progress::Progress;
+use holdpoint::repository::Workers;
 use holdpoint::repository::lock::LockKind;
 use holdpoint::repository::prune::plan;
-use holdpoint::repository::{Id, Workers};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -21,14 +21,6 @@ pub fn dies_after(limit: usize, count: Arc<AtomicUsize>) -> impl Fn(&str, &str) 
         let number = if changes { count.fetch_add(1, SeqCst) + 1 } else { count.load(SeqCst) };
         if number <= limit { Ok(()) } else { Err(Error::new(ErrorCode::StoreUnavailable, "killed")) }
     }
-}
-
-/// A history of which two snapshots go and two stay.
-fn house() -> (Lab, Vec<Id>, Vec<Id>) {
-    let lab = Lab::new();
-    let mut gone = history(&lab, 4, 60_000);
-    let kept = gone.split_off(2);
-    (lab, gone, kept)
 }
 
 #[test]

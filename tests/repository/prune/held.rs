@@ -1,6 +1,6 @@
 //! What cannot go, or not be read, stays whole and is named.
 
-use super::{ALL, Lab, history, prune};
+use super::{ALL, house, prune};
 use crate::support::shared::PASSWORD;
 use crate::support::storage::Watched;
 use holdpoint::cancel::Cancel;
@@ -12,13 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
-fn house() -> (Lab, Vec<Id>, Vec<Id>) {
-    let lab = Lab::new();
-    let mut gone = history(&lab, 4, 60_000);
-    let kept = gone.split_off(2);
-    (lab, gone, kept)
-}
 
 #[test]
 fn what_is_locked_stays_whole_until_its_lock_ends() {

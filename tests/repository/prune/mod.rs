@@ -177,6 +177,14 @@ fn history(lab: &Lab, count: u64, length: usize) -> Vec<Id> {
     (0..count).map(backup).collect()
 }
 
+/// A history of which two snapshots go and two stay.
+fn house() -> (Lab, Vec<Id>, Vec<Id>) {
+    let lab = Lab::new();
+    let mut gone = history(&lab, 4, 60_000);
+    let kept = gone.split_off(2);
+    (lab, gone, kept)
+}
+
 /// Returns the files of a kind.
 fn files(repository: &Repository, kind: FileType) -> BTreeSet<Id> {
     repository.list(kind).unwrap().into_iter().map(|(id, _)| id).collect()
