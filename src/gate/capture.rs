@@ -9,7 +9,7 @@ use crate::model::manifest::{Attempt, Content};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::Id;
 use crate::repository::archive::{Archived, PackWriter, TreeRequest, archive_streams, archive_tree};
-use crate::source::{Capture, Streams, clean_up};
+use crate::source::{Capture, Streams};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -136,7 +136,7 @@ fn capture_one(
 
 /// Has the source look for what a try left on its server: a session of ours would hold up the deploy.
 fn clean_up(ready: &Ready<'_>) -> Option<Finding> {
-    let finding = match clean_up::clean_up(&*ready.source, &ready.context) {
+    let finding = match ready.source.clean_up(&ready.context) {
         Ok(ended) if ended.is_empty() => return None,
         Ok(ended) => Finding::info(FindingCode::SessionEnded, format!("had to be ended: {}", ended.join("; "))),
         Err(error) => Finding::from_error(&error, FindingCode::SessionLeft),

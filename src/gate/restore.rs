@@ -11,7 +11,7 @@ use crate::model::manifest::{Content, Manifest, SourceRecord};
 use crate::model::progress::{Observer, Phase, Progress};
 use crate::repository::restore::{Differences, Plan, Restored, plan, plan_itself, plan_paths};
 use crate::repository::{FileType, Id, Indexed, Snapshot, Workers};
-use crate::source::{self, Context, Source, Target, clean_up};
+use crate::source::{self, Context, Source, Target};
 use crate::storage::ReadFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -208,7 +208,7 @@ impl Restore<'_> {
         let stored = streams(root)?.leaning_on(base);
         let restored = source.restore(context, &stored, target, self.force);
         // A restore that was cut off must not go on working on the server, either.
-        let cleaned = clean_up::clean_up(source, context);
+        let cleaned = source.clean_up(context);
         restored.and_then(|()| cleaned.map(drop))
     }
 }

@@ -4,7 +4,6 @@
 //! ([`Facts`]) goes into the manifest.
 
 mod address;
-pub mod clean_up;
 mod clients;
 mod command;
 pub mod discover;
@@ -107,8 +106,7 @@ pub trait Source: Send + Sync {
 
     /// Asks the server whether anything of this run is left there, such as a session or a lock; ends it, and asks again.
     /// Returns what had to be ended, in words for people. Called after every try, also after one that failed or was
-    /// cancelled: so it does not look at [`Context::cancel`], and takes no longer than [`CLEAN_UP_WITHIN`]; whoever calls it by
-    /// [`clean_up::clean_up`] has it try again while there is time.
+    /// cancelled: so it does not look at [`Context::cancel`], and takes no longer than [`CLEAN_UP_WITHIN`].
     ///
     /// # Errors
     /// `capture-failed`: something is left there, or the server does not say.
