@@ -213,12 +213,17 @@ fn stand_ins(world: &World) {
 fn kill(world: &World, running: Running) {
     running.signal(Signal::KILL);
     assert_eq!(running.wait().code, None);
-    for process in world.shop.processes() {
-        let pid = process.trim_start_matches("/proc/").split(':').next().unwrap().parse().unwrap();
-        // It may have ended by itself meanwhile.
-        let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+    // One that is just becoming another program has no environment for a moment, by which it is found: so twice none.
+    let mut seen_none = 0;
+    while seen_none < 2 {
+        let left = world.shop.processes();
+        seen_none = if left.is_empty() { seen_none + 1 } else { 0 };
+        for process in left {
+            let pid = process.trim_start_matches("/proc/").split(':').next().unwrap().parse().unwrap();
+            // It may have ended by itself meanwhile.
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
     }
-    while !world.shop.processes().is_empty() {}
 }
 
 #[test]
