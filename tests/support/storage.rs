@@ -95,3 +95,13 @@ impl Storage for Watched {
         Ok(self.locked_until.as_ref().and_then(|until| until(key)))
     }
 }
+
+/// Removes every lock of a repository, as whoever takes them for stale does; several threads may at once.
+pub fn remove_locks(repository: &Path) {
+    for lock in std::fs::read_dir(repository.join("locks")).unwrap() {
+        match std::fs::remove_file(lock.unwrap().path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result.unwrap(),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The order in which a copy is written, seen by a storage that watches.
 
 use super::{part, shop};
-use crate::support::storage::Watched;
+use crate::support::storage::{Watched, remove_locks};
 use holdpoint::cancel::Cancel;
 use holdpoint::error::{Error, ErrorCode};
 use holdpoint::model::progress::Progress;
@@ -113,9 +113,7 @@ fn nothing_refers_to_packs_once_the_lock_at_the_copy_is_lost() {
     // Somebody takes it for stale while packs are written.
     let to: SharedStorage = Arc::new(Watched::new(&target, move |what, key| {
         if what == "written" && key.starts_with("data/") {
-            for lock in std::fs::read_dir(root.join("locks")).unwrap() {
-                std::fs::remove_file(lock.unwrap().path()).unwrap();
-            }
+            remove_locks(&root);
         }
         Ok(())
     }));

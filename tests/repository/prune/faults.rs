@@ -1,13 +1,13 @@
 //! A prune that ends at any instant leaves a repository that is whole, and the next one goes on from there.
 
 use super::{ALL, copy, house, prune};
+use crate::support::storage::remove_locks;
 use holdpoint::cancel::{Cancel, Reason};
 use holdpoint::error::{Error, ErrorCode, Result};
 use holdpoint::model::progress::Progress;
 use holdpoint::repository::Workers;
 use holdpoint::repository::lock::LockKind;
 use holdpoint::repository::prune::plan;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -98,9 +98,7 @@ fn without_the_lock_nothing_more_goes() {
     let root = lab.repository();
     let steals = lab.watched(move |verb, key| {
         if verb == "written" && key.starts_with("data/") {
-            for lock in fs::read_dir(root.join("locks")).unwrap() {
-                fs::remove_file(lock.unwrap().path()).unwrap();
-            }
+            remove_locks(&root);
         }
         Ok(())
     });
