@@ -106,8 +106,7 @@ pub fn run(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
         let telling = Telling::not_admitted(session, &auditor.by, |asker| {
             asker.not_admitted(place, &target.version, manifest, why)
         });
-        let telling = telling.until(deadline);
-        let untold = telling.finish(id.map(|id| (&ledger, id)));
+        let untold = telling.until(deadline).finish(id.map(|id| (&ledger, id)));
         admission.findings.extend(noted.into_iter().chain(untold));
     }
     if let (Some(_), Some(pass)) = (&admission.claim, &admission.pass) {

@@ -25,14 +25,22 @@ pub(super) fn record(request: &Request, mut drill: Drill) -> Outcome {
         let event = Event::Drilled { at, drill: Box::new(drill.clone()) };
         request.auditor.write_event(&ledger, Some(&drill.release), &event)
     };
-    let found = write_line(&drill).unwrap_or_else(|error| vec![unwritten(&error)]);
-    if !found.is_empty() {
-        // What failed by itself says more than that the audit does not say it.
-        let failed = drill.result == DrillResult::Failed;
+    // What failed by itself says more than that the audit does not say it.
+    let failed = drill.result == DrillResult::Failed;
+    let find = |mut drill: Drill, found: Vec<Finding>| {
         drill.findings.extend(found.into_iter().map(|found| if failed { found.softened() } else { found }));
-        drill = judged(drill);
-        // The line has the digest of what it is about, which is another one now. What speaks against this line is known.
-        drop(write_line(&drill));
+        judged(drill)
+    };
+    match write_line(&drill) {
+        Err(error) => drill = find(drill, vec![unwritten(&error)]),
+        Ok(found) if !found.is_empty() => {
+            drill = find(drill, found);
+            // A line has the digest of what it is about, which is another one now. What does not take this one is found already.
+            if let Err(error) = write_line(&drill) {
+                drill = find(drill, vec![unwritten(&error)]);
+            }
+        }
+        Ok(_) => {}
     }
     match ledger.record_drill(at, drill.clone(), sign) {
         Ok(record) => Outcome { drill, record: Some(record) },
